@@ -1,0 +1,62 @@
+"""See where a super-resolution network fails: the long tail of its errors.
+
+The public names below are loaded when they are first used, so that `import srlongtail` is quick.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "FocalPixelLoss": "srlongtail.focal.loss",
+    "ImagePair": "srlongtail.image.dataset",
+    "InputError": "srlongtail.errors",
+    "PAPER": "srlongtail.metrics",
+    "SRModel": "srlongtail.models.sr_model",
+    "Y_CHANNEL": "srlongtail.metrics",
+    "absolute_difference": "srlongtail.longtail.difference",
+    "difference_histogram": "srlongtail.longtail.difference",
+    "evaluate": "srlongtail.evaluation",
+    "focal_weights": "srlongtail.focal.weights",
+    "load_model": "srlongtail.models.checkpoint",
+    "open_data": "srlongtail.image.dataset",
+    "photos": "srlongtail.image.dataset",
+    "psnr": "srlongtail.metrics",
+    "read_image": "srlongtail.image.io",
+    "save_model": "srlongtail.models.checkpoint",
+    "ssim": "srlongtail.metrics",
+    "write_image": "srlongtail.image.io",
+}
+
+__all__ = sorted(_HOMES)
+
+if TYPE_CHECKING:
+    from srlongtail.errors import InputError as InputError
+    from srlongtail.evaluation import evaluate as evaluate
+    from srlongtail.focal.loss import FocalPixelLoss as FocalPixelLoss
+    from srlongtail.focal.weights import focal_weights as focal_weights
+    from srlongtail.image.dataset import ImagePair as ImagePair
+    from srlongtail.image.dataset import open_data as open_data
+    from srlongtail.image.dataset import photos as photos
+    from srlongtail.image.io import read_image as read_image
+    from srlongtail.image.io import write_image as write_image
+    from srlongtail.longtail.difference import absolute_difference as absolute_difference
+    from srlongtail.longtail.difference import difference_histogram as difference_histogram
+    from srlongtail.metrics import PAPER as PAPER
+    from srlongtail.metrics import Y_CHANNEL as Y_CHANNEL
+    from srlongtail.metrics import psnr as psnr
+    from srlongtail.metrics import ssim as ssim
+    from srlongtail.models.checkpoint import load_model as load_model
+    from srlongtail.models.checkpoint import save_model as save_model
+    from srlongtail.models.sr_model import SRModel as SRModel
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'srlongtail' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *_HOMES]
