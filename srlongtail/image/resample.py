@@ -1,0 +1,99 @@
+"""The field's two bicubics, kept apart: MATLAB's for making LR, torch's inside the SR task."""
+
+from fractions import Fraction
+from math import ceil
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from srlongtail.errors import InputError
+
+
+def imresize(image: Tensor, scale: float) -> Tensor:
+    """Resize as MATLAB's `imresize(image, scale, "bicubic")` does in floating point.
+
+    Keys' cubic with a = -0.5, widened when shrinking (antialiasing), symmetric borders. The
+    output has `ceil(scale * size)` pixels and is not clamped. Computed in float64, returned in
+    the dtype of `image`, and differentiable.
+
+    Args:
+        image: `(..., H, W)`, float.
+        scale: output size / input size, for example `1/4`.
+
+    Raises:
+        InputError: a scale that is not positive, or an integer image (see `imresize_uint8`).
+
+    >>> imresize(torch.rand(3, 10, 8), 1 / 4).shape
+    torch.Size([3, 3, 2])
+    """
+    if not image.is_floating_point():
+        raise InputError(f"imresize: {image.dtype} image, expected floating point")
+    resized = _resize_axis(_resize_axis(image.double(), scale, axis=-2), scale, axis=-1)
+    return resized.to(image.dtype)
+
+
+def imresize_uint8(image: Tensor, scale: float) -> Tensor:
+    """Resize as MATLAB's `imresize` does on uint8: rows first, rounded after each pass.
+
+    This rounding twice is how the published `LR_bicubic` folders were made; it moves 10-14 % of
+    the pixels by one level against rounding once.
+
+    Args:
+        image: `(..., H, W)`, uint8.
+        scale: output size / input size.
+
+    >>> imresize_uint8(torch.full((1, 8, 8), 7, dtype=torch.uint8), 1 / 2).unique()
+    tensor([7], dtype=torch.uint8)
+    """
+    if image.dtype != torch.uint8:
+        raise InputError(f"imresize_uint8: {image.dtype} image, expected uint8")
+    for axis in (-2, -1):
+        resized = _resize_axis(image.double(), scale, axis)
+        image = resized.add(0.5).floor().clamp(0, 255).to(torch.uint8)
+    return image
+
+
+def upsample_bicubic(lr: Tensor, scale: int) -> Tensor:
+    """Enlarge as `f_BI` of the paper: torch's bicubic, a = -0.75, `align_corners=False`.
+
+    `(..., C, h, w)` -> `(..., C, h * scale, w * scale)`; not clamped; differentiable.
+
+    >>> upsample_bicubic(torch.rand(3, 5, 6), 4).shape
+    torch.Size([3, 20, 24])
+    """
+    images = lr.reshape(-1, *lr.shape[-3:])
+    enlarged = F.interpolate(images, scale_factor=scale, mode="bicubic", align_corners=False)
+    return enlarged.reshape(*lr.shape[:-2], *enlarged.shape[-2:])
+
+
+def pad_symmetric(image: Tensor, before: int, after: int, axis: int) -> Tensor:
+    """Pad one axis by mirroring with the edge pixel repeated, as often as it takes.
+
+    >>> pad_symmetric(torch.tensor([1, 2, 3]), 2, 4, axis=0)
+    tensor([2, 1, 1, 2, 3, 3, 2, 1, 1])
+    """
+    size = image.shape[axis]
+    index = torch.arange(-before, size + after, device=image.device) % (2 * size)
+    return image.index_select(axis, torch.minimum(index, 2 * size - 1 - index))
+
+
+def _resize_axis(image: Tensor, scale: float, axis: int) -> Tensor:
+    ratio = Fraction(scale).limit_denominator(10_000)
+    if ratio <= 0:
+        raise InputError(f"imresize: scale {scale}, expected a positive number")
+    size = image.shape[axis]
+    # `interpolate` starts its output grid at the edge of what it is given. A padding that maps
+    # to a whole number of output pixels leaves MATLAB's grid where it was.
+    reach = ceil(2 / min(Fraction(1), ratio)) + 1
+    before = ceil(Fraction(reach, ratio.denominator)) * ratio.denominator
+    padded = pad_symmetric(image, before, reach + ratio.denominator, axis)
+    vertical = axis == -2
+    resized = F.interpolate(
+        padded.reshape(1, -1, *padded.shape[-2:]),
+        scale_factor=(float(ratio), 1.0) if vertical else (1.0, float(ratio)),
+        mode="bicubic",
+        antialias=True,
+    )
+    resized = resized.reshape(*padded.shape[:-2], *resized.shape[-2:])
+    return resized.narrow(axis, int(before * ratio), ceil(size * ratio))

@@ -1,0 +1,100 @@
+"""Cut an image into overlapping tiles, and lay restored tiles together again."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from srlongtail.errors import InputError
+
+
+@dataclass(frozen=True)
+class Tiling:
+    """Square tiles of `size` LR pixels, one every `step`; the paper uses 32 and 28.
+
+    The last tile of a row or column is moved back to end at the image's edge. An image smaller
+    than a tile is one tile.
+
+    >>> Tiling(32, 28).starts(70)
+    [0, 28, 38]
+    """
+
+    size: int = 32
+    step: int = 28
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.step <= self.size:
+            raise InputError(
+                f"tiles of {self.size} with step {self.step}, expected 1 <= step <= size"
+            )
+
+    def starts(self, length: int) -> list[int]:
+        """Where the tiles start along an axis of `length` pixels."""
+        last = max(0, length - self.size)
+        return [*range(0, last, self.step), last]
+
+    def corners(self, height: int, width: int) -> list[tuple[int, int]]:
+        """The (row, column) of every tile's first pixel."""
+        return [(r, c) for r in self.starts(height) for c in self.starts(width)]
+
+
+def split(image: Tensor, tiling: Tiling) -> Tensor:
+    """Cut `(C, H, W)` into tiles `(T, C, size, size)`, in the order of `tiling.corners`.
+
+    Along an axis shorter than a tile, the tile is as short as the image.
+
+    >>> split(torch.rand(3, 40, 20), Tiling(32, 28)).shape
+    torch.Size([2, 3, 32, 20])
+    """
+    height, width = image.shape[-2:]
+    return torch.stack(
+        [
+            image[:, row : row + tiling.size, column : column + tiling.size]
+            for row, column in tiling.corners(height, width)
+        ]
+    )
+
+
+def merge(tiles: Tensor, tiling: Tiling, height: int, width: int, scale: int = 1) -> Tensor:
+    """Lay tiles together into `(C, height * scale, width * scale)`; overlaps are averaged.
+
+    Args:
+        tiles: `(T, C, size * scale, size * scale)`, in the order of `split`.
+        tiling: what `split` was given; `height` and `width` are those of the image it cut.
+        scale: how much larger the tiles are than those that `split` gave.
+
+    >>> image = torch.rand(3, 40, 50)
+    >>> tiles = split(image, Tiling(16, 12))
+    >>> torch.allclose(merge(tiles, Tiling(16, 12), 40, 50), image)
+    True
+    """
+    total = tiles.new_zeros(tiles.shape[1], height * scale, width * scale)
+    count = tiles.new_zeros(1, height * scale, width * scale)
+    rows, columns = tiles.shape[-2:]
+    for tile, (row, column) in zip(tiles, tiling.corners(height, width), strict=True):
+        window = (
+            slice(None),
+            slice(row * scale, row * scale + rows),
+            slice(column * scale, column * scale + columns),
+        )
+        total[window] += tile
+        count[window] += 1
+    return total / count
+
+
+def apply_in_tiles(
+    enlarge: Callable[[Tensor], Tensor], lr: Tensor, scale: int, tiling: Tiling, batch: int = 32
+) -> Tensor:
+    """Enlarge an LR image `(C, h, w)` tile by tile, `batch` tiles at a time.
+
+    Args:
+        enlarge: `(N, C, h, w)` -> `(N, C, h * scale, w * scale)`.
+
+    >>> from srlongtail.image.resample import upsample_bicubic
+    >>> apply_in_tiles(lambda t: upsample_bicubic(t, 2), torch.rand(3, 9, 40), 2, Tiling()).shape
+    torch.Size([3, 18, 80])
+    """
+    tiles = split(lr, tiling)
+    enlarged = torch.cat([enlarge(chunk) for chunk in tiles.split(batch)])
+    return merge(enlarged, tiling, lr.shape[-2], lr.shape[-1], scale)

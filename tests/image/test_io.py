@@ -1,0 +1,136 @@
+"""Reading and writing, against Pillow, pypng and tifffile themselves."""
+
+import numpy as np
+import png
+import pytest
+import tifffile
+import torch
+from PIL import Image, ImageOps
+
+from srlongtail.errors import InputError
+from srlongtail.image.io import SUFFIXES, image_from_array, quantize, read_image, write_image
+
+
+@pytest.fixture
+def pixels() -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (9, 7, 3), dtype=np.uint8)
+
+
+def as_array(image: torch.Tensor, levels: int = 255) -> np.ndarray:
+    return (image.double() * levels).round().permute(1, 2, 0).numpy().astype(int)
+
+
+@pytest.mark.parametrize("suffix", [s for s in SUFFIXES if s not in (".jpg", ".jpeg")])
+def test_lossless_formats_return_what_was_written(tmp_path, pixels, suffix):
+    path = tmp_path / f"a{suffix}"
+    write_image(path, image_from_array(pixels))
+    assert (as_array(read_image(path)) == pixels).all()
+    assert (np.asarray(Image.open(path).convert("RGB")) == pixels).all()
+
+
+def test_jpeg_is_close(tmp_path):
+    smooth = np.tile(np.arange(0, 160, 10, dtype=np.uint8)[:, None, None], (1, 16, 3))
+    write_image(tmp_path / "a.jpg", image_from_array(smooth))
+    assert np.abs(as_array(read_image(tmp_path / "a.jpg")) - smooth).max() <= 3
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+def test_sixteen_bits_keep_their_depth(tmp_path, suffix):
+    deep = np.random.default_rng(1).integers(0, 65536, (6, 5, 3), dtype=np.uint16)
+    path = tmp_path / f"deep{suffix}"
+    if suffix == ".png":
+        png.from_array(deep.reshape(6, -1), "RGB;16").save(path)
+    else:
+        tifffile.imwrite(path, deep, photometric="rgb")
+    image = read_image(path)
+    assert np.abs(image.permute(1, 2, 0).numpy() * 65535 - deep).max() < 0.01
+    write_image(path, image, bits=16)
+    assert (as_array(read_image(path), 65535) == deep).all()
+
+
+def test_sixteen_bit_grey_png(tmp_path):
+    deep = np.array([[0, 1, 65535], [256, 4660, 32768]], dtype=np.uint16)
+    Image.fromarray(deep).save(tmp_path / "grey.png")
+    image = read_image(tmp_path / "grey.png")
+    assert image.shape == (3, 2, 3)
+    assert np.abs(image[1].numpy() * 65535 - deep).max() < 0.01
+
+
+def test_planar_sixteen_bit_tiff(tmp_path):
+    deep = np.random.default_rng(1).integers(0, 65536, (3, 6, 5), dtype=np.uint16)
+    tifffile.imwrite(tmp_path / "p.tif", deep, photometric="rgb", planarconfig="separate")
+    assert np.abs(read_image(tmp_path / "p.tif").numpy() * 65535 - deep).max() < 0.01
+
+
+def test_grey_becomes_three_equal_channels(tmp_path):
+    grey = np.arange(12, dtype=np.uint8).reshape(3, 4)
+    Image.fromarray(grey).save(tmp_path / "g.png")
+    image = read_image(tmp_path / "g.png")
+    assert (as_array(image) == grey[..., None]).all()
+
+
+@pytest.mark.parametrize("mode", ["P", "1", "CMYK"])
+def test_other_colour_modes_read_as_pillow_converts_them(tmp_path, pixels, mode):
+    path = tmp_path / ("a.jpg" if mode == "CMYK" else "a.png")
+    Image.fromarray(pixels).convert(mode).save(path)
+    assert (as_array(read_image(path)) == np.asarray(Image.open(path).convert("RGB"))).all()
+
+
+def test_transparency_is_laid_over_white_with_a_warning(tmp_path):
+    rgba = np.array([[[10, 20, 30, 0], [10, 20, 30, 255], [0, 0, 0, 51]]], dtype=np.uint8)
+    Image.fromarray(rgba).save(tmp_path / "t.png")
+    with pytest.warns(UserWarning, match=r"t\.png: transparency laid over white"):
+        image = read_image(tmp_path / "t.png")
+    assert as_array(image)[0].tolist() == [[255] * 3, [10, 20, 30], [204] * 3]
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_exif_orientation(tmp_path, pixels, orientation):
+    picture = Image.fromarray(pixels)
+    exif = picture.getexif()
+    exif[0x0112] = orientation
+    picture.save(tmp_path / "o.png", exif=exif)
+    expected = np.asarray(ImageOps.exif_transpose(Image.open(tmp_path / "o.png")))
+    assert (as_array(read_image(tmp_path / "o.png")) == expected).all()
+
+
+def test_quantize_rounds_halves_up_and_clamps():
+    halves = (torch.arange(255, dtype=torch.float64) + 0.5) / 255
+    assert torch.equal(quantize(halves) * 255, torch.arange(1.0, 256.0, dtype=torch.float64))
+    assert quantize(torch.tensor([-1.0, 2.0])).tolist() == [0.0, 1.0]
+
+
+def cut_in_half(path):
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+
+
+def test_files_that_are_no_images(tmp_path, pixels):
+    with pytest.raises(InputError, match=r"none\.png: no such file"):
+        read_image(tmp_path / "none.png")
+    (tmp_path / "text.png").write_text("not an image")
+    with pytest.raises(InputError, match=r"text\.png: not an image in a known format"):
+        read_image(tmp_path / "text.png")
+    Image.fromarray(np.resize(pixels, (60, 50, 3))).save(tmp_path / "cut.png")
+    cut_in_half(tmp_path / "cut.png")
+    with pytest.raises(InputError, match=r"cut\.png: damaged or unreadable"):
+        read_image(tmp_path / "cut.png")
+    deep = np.random.default_rng(0).integers(0, 65536, (50, 150), dtype=np.uint16)
+    png.from_array(deep, "RGB;16").save(tmp_path / "deep.png")
+    cut_in_half(tmp_path / "deep.png")
+    with pytest.raises(InputError, match=r"deep\.png: damaged or unreadable"):
+        read_image(tmp_path / "deep.png")
+    Image.fromarray(np.zeros((4, 4), np.float32)).save(tmp_path / "float.tif")
+    with pytest.raises(InputError, match="floating point"):
+        read_image(tmp_path / "float.tif")
+
+
+def test_writing_refuses_and_leaves_nothing(tmp_path):
+    image = torch.rand(3, 4, 4)
+    with pytest.raises(InputError, match=r"cannot write \.gif"):
+        write_image(tmp_path / "a.gif", image)
+    with pytest.raises(InputError, match="16 bits, expected 8, or 16 for PNG and TIFF"):
+        write_image(tmp_path / "a.jpg", image, bits=16)
+    with pytest.raises(InputError, match=r"shape \(4, 4\), expected \(3, H, W\)"):
+        write_image(tmp_path / "a.png", image[0])
+    assert list(tmp_path.iterdir()) == []
