@@ -1,0 +1,82 @@
+"""The networks by name: the one place that knows them all.
+
+>>> import torch
+>>> build("fsrcnn", scale=2)(torch.rand(1, 3, 8, 8)).shape
+torch.Size([1, 3, 16, 16])
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Any
+
+from torch import Tensor, nn
+
+from srlongtail.errors import InputError
+from srlongtail.models.networks import BSRN, CARN, FSRCNN, MSRN, SRResNet, SwinIR
+from srlongtail.models.sr_model import Predicts, SRModel
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """A network class, its name in figures, and what its input's sides must be a multiple of."""
+
+    network: type[FSRCNN | CARN | SRResNet | MSRN | SwinIR | BSRN]
+    label: str
+    multiple: int = 1
+
+
+CATALOG: dict[str, Architecture] = {
+    "fsrcnn": Architecture(FSRCNN, "FSRCNN"),
+    "carn": Architecture(CARN, "CARN"),
+    "srresnet": Architecture(SRResNet, "SRResNet"),
+    "msrn": Architecture(MSRN, "MSRN"),
+    "swinir": Architecture(SwinIR, "SwinIR", multiple=8),
+    "bsrn": Architecture(BSRN, "BSRN"),
+}
+
+
+def build(name: str, **arguments: Any) -> nn.Module:
+    """A freshly initialised network of the catalog; `arguments` are its class's."""
+    if name not in CATALOG:
+        similar = get_close_matches(name.lower(), CATALOG, n=1)
+        hint = f"did you mean {similar[0]!r}? " if similar else ""
+        raise InputError(f"unknown network {name!r}: {hint}expected one of {', '.join(CATALOG)}")
+    return CATALOG[name].network(**arguments)
+
+
+def new_model(
+    architecture: str,
+    scale: int,
+    *,
+    predicts: Predicts = "image",
+    name: str | None = None,
+    **arguments: Any,
+) -> SRModel:
+    """A freshly initialised network of the catalog as an `SRModel` that says what it is.
+
+    >>> new_model("fsrcnn", 3, predicts="residual").provenance
+    {'architecture': 'fsrcnn', 'arguments': {'scale': 3}}
+    """
+    arguments = {**arguments, "scale": scale}
+    return SRModel(
+        build(architecture, **arguments),
+        scale,
+        predicts=predicts,
+        multiple=CATALOG[architecture].multiple,
+        name=name or architecture,
+        provenance={"architecture": architecture, "arguments": arguments},
+    )
+
+
+def recognise(state: Mapping[str, Tensor]) -> tuple[str, dict[str, Any]] | None:
+    """The name and the arguments of the network that a state dictionary belongs to, if any.
+
+    The keys must be bare: without a wrapper such as `params` and without prefixes. Arguments that
+    no shape depends on are left out.
+    """
+    for name, architecture in CATALOG.items():
+        arguments = architecture.network.arguments_from(state)
+        if arguments is not None:
+            return name, arguments
+    return None

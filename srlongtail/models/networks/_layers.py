@@ -1,0 +1,53 @@
+"""What several networks have in common: layers and the reading of state dictionaries."""
+
+from collections import OrderedDict
+from collections.abc import Mapping
+from itertools import count
+from math import isqrt, prod
+
+import torch
+from torch import Tensor, nn
+
+from srlongtail.errors import InputError
+
+# The mean colour of DIV2K in [0, 1], which the published weights were trained with.
+RGB_MEAN = (0.4488, 0.4371, 0.4040)
+
+_SHUFFLE_FACTORS = {2: (2,), 3: (3,), 4: (2, 2)}
+
+
+def shuffle_factors(scale: int) -> tuple[int, ...]:
+    """The pixel shuffles that enlarge by `scale`, one after the other."""
+    if scale not in _SHUFFLE_FACTORS:
+        raise InputError(f"scale {scale!r}: expected 2, 3 or 4")
+    return _SHUFFLE_FACTORS[scale]
+
+
+def same_conv(inputs: int, outputs: int, kernel: int = 3, *, groups: int = 1) -> nn.Conv2d:
+    """A convolution with an odd kernel that keeps the image's size."""
+    return nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2, groups=groups)
+
+
+def named(**stages: nn.Module) -> nn.Sequential:
+    """Stages in a row that bear names instead of numbers in the state dictionary."""
+    return nn.Sequential(OrderedDict(stages))
+
+
+def mean_shift(sign: int) -> nn.Conv2d:
+    """A trainable 1x1 convolution that starts out adding `sign` times the mean colour."""
+    shift = nn.Conv2d(3, 3, kernel_size=1)
+    with torch.no_grad():
+        shift.weight.copy_(torch.eye(3)[:, :, None, None])
+        shift.bias.copy_(sign * torch.tensor(RGB_MEAN))  # type: ignore[union-attr]
+    return shift
+
+
+def count_keys(state: Mapping[str, Tensor], pattern: str, start: int = 0) -> int:
+    """How many of the keys `pattern.format(start)`, `pattern.format(start + 1)`, ... there are."""
+    return next(n for n in count() if pattern.format(start + n) not in state)
+
+
+def shuffled_scale(state: Mapping[str, Tensor], prefix: str, channels: int) -> int:
+    """The scale of the shuffling convolutions `prefix`N, which hand on `channels` channels."""
+    weights = [w for key, w in state.items() if key.startswith(prefix) and w.ndim == 4]
+    return prod(isqrt(len(weight) // channels) for weight in weights)

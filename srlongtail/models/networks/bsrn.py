@@ -1,0 +1,165 @@
+"""BSRN: blueprint separable convolutions, feature distillation and two attentions.
+
+Zheyuan Li, Yingqi Liu, Xiangyu Chen, Haoming Cai, Jinjin Gu, Yu Qiao and Chao Dong, "Blueprint
+Separable Residual Network for Efficient Image Super-Resolution", CVPR Workshops 2022.
+
+Particular here: the spatial attention shrinks its input twice without padding, so an image must be
+at least 15 pixels high and wide.
+"""
+
+from collections.abc import Mapping
+from math import isqrt
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from srlongtail.errors import InputError
+from srlongtail.models.networks._layers import count_keys, named, same_conv, shuffle_factors
+
+# The attention pools 7x7 windows of what a 3x3 convolution with stride 2 leaves.
+_SMALLEST = 2 * (7 - 1) + 3
+
+
+class BSRN(nn.Module):
+    """Distillation blocks, fused from all depths, and one pixel shuffle.
+
+    Takes RGB `(N, 3, h, w)` in [0, 1], h and w at least 15, and returns
+    `(N, 3, h * scale, w * scale)`, unclamped.
+
+    Args:
+        scale: 2, 3 or 4.
+        features: channels between the blocks, a multiple of 16.
+        blocks: number of distillation blocks.
+
+    Example:
+        >>> import torch
+        >>> BSRN(scale=4)(torch.rand(1, 3, 15, 15)).shape
+        torch.Size([1, 3, 60, 60])
+
+    References:
+        Li et al., CVPR Workshops 2022, https://arxiv.org/abs/2205.05996
+    """
+
+    def __init__(self, *, scale: int = 4, features: int = 64, blocks: int = 8) -> None:
+        super().__init__()
+        shuffle_factors(scale)  # refuses other scales
+        self.fea_conv = BSConvU(4 * 3, features)
+        self.block_names = [f"B{number}" for number in range(1, blocks + 1)]
+        for name in self.block_names:
+            self.add_module(name, DistillationBlock(features))
+        self.c1 = same_conv(blocks * features, features, 1)
+        self.c2 = BSConvU(features, features)
+        # One shuffle, also at scale 4: the second stage would cost more than a block.
+        self.upsampler = named(
+            upsampleOneStep=nn.Sequential(same_conv(features, 3 * scale**2), nn.PixelShuffle(scale))
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        height, width = x.shape[-2:]
+        if min(height, width) < _SMALLEST:
+            raise InputError(
+                f"BSRN input of {height}x{width} pixels: expected at least {_SMALLEST}x{_SMALLEST}"
+            )
+        first = x = self.fea_conv(x.repeat(1, 4, 1, 1))
+        collected = []
+        for name in self.block_names:
+            x = self.get_submodule(name)(x)
+            collected.append(x)
+        fused = F.gelu(self.c1(torch.cat(collected, dim=1)))
+        return self.upsampler(self.c2(fused) + first)
+
+    @staticmethod
+    def arguments_from(state: Mapping[str, Tensor]) -> dict[str, Any] | None:
+        """The arguments that fit a state dictionary, or None where it is of another network."""
+        signature = {
+            "fea_conv.pw.weight",
+            "B1.esa.conv2.dw.weight",
+            "B1.cca.conv_du.0.weight",
+            "upsampler.upsampleOneStep.0.weight",
+        }
+        if not signature <= state.keys():
+            return None
+        return {
+            "scale": isqrt(len(state["upsampler.upsampleOneStep.0.weight"]) // 3),
+            "features": len(state["fea_conv.pw.weight"]),
+            "blocks": count_keys(state, "B{}.c5.weight", start=1),
+        }
+
+
+class DistillationBlock(nn.Module):
+    """Three refining steps, each with a distilled copy put aside, then both attentions."""
+
+    def __init__(self, features: int) -> None:
+        super().__init__()
+        distilled = features // 2
+        self.c1_d = same_conv(features, distilled, 1)
+        self.c1_r = BSConvU(features, features)
+        self.c2_d = same_conv(features, distilled, 1)
+        self.c2_r = BSConvU(features, features)
+        self.c3_d = same_conv(features, distilled, 1)
+        self.c3_r = BSConvU(features, features)
+        self.c4 = BSConvU(features, distilled)
+        self.c5 = same_conv(4 * distilled, features, 1)
+        self.esa = SpatialAttention(features)
+        self.cca = ContrastAttention(features)
+
+    def forward(self, x: Tensor) -> Tensor:
+        refined1 = F.gelu(self.c1_r(x) + x)
+        refined2 = F.gelu(self.c2_r(refined1) + refined1)
+        refined3 = F.gelu(self.c3_r(refined2) + refined2)
+        distilled = [self.c1_d(x), self.c2_d(refined1), self.c3_d(refined2), self.c4(refined3)]
+        fused = self.c5(F.gelu(torch.cat(distilled, dim=1)))
+        return self.cca(self.esa(fused)) + x
+
+
+class BSConvU(nn.Module):
+    """A 1x1 convolution across the channels, then a 3x3 one within each channel."""
+
+    def __init__(self, inputs: int, outputs: int, *, stride: int = 1, padding: int = 1) -> None:
+        super().__init__()
+        self.pw = nn.Conv2d(inputs, outputs, kernel_size=1, bias=False)
+        self.dw = nn.Conv2d(outputs, outputs, 3, stride, padding, groups=outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.dw(self.pw(x))
+
+
+class SpatialAttention(nn.Module):
+    """ESA: gates every pixel by what a coarse view of its wide surroundings shows."""
+
+    def __init__(self, features: int) -> None:
+        super().__init__()
+        narrow = features // 4
+        self.conv1 = same_conv(features, narrow, 1)
+        self.conv_f = same_conv(narrow, narrow, 1)
+        self.conv2 = BSConvU(narrow, narrow, stride=2, padding=0)
+        self.conv_max = BSConvU(narrow, narrow)
+        self.conv3 = BSConvU(narrow, narrow)
+        self.conv3_ = BSConvU(narrow, narrow)
+        self.conv4 = same_conv(narrow, features, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        reduced = self.conv1(x)
+        coarse = F.max_pool2d(self.conv2(reduced), kernel_size=7, stride=3)
+        coarse = F.gelu(self.conv_max(coarse))
+        coarse = self.conv3_(F.gelu(self.conv3(coarse)))
+        surroundings = F.interpolate(coarse, x.shape[-2:], mode="bilinear", align_corners=False)
+        return x * torch.sigmoid(self.conv4(surroundings + self.conv_f(reduced)))
+
+
+class ContrastAttention(nn.Module):
+    """CCA: gates every channel by its mean plus its contrast, the population's deviation."""
+
+    def __init__(self, features: int) -> None:
+        super().__init__()
+        narrow = features // 16
+        self.conv_du = nn.Sequential(
+            same_conv(features, narrow, 1), nn.ReLU(), same_conv(narrow, features, 1), nn.Sigmoid()
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        # `std` rather than the root of a mean square: its gradient is finite on a constant channel.
+        contrast = x.std(dim=(2, 3), correction=0, keepdim=True)
+        return x * self.conv_du(contrast + x.mean(dim=(2, 3), keepdim=True))

@@ -1,0 +1,164 @@
+"""A network plus what it is: the one object that every analysis takes."""
+
+import warnings
+from collections.abc import Mapping
+from typing import Any, Literal, get_args
+
+import torch
+from torch import Tensor, nn
+
+from srlongtail.errors import InputError
+from srlongtail.image.resample import pad_symmetric, upsample_bicubic
+from srlongtail.image.tiles import Tiling, apply_in_tiles
+
+Predicts = Literal["image", "residual"]
+
+# Tiles for an image that does not fit in memory: wide overlaps, so that seams stay invisible.
+SHORT_OF_MEMORY = Tiling(size=128, step=96)
+
+
+class SRModel(nn.Module):
+    """An SR network with its conventions, so that callers need not know them.
+
+    Wraps any `nn.Module` that maps `(N, 3, h, w)` to `(N, 3, h * scale, w * scale)`.
+
+    Args:
+        network: the network itself; switched to eval mode.
+        scale: SR pixels per LR pixel.
+        predicts: "image", or "residual" over torch's bicubic, as FPL networks do (Eq. 6).
+        value_range: 1 or 255, the white of the network's input and output.
+        multiple: LR sizes the network takes are multiples of this; others are padded for it.
+        name: for tables and figures.
+        provenance: where the network comes from; JSON values.
+
+    >>> model = SRModel(nn.Upsample(scale_factor=2), scale=2, name="nearest")
+    >>> model(torch.rand(1, 3, 5, 7)).shape
+    torch.Size([1, 3, 10, 14])
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        scale: int,
+        *,
+        predicts: Predicts = "image",
+        value_range: float = 1.0,
+        multiple: int = 1,
+        name: str = "network",
+        provenance: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__()
+        if not isinstance(scale, int) or scale < 1:
+            raise InputError(f"{name}: scale {scale!r}, expected a positive integer")
+        if predicts not in get_args(Predicts):
+            raise InputError(f"{name}: predicts {predicts!r}, expected 'image' or 'residual'")
+        if value_range not in (1, 255):
+            raise InputError(f"{name}: value range {value_range!r}, expected 1 or 255")
+        self.network = network
+        self.scale = scale
+        self.predicts: Predicts = predicts
+        self.value_range = float(value_range)
+        self.multiple = multiple
+        self.name = name
+        self.provenance: dict[str, Any] = dict(provenance or {})
+        self.eval()
+
+    @property
+    def architecture(self) -> str | None:
+        """The catalog's name of the network, where it has one."""
+        return self.provenance.get("architecture")
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network's weights are."""
+        return next((p.device for p in self.network.parameters()), torch.device("cpu"))
+
+    def output(self, lr: Tensor) -> Tensor:
+        """What the network itself says, in [0, 1] units: an image, or a residual.
+
+        `(N, 3, h, w)` -> `(N, 3, h * scale, w * scale)`. A loss takes this.
+        """
+        if lr.dim() != 4 or lr.shape[1] != 3:
+            raise InputError(f"{self.name}: input {tuple(lr.shape)}, expected (N, 3, h, w)")
+        height, width = lr.shape[-2:]
+        padded = pad_symmetric(lr, 0, -height % self.multiple, axis=-2)
+        padded = pad_symmetric(padded, 0, -width % self.multiple, axis=-1)
+        output = self.network(padded * self.value_range) / self.value_range
+        expected = (*padded.shape[:2], *(side * self.scale for side in padded.shape[-2:]))
+        if output.shape != expected:
+            raise InputError(
+                f"{self.name}: the network turned {tuple(padded.shape)} into "
+                f"{tuple(output.shape)}, expected {expected} at scale {self.scale}"
+            )
+        return output[..., : height * self.scale, : width * self.scale]
+
+    def forward(self, lr: Tensor) -> Tensor:
+        """The full SR image, differentiable and not clamped: `(N, 3, h, w)` in [0, 1] -> SR."""
+        output = self.output(lr)
+        if self.predicts == "residual":
+            return output + upsample_bicubic(lr, self.scale)
+        return output
+
+    def restore(self, lr: Tensor, tile: Tiling | None = None) -> Tensor:
+        """What a user gets: eval mode, no gradient, clamped to [0, 1], on the device of `lr`.
+
+        Args:
+            lr: `(3, h, w)` or `(N, 3, h, w)`, in [0, 1].
+            tile: restore in these tiles and average the overlaps. None restores the whole image,
+                or, where memory is short, tiles with a warning.
+        """
+        images = lr if lr.dim() == 4 else lr[None]
+        was_training = self.training
+        self.eval()
+        try:
+            with torch.no_grad():
+                restored = torch.stack([self._restore_one(image, tile) for image in images])
+        finally:
+            self.train(was_training)
+        return (restored if lr.dim() == 4 else restored[0]).clamp(0, 1).to(lr.device)
+
+    def _restore_one(self, lr: Tensor, tile: Tiling | None) -> Tensor:
+        lr = lr.to(self.device)
+        if tile is not None:
+            return apply_in_tiles(self, lr, self.scale, tile)
+        try:
+            return self(lr[None])[0]
+        except RuntimeError as error:
+            if not _is_out_of_memory(error):
+                raise
+        warnings.warn(
+            f"{self.name}: an LR image of {lr.shape[-2]} x {lr.shape[-1]} does not fit in memory; "
+            f"restored in tiles of {SHORT_OF_MEMORY.size}",
+            stacklevel=3,
+        )
+        return apply_in_tiles(self, lr, self.scale, SHORT_OF_MEMORY, batch=1)
+
+
+class ZeroResidual(nn.Module):
+    """The network that adds nothing to bicubic.
+
+    >>> ZeroResidual(scale=2)(torch.rand(1, 3, 4, 4)).shape
+    torch.Size([1, 3, 8, 8])
+    """
+
+    def __init__(self, scale: int) -> None:
+        super().__init__()
+        self.scale = scale
+
+    def forward(self, lr: Tensor) -> Tensor:
+        """`(N, C, h, w)` -> zeros `(N, C, h * scale, w * scale)`."""
+        count, channels, height, width = lr.shape
+        return lr.new_zeros(count, channels, height * self.scale, width * self.scale)
+
+
+def bicubic(scale: int) -> SRModel:
+    """Torch's bicubic as a model like the others.
+
+    >>> bicubic(4).restore(torch.zeros(3, 2, 2)).shape
+    torch.Size([3, 8, 8])
+    """
+    return SRModel(ZeroResidual(scale), scale, predicts="residual", name="bicubic")
+
+
+def _is_out_of_memory(error: RuntimeError) -> bool:
+    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)

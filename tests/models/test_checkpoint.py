@@ -1,0 +1,326 @@
+"""Loading and saving: ours, foreign ones in every wrapping, and files that are none."""
+
+import os
+import sys
+import types
+
+import pytest
+import torch
+import torch.nn.functional as F
+from safetensors.torch import save_file
+from torch import nn
+
+from srlongtail.errors import InputError
+from srlongtail.image.resample import upsample_bicubic
+from srlongtail.models import checkpoint
+from srlongtail.models.catalog import CATALOG, build, new_model
+from srlongtail.models.checkpoint import load_model, load_models, save_model, zoo_names
+from srlongtail.models.complexity import count_operations, count_parameters
+from srlongtail.models.probe import probe
+from srlongtail.models.sr_model import SRModel, ZeroResidual, bicubic
+
+LR = torch.rand(1, 3, 32, 24, generator=torch.Generator().manual_seed(0))
+
+
+def sample(name: str, scale: int = 4) -> SRModel:
+    torch.manual_seed(0)
+    model = new_model(name, scale, predicts="residual")
+    model.provenance["iterations"] = 7
+    return model
+
+
+@pytest.mark.parametrize("name", CATALOG)
+def test_saved_and_loaded_again_is_the_same_to_the_bit(tmp_path, name):
+    model = sample(name, scale=2)
+    save_model(tmp_path / "mine.safetensors", model)
+    loaded = load_model(tmp_path / "mine.safetensors")
+    with torch.no_grad():
+        assert torch.equal(loaded(LR), model(LR))
+    assert (loaded.name, loaded.scale, loaded.predicts) == ("mine", 2, "residual")
+    assert loaded.multiple == model.multiple
+    assert loaded.provenance["iterations"] == 7
+    assert "probe" not in loaded.provenance
+    assert not loaded.training
+
+
+WRAPPINGS = {
+    "flat": lambda state: state,
+    "params": lambda state: {"params": state},
+    "params_ema is preferred": lambda state: {
+        "params": {key: value + 1 for key, value in state.items()},
+        "params_ema": state,
+    },
+    "state_dict and module.": lambda state: {
+        "epoch": 3,
+        "state_dict": {f"module.{key}": value for key, value in state.items()},
+    },
+    "_orig_mod.": lambda state: {f"_orig_mod.{key}": value for key, value in state.items()},
+    "both prefixes": lambda state: {f"_orig_mod.module.{key}": v for key, v in state.items()},
+}
+
+
+@pytest.mark.parametrize("wrapping", WRAPPINGS)
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
+def test_foreign_wrappings(tmp_path, wrapping, suffix):
+    model = sample("carn")
+    wrapped = WRAPPINGS[wrapping](model.network.state_dict())
+    path = tmp_path / f"foreign{suffix}"
+    if suffix == ".pth":
+        torch.save(wrapped, path)
+    elif all(isinstance(value, torch.Tensor) for value in wrapped.values()):
+        save_file(wrapped, path)
+    else:
+        pytest.skip("safetensors files are flat")
+    loaded = load_model(path, predicts="residual", value_range=1)
+    assert loaded.architecture == "carn"
+    assert loaded.provenance["settled_by"]["scale"] == "weights' shapes"
+    assert not any(module.training for module in loaded.modules())
+    with torch.no_grad():
+        assert torch.equal(loaded(LR), model(LR))
+
+
+def test_the_published_checkpoint(shared):
+    model = load_model(shared / "checkpoints" / "4x_FSRCNN_FPL.pth")
+    assert (model.architecture, model.scale, model.predicts) == ("fsrcnn", 4, "residual")
+    assert model.value_range == 1
+    assert model.provenance["settled_by"] == {
+        "scale": "file's name",
+        "predicts": "probe",
+        "value_range": "probe",
+    }
+    assert count_parameters(model) == 24_515
+
+
+@pytest.mark.parametrize(
+    ("file", "scale"),
+    [("4x_net", 4), ("net_x2", 2), ("x3-net", 3), ("net-X4.best", 4), ("max48_x2", 2)],
+)
+def test_the_scale_is_read_from_a_files_name(tmp_path, file, scale):
+    torch.save(build("fsrcnn", scale=4).state_dict(), tmp_path / f"{file}.pth")
+    assert load_model(tmp_path / f"{file}.pth", predicts="image", value_range=1).scale == scale
+
+
+def test_a_scale_that_nothing_tells(tmp_path):
+    path = tmp_path / "net64x64.pth"
+    torch.save(build("fsrcnn", scale=2).state_dict(), path)
+    with pytest.raises(InputError, match=r"nothing tells the scale .*, expected --scale N"):
+        load_model(path)
+    assert load_model(path, scale=2).scale == 2
+
+
+def test_contradictions_are_refused(tmp_path):
+    save_model(tmp_path / "a.safetensors", sample("fsrcnn", scale=2))
+    with pytest.raises(InputError, match=r"scale is 2 by the file's header, but 4 by the option"):
+        load_model(tmp_path / "a.safetensors", scale=4)
+
+
+class Sharpen(nn.Module):
+    """Bicubic of a sharpened image, clamped as a network's last layer may do; no weights."""
+
+    def __init__(self, amount: float, white: float) -> None:
+        super().__init__()
+        self.amount, self.white = amount, white
+
+    def forward(self, x):
+        sharp = x + self.amount * (x - F.avg_pool2d(x, 3, 1, 1, count_include_pad=False))
+        return upsample_bicubic(sharp, 2).clamp(0, self.white)
+
+
+@pytest.mark.parametrize(
+    ("network", "predicts", "value_range", "conclusive"),
+    [
+        (ZeroResidual(2), "residual", 1, True),
+        (Sharpen(0.35, white=1), "image", 1, True),
+        (Sharpen(-0.35, white=1), "image", 1, True),  # worse than bicubic
+        (Sharpen(0.35, white=255), "image", 255, True),
+        (Sharpen(9.0, white=1), "image", 1, False),
+    ],
+)
+def test_probe_tells_residuals_from_images_and_ranges(network, predicts, value_range, conclusive):
+    if value_range == 255:
+        network = nn.Sequential(Floor(), network)
+    found = probe(network, scale=2)
+    assert (found.predicts, found.value_range) == (predicts, value_range)
+    assert found.conclusive == conclusive
+    assert f"bicubic {found.bicubic_error:.1f}" in str(found)
+
+
+class Floor(nn.Module):
+    """Whole levels only, which makes sense of an input in [0, 255] alone."""
+
+    def forward(self, x):
+        return x.floor()
+
+
+@pytest.fixture
+def user_module(tmp_path, monkeypatch):
+    (tmp_path / "user_nets.py").write_text(
+        "import torch\n"
+        "class Net(torch.nn.Module):\n"
+        "    def __init__(self):\n"
+        "        super().__init__()\n"
+        "        self.conv = torch.nn.Conv2d(3, 27, 1)\n"
+        "        self.shuffle = torch.nn.PixelShuffle(3)\n"
+        "    def forward(self, x):\n"
+        "        return self.shuffle(self.conv(x))\n"
+        "def number():\n"
+        "    return 3\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [p for p in sys.path if p != os.getcwd()])
+    yield tmp_path
+    sys.modules.pop("user_nets", None)
+
+
+def test_a_users_own_network(user_module):
+    wrapped = load_model("user_nets:Net", predicts="image", value_range=1)
+    assert (wrapped.scale, wrapped.name) == (3, "user_nets:Net")
+    torch.save(wrapped.network.state_dict(), "weights.pth")
+    loaded = load_model("weights.pth", network="user_nets:Net", predicts="image", value_range=1)
+    with torch.no_grad():
+        assert torch.equal(loaded(LR), wrapped(LR))
+    save_model("again.safetensors", loaded)
+    again = load_model("again.safetensors", network="user_nets:Net")
+    with torch.no_grad():
+        assert torch.equal(again(LR), wrapped(LR))
+
+
+def test_mistakes_about_a_users_own_network(user_module):
+    with pytest.raises(InputError, match="No module named 'nowhere'"):
+        load_model("nowhere:Net")
+    with pytest.raises(InputError, match="has no attribute 'Nix'"):
+        load_model("user_nets:Nix")
+    with pytest.raises(InputError, match=r"made a int, expected a torch nn\.Module"):
+        load_model("user_nets:number")
+    torch.save(build("fsrcnn").state_dict(), "x4.pth")
+    with pytest.raises(InputError, match=r"x4\.pth: weights do not fit Net: Missing key"):
+        load_model("x4.pth", network="user_nets:Net")
+
+
+def test_files_that_are_no_checkpoints(tmp_path):
+    class Evil:
+        def __reduce__(self):
+            return (os.system, (f"touch {tmp_path / 'ran'}",))
+
+    (tmp_path / "text.pth").write_text("hello world, this is not a checkpoint")
+    (tmp_path / "empty.pth").write_bytes(b"")
+    torch.save({"a": Evil()}, tmp_path / "evil.pth")
+    torch.save({"epoch": 3, "loss": 0.1}, tmp_path / "numbers.pth")
+    torch.save([1, 2], tmp_path / "list.pth")
+    torch.save({"conv.weight": torch.zeros(1), "fc.bias": torch.ones(2)}, tmp_path / "other.pth")
+    (tmp_path / "text.safetensors").write_text("hello world, this is not a checkpoint")
+    whole = tmp_path / "whole.safetensors"
+    save_model(whole, sample("fsrcnn"))
+    (tmp_path / "cut.safetensors").write_bytes(whole.read_bytes()[:40_000])
+    expected = {
+        "text.pth": "damaged, or no PyTorch checkpoint",
+        "empty.pth": "damaged, or no PyTorch checkpoint",
+        "evil.pth": "holds Python objects besides tensors, which could run code",
+        "numbers.pth": "a dict of epoch, loss, expected a dict of tensors",
+        "list.pth": "holds a list, expected a dict of tensors",
+        "other.pth": r"unknown architecture \(keys conv.weight, fc.bias, \.\.\.\), expected one of "
+        "fsrcnn, carn, .* or --network module:callable",
+        "text.safetensors": "damaged, or no safetensors checkpoint",
+        "cut.safetensors": "damaged, or no safetensors checkpoint",
+        "absent.pth": "no such model, expected a checkpoint file, module:callable, or one of: bic",
+    }
+    for name, message in expected.items():
+        with pytest.raises(InputError, match=rf"{name}: .*{message}"):
+            load_model(tmp_path / name)
+    assert not (tmp_path / "ran").exists()
+
+
+def test_weights_that_nearly_fit(tmp_path):
+    state = dict(build("fsrcnn").state_dict())
+    del state["tail_conv.bias"]
+    torch.save(state, tmp_path / "x4.pth")
+    with pytest.raises(InputError, match=r'do not fit FSRCNN: Missing key\(s\).*"tail_conv.bias"'):
+        load_model(tmp_path / "x4.pth")
+
+
+def test_saving_refuses_other_suffixes_and_leaves_nothing(tmp_path):
+    with pytest.raises(InputError, match=r"models are saved as \.safetensors"):
+        save_model(tmp_path / "a.pth", bicubic(4))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_several_models_share_one_scale(tmp_path):
+    save_model(tmp_path / "a.safetensors", sample("fsrcnn", scale=2))
+    save_model(tmp_path / "b.safetensors", sample("fsrcnn", scale=3))
+    two, cubic = load_models([str(tmp_path / "a.safetensors"), "bicubic"])
+    assert (two.scale, cubic.scale) == (2, 2)
+    cubic, two = load_models(["bicubic", str(tmp_path / "a.safetensors")])
+    assert (cubic.name, cubic.scale, two.name) == ("bicubic", 2, "a")
+    with pytest.raises(InputError, match=r"b\.safetensors: a x3 model beside x2 ones"):
+        load_models([str(tmp_path / "a.safetensors"), str(tmp_path / "b.safetensors")])
+
+
+def test_run_folders_and_equal_names(tmp_path):
+    for run in ("one", "two"):
+        save_model(tmp_path / run / "checkpoint.safetensors", sample("fsrcnn"))
+        save_model(tmp_path / run / "best.safetensors", sample("fsrcnn"))
+    by_folder = load_models([str(tmp_path / "one"), str(tmp_path / "two")])
+    assert [model.name for model in by_folder] == ["one", "two"]
+    clash = load_models([str(tmp_path / run / "best.safetensors") for run in ("one", "two")])
+    assert [model.name for model in clash] == ["one/best", "two/best"]
+    with pytest.raises(InputError, match="a model is named twice"):
+        load_models([str(tmp_path / "one")] * 2)
+
+
+def test_shipped_names(tmp_path, monkeypatch):
+    monkeypatch.setattr(checkpoint, "ZOO", tmp_path)
+    save_model(tmp_path / "fsrcnn-x4.safetensors", sample("fsrcnn"))
+    assert zoo_names() == ["fsrcnn-x4"]
+    assert load_model("fsrcnn-x4").name == "fsrcnn-x4"
+    with pytest.raises(InputError, match="or one of: bicubic, fsrcnn-x4"):
+        load_model("fsrcnn-x5")
+
+
+def test_every_shipped_network_loads():
+    for name in zoo_names():
+        assert load_model(name).provenance["iterations"] > 0
+
+
+def test_spandrel_is_asked_about_unknown_architectures(tmp_path, monkeypatch):
+    class Loader:
+        def __init__(self, device):
+            assert device == "cpu"
+
+        def load_from_state_dict(self, state):
+            if "known" not in state:
+                raise unsupported("?")
+            network = ZeroResidual(3)
+            return types.SimpleNamespace(
+                model=network,
+                scale=3,
+                size_requirements=types.SimpleNamespace(multiple_of=4),
+                architecture=types.SimpleNamespace(name="ESRGAN"),
+            )
+
+    unsupported = type("UnsupportedModelError", (Exception,), {})
+    fake = types.SimpleNamespace(ModelLoader=Loader, UnsupportedModelError=unsupported)
+    monkeypatch.setitem(sys.modules, "spandrel", fake)
+    torch.save({"known": torch.zeros(1)}, tmp_path / "a.pth")
+    torch.save({"strange": torch.zeros(1)}, tmp_path / "b.pth")
+    with pytest.raises(InputError, match="spandrel does not know it either"):
+        load_model(tmp_path / "b.pth")
+    monkeypatch.setattr(ZeroResidual, "load_state_dict", lambda self, state: None)
+    model = load_model(tmp_path / "a.pth")
+    assert (model.scale, model.multiple) == (3, 4)
+    assert model.provenance["spandrel"] == "ESRGAN"
+
+
+def test_where_spandrel_cannot_be_imported_the_error_says_so(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "spandrel", None)
+    torch.save({"strange": torch.zeros(1)}, tmp_path / "b.pth")
+    with pytest.raises(InputError, match=r"extra srlongtail\[spandrel\] knows more, but cannot be"):
+        load_model(tmp_path / "b.pth")
+
+
+def test_operations_by_hand():
+    # FSRCNN at x4: multiply-adds per LR pixel of its layers; the transposed one at LR size.
+    per_pixel = 3 * 56 * 25 + 56 * 12 + 4 * 12 * 12 * 9 + 12 * 56 + 56 * 3 * 81
+    assert count_operations(sample("fsrcnn")) == 2 * per_pixel * 32 * 32
+    # Counted once per SR pixel, as the paper's 468M must have been:
+    inflated = 2 * 32 * 32 * (per_pixel + 15 * 56 * 3 * 81)
+    assert inflated == pytest.approx(468e6, rel=0.001)
