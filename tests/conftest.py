@@ -4,6 +4,11 @@ import os
 from pathlib import Path
 
 import pytest
+import torch
+
+# The networks of the tests are too small to share out: on a busy machine several threads that
+# wait for each other after every operation take many times as long as one.
+torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")

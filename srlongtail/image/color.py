@@ -23,7 +23,7 @@ def luma(image: Tensor) -> Tensor:
     Raises:
         InputError: The image has not three channels, or holds integers.
 
-    Source: ITU-R Recommendation BT.601, equations of section 2.5 for 8-bit levels.
+    Source: ITU-R Recommendation BT.601, at 8 bits.
 
     Example:
         >>> import torch

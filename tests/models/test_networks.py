@@ -4,7 +4,6 @@ The computations by hand read the state dictionary alone, so they hold names and
 """
 
 import csv
-from collections.abc import Iterator
 from itertools import product
 from math import sqrt
 from pathlib import Path
@@ -31,15 +30,6 @@ SMALL: dict[type[nn.Module], dict[str, Any]] = {
     SwinIR: {"features": 12, "depths": (2, 2), "heads": (2, 3), "window": 4, "image_size": 16},
     BSRN: {"features": 32, "blocks": 2},
 }
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    """For networks this small, threads cost more than they bring."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 # --- published numbers, names and weights -----------------------------------------------------

@@ -1,0 +1,94 @@
+"""The table of scores: the published numbers, streaming, and sharing over processes."""
+
+import subprocess
+import sys
+
+import pandas as pd
+import pytest
+import torch
+
+from srlongtail.errors import InputError
+from srlongtail.evaluation import COLUMNS, evaluate, summarize
+from srlongtail.image.dataset import open_data
+from srlongtail.image.io import write_image
+from srlongtail.image.tiles import Tiling
+from srlongtail.metrics import PAPER, Y_CHANNEL
+from srlongtail.models.checkpoint import load_model
+from srlongtail.models.sr_model import SRModel, ZeroResidual, bicubic
+
+
+@pytest.fixture
+def folder(tmp_path):
+    generator = torch.Generator().manual_seed(0)
+    for name in "abc":
+        write_image(tmp_path / "Set3" / f"{name}.png", torch.rand(3, 49, 60, generator=generator))
+    return tmp_path / "Set3"
+
+
+def test_the_golden_numbers(shared):
+    model = load_model(shared / "checkpoints" / "4x_FSRCNN_FPL.pth")
+    data = [open_data(f"{name}={shared}/data/test/{name}/HR") for name in ("Set5", "Set14")]
+    found = summarize(evaluate([model, bicubic(4)], data)).set_index(["model", "dataset"])
+    golden = pd.read_csv(shared / "golden" / "evaluation.csv")
+    for row in golden.itertuples():
+        name = "bicubic" if row.model == "bicubic" else "4x_FSRCNN_FPL"
+        ours = found.loc[name, row.dataset]
+        assert ours["images"] == row.images
+        assert ours["psnr_db"] == pytest.approx(row.psnr_db, abs=1e-3)
+        assert ours["ssim"] == pytest.approx(row.ssim, abs=2e-5)
+    # The paper's Table 1, as printed.
+    printed = found.loc["4x_FSRCNN_FPL"].round({"psnr_db": 2, "ssim": 4})
+    assert printed[["psnr_db", "ssim"]].to_numpy().tolist() == [[29.0, 0.8565], [26.01, 0.7446]]
+
+
+def test_stored_lr_files_give_nearly_the_same(shared):
+    data = open_data(shared / "data" / "test" / "Set5")
+    assert not data.makes_lr
+    table = evaluate([bicubic(4)], [data])
+    assert table["psnr_db"].mean() == pytest.approx(26.8644, abs=0.05)
+
+
+def test_rows_are_tidy_and_in_order(folder):
+    twin = SRModel(ZeroResidual(4), 4, predicts="residual", name="twin")
+    data = open_data(folder)
+    table = evaluate([bicubic(4), twin], [data, data[:1]])
+    assert tuple(table.columns) == COLUMNS
+    assert table["image"].tolist() == ["a", "b", "c", "a"] * 2
+    assert table["model"].tolist() == ["bicubic"] * 4 + ["twin"] * 4
+    first, second = (table[table["model"] == m][["psnr_db", "ssim"]] for m in ("bicubic", "twin"))
+    assert (first.to_numpy() == second.to_numpy()).all()
+
+
+def test_protocols_differ(folder):
+    data = [open_data(folder)]
+    paper, y = (evaluate([bicubic(4)], data, protocol) for protocol in (PAPER, Y_CHANNEL))
+    assert (y["psnr_db"] > paper["psnr_db"] + 1).all()
+
+
+def test_swinir_and_test2k_are_restored_in_the_papers_tiles(folder, monkeypatch):
+    seen = []
+
+    def restore(self, lr, tile=None):
+        seen.append((self.name, tile))
+        return torch.zeros(3, lr.shape[-2] * 4, lr.shape[-1] * 4)
+
+    monkeypatch.setattr(SRModel, "restore", restore)
+    swinir = SRModel(ZeroResidual(4), 4, name="s", provenance={"architecture": "swinir"})
+    evaluate([swinir, bicubic(4)], [open_data(folder)[:1]])
+    evaluate([bicubic(4)], [open_data(f"test2k={folder}")[:1]])
+    evaluate([swinir], [open_data(folder)[:1]], Y_CHANNEL)
+    tiles = Tiling(32, 28)
+    assert seen == [("s", tiles), ("bicubic", None), ("bicubic", tiles), ("s", None)]
+
+
+def test_scales_must_agree(folder):
+    with pytest.raises(InputError, match="bicubic: a x2 model, but Set3 is x4"):
+        evaluate([bicubic(2)], [open_data(folder, 4)])
+
+
+def test_torchrun_gives_the_same_table(folder, tmp_path):
+    command = ["srlongtail.cli", "evaluate", "bicubic", "--data", str(folder), "--out"]
+    subprocess.run([sys.executable, "-m", *command, tmp_path / "one.csv"], check=True)
+    torchrun = ["torch.distributed.run", "--nproc-per-node=2", "--master-port=29713", "-m"]
+    subprocess.run([sys.executable, "-m", *torchrun, *command, tmp_path / "two.csv"], check=True)
+    assert (tmp_path / "one.csv").read_bytes() == (tmp_path / "two.csv").read_bytes()
