@@ -1,0 +1,176 @@
+"""Absolute differences (AD) in luma, and their histogram over any number of images and models."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from torch import Tensor
+from tqdm import tqdm
+
+from srlongtail.errors import InputError
+from srlongtail.image.color import luma
+from srlongtail.image.dataset import ImagePair
+from srlongtail.image.io import quantize
+
+MAX_AD = 219  # luma runs from 16 to 235
+BIN_WIDTH = 0.25
+EDGES = np.linspace(0, MAX_AD, round(MAX_AD / BIN_WIDTH) + 1)
+
+
+def absolute_difference(sr: Tensor, hr: Tensor) -> Tensor:
+    """AD of luma, in levels of 255, as in Figure 1: `(..., 3, H, W)` in [0, 1] -> `(..., H, W)`.
+
+    SR is rounded to 8 bits first, as it would be stored. Luma is BT.601 with values from 16 to
+    235, so that AD is at most 219.
+
+    >>> import torch
+    >>> absolute_difference(torch.zeros(3, 1, 1), torch.ones(3, 1, 1)).round()
+    tensor([[219.]])
+    """
+    return (luma(quantize(sr)) - luma(hr)).abs().squeeze(-3).mul(255)
+
+
+@dataclass(frozen=True)
+class DifferenceHistogram:
+    """How many pixels have which AD, for each model; histograms of different images add up.
+
+    Attributes:
+        counts: model -> number of pixels in each bin between `EDGES`.
+        sums: model -> sum of the AD of the pixels in each bin.
+        images: number of images measured.
+
+    >>> import torch
+    >>> one = DifferenceHistogram.of({"bicubic": torch.tensor([[0.1, 10.2]])})
+    >>> two = one + one
+    >>> two.pixels, two.tail_share("bicubic", 5.0)
+    (4, 0.5)
+    """
+
+    counts: Mapping[str, NDArray[np.int64]]
+    sums: Mapping[str, NDArray[np.float64]]
+    images: int
+
+    @classmethod
+    def empty(cls, models: Iterable[str]) -> "DifferenceHistogram":
+        """Nothing measured yet: what sums of histograms start from."""
+        models = list(models)
+        bins = len(EDGES) - 1
+        return cls(
+            counts={model: np.zeros(bins, np.int64) for model in models},
+            sums={model: np.zeros(bins) for model in models},
+            images=0,
+        )
+
+    @classmethod
+    def of(cls, differences: Mapping[str, Tensor]) -> "DifferenceHistogram":
+        """Measure one image: model -> its AD map, any shape, in levels of 255."""
+        counts, sums = {}, {}
+        for model, difference in differences.items():
+            values = difference.detach().cpu().double().numpy().ravel()
+            counts[model] = np.histogram(values, EDGES)[0]
+            sums[model] = np.histogram(values, EDGES, weights=values)[0]
+        return cls(counts, sums, images=1)
+
+    def __add__(self, other: "DifferenceHistogram") -> "DifferenceHistogram":
+        if self.models != other.models:
+            raise InputError(f"histograms of {self.models} and {other.models} do not add up")
+        return DifferenceHistogram(
+            {model: self.counts[model] + other.counts[model] for model in self.models},
+            {model: self.sums[model] + other.sums[model] for model in self.models},
+            self.images + other.images,
+        )
+
+    @property
+    def models(self) -> list[str]:
+        """The models measured, in the order given."""
+        return list(self.counts)
+
+    @property
+    def pixels(self) -> int:
+        """The number of pixels of each model."""
+        return int(next(iter(self.counts.values())).sum())
+
+    def mean(self, model: str) -> float:
+        """Mean AD."""
+        return float(self.sums[model].sum() / self.pixels)
+
+    def quantile(self, model: str, q: float) -> float:
+        """The AD that a share `q` of the pixels stays below."""
+        return float(np.interp(q, _cumulated_share(self.counts[model]), EDGES))
+
+    def tail_share(self, model: str, threshold: float) -> float:
+        """The share of pixels whose AD lies above `threshold`."""
+        return float(1 - np.interp(threshold, EDGES, _cumulated_share(self.counts[model])))
+
+    def tail_error_share(self, model: str, threshold: float) -> float:
+        """The share of all AD that the pixels above `threshold` carry."""
+        return float(1 - np.interp(threshold, EDGES, _cumulated_share(self.sums[model])))
+
+    def frame(self, bin_width: float = 4.0) -> pd.DataFrame:
+        """Tidy table of wider bins: `model, ad_from, ad_to, pixels, share, error_share`."""
+        step = round(bin_width / BIN_WIDTH)
+        starts = np.arange(0, len(EDGES) - 1, step)
+        tables = []
+        for model in self.models:
+            pixels = np.add.reduceat(self.counts[model], starts)
+            error = np.add.reduceat(self.sums[model], starts)
+            table = pd.DataFrame(
+                {
+                    "model": model,
+                    "ad_from": EDGES[starts],
+                    "ad_to": np.append(EDGES[starts[1:]], EDGES[-1]),
+                    "pixels": pixels,
+                    "share": pixels / self.pixels,
+                    "error_share": error / max(error.sum(), np.finfo(float).tiny),
+                }
+            )
+            tables.append(table)
+        return pd.concat(tables, ignore_index=True)
+
+    def summary(self, threshold: float) -> pd.DataFrame:
+        """One row a model: mean, median and high quantiles of AD, and what lies in the tail."""
+        rows = [
+            {
+                "model": model,
+                "mean_ad": self.mean(model),
+                "median_ad": self.quantile(model, 0.5),
+                "q90_ad": self.quantile(model, 0.9),
+                "q99_ad": self.quantile(model, 0.99),
+                "tail_threshold": threshold,
+                "tail_share": self.tail_share(model, threshold),
+                "tail_error_share": self.tail_error_share(model, threshold),
+            }
+            for model in self.models
+        ]
+        return pd.DataFrame(rows)
+
+
+def difference_histogram(
+    restorers: Mapping[str, Callable[[Tensor], Tensor]], pairs: Iterable[ImagePair]
+) -> DifferenceHistogram:
+    """Stream images through any number of models and add up their AD histograms.
+
+    Args:
+        restorers: name -> anything that turns an LR image `(3, h, w)` into SR `(3, H, W)`.
+        pairs: the images; only one is held at a time.
+
+    >>> from srlongtail.image.dataset import photos
+    >>> from srlongtail.image.resample import upsample_bicubic
+    >>> restorers = {"bicubic": lambda lr: upsample_bicubic(lr, 4)}
+    >>> round(difference_histogram(restorers, photos(4)[1:2]).mean("bicubic"), 1)
+    4.2
+    """
+    total = DifferenceHistogram.empty(restorers)
+    for pair in tqdm(pairs, disable=None, unit="image"):
+        total += DifferenceHistogram.of(
+            {name: absolute_difference(f(pair.lr), pair.hr) for name, f in restorers.items()}
+        )
+    return total
+
+
+def _cumulated_share(bins: NDArray[Any]) -> NDArray[np.float64]:
+    """The share of the total below each of `EDGES`; inside a bin it is taken as linear."""
+    return np.concatenate([[0], bins.cumsum()]) / max(bins.sum(), np.finfo(float).tiny)

@@ -1,0 +1,1 @@
+"""Axes-level plots: take a result and an `Axes`, draw, and hand the `Axes` back."""
