@@ -1,0 +1,63 @@
+"""Figure 1: where bicubic and a network fail, and how few pixels that is."""
+
+from dataclasses import dataclass
+
+import pandas as pd
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from srlongtail.image.dataset import ImagePair
+from srlongtail.longtail.difference import absolute_difference
+from srlongtail.paper import histogram
+from srlongtail.paper.inputs import FigureInputs
+from srlongtail.plots.histograms import plot_difference_histogram
+from srlongtail.plots.images import add_colorbar, show_map, show_photo
+from srlongtail.plots.style import PAGE, display_name, letter
+
+
+@dataclass(frozen=True)
+class Fig1:
+    """AD maps of one image, `(H, W)` in levels of 255, and the histogram of the whole set."""
+
+    pair: ImagePair
+    differences: dict[str, Tensor]
+    tail: histogram.LongTail
+
+    def frame(self) -> pd.DataFrame:
+        """The histogram drawn: one row per model and AD interval."""
+        return self.tail.frame()
+
+    def caption(self) -> str:
+        """What the figure shows."""
+        return f"Above: AD maps of {self.pair.name}. Below: {self.tail.caption()}"
+
+
+def compute(inputs: FigureInputs) -> Fig1:
+    """Measure AD maps of the image asked for, or the first, and the histogram over all."""
+    pair = inputs.pair()
+    maps = {
+        model.name: absolute_difference(model.restore(pair.lr), pair.hr) for model in inputs.models
+    }
+    return Fig1(pair, maps, histogram.compute(inputs))
+
+
+def draw(result: Fig1) -> Figure:
+    """HR and one AD map a model above, on one colour scale; the histogram below."""
+    columns = len(result.differences) + 1
+    height, width = result.pair.hr.shape[-2:]
+    above = (PAGE - 0.5) / columns * height / width + 0.2
+    figure = Figure(figsize=(PAGE, above + 2.3))
+    grid = figure.add_gridspec(2, columns, height_ratios=[above, 2.2])
+    axes = [figure.add_subplot(grid[0, column]) for column in range(columns)]
+    letter(show_photo(result.pair.hr, axes[0]), 0, f"HR, {result.pair.name}")
+    # Bicubic's few largest values may saturate the common scale, so that the rest can be seen.
+    top = float(result.differences["bicubic"].flatten().quantile(0.995))
+    for index, (name, difference) in enumerate(result.differences.items(), start=1):
+        drawn = show_map(difference, axes[index], vmax=top)
+        letter(axes[index], index, f"{display_name(name)}, mean AD {difference.mean():.1f}")
+    add_colorbar(drawn, axes[-1], "AD (levels of 255)")
+    below = figure.add_subplot(grid[1, :])
+    plot_difference_histogram(result.tail.histogram, below, threshold=result.tail.threshold)
+    images = result.tail.histogram.images
+    letter(below, columns, f"the long tail of all {images} images of {result.tail.dataset}")
+    return figure

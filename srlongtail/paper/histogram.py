@@ -1,0 +1,63 @@
+"""The AD histogram of a data set by itself, and the measurement that Figure 1 shares."""
+
+from dataclasses import dataclass
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from srlongtail.longtail.difference import DifferenceHistogram, difference_histogram
+from srlongtail.paper.inputs import FigureInputs
+from srlongtail.parallel import gather, share
+from srlongtail.plots.histograms import plot_difference_histogram
+from srlongtail.plots.style import COLUMN, display_name
+
+TAIL = 0.1  # the tail begins where bicubic's worst tenth of the pixels does
+
+
+@dataclass(frozen=True)
+class LongTail:
+    """The AD histogram of all images of a set, and where its tail begins."""
+
+    dataset: str
+    histogram: DifferenceHistogram
+
+    @property
+    def threshold(self) -> float:
+        """The AD, in levels of 255, that a tenth of bicubic's pixels exceeds."""
+        return self.histogram.quantile("bicubic", 1 - TAIL)
+
+    def frame(self) -> pd.DataFrame:
+        """The histogram drawn: one row per model and AD interval."""
+        return self.histogram.frame()
+
+    def summary(self) -> pd.DataFrame:
+        """One row a model; see `DifferenceHistogram.summary`."""
+        return self.histogram.summary(self.threshold)
+
+    def caption(self) -> str:
+        """What the figure shows."""
+        shares = ", ".join(
+            f"{display_name(row.model)} {row.tail_share:.1%}" for row in self.summary().itertuples()
+        )
+        return (
+            f"Absolute difference of luma over all {self.histogram.images} images of "
+            f"{self.dataset} ({self.histogram.pixels:,} pixels). Share of pixels in the tail, "
+            f"where AD exceeds bicubic's {1 - TAIL:.0%} quantile ({self.threshold:.1f}): {shares}."
+        )
+
+
+def compute(inputs: FigureInputs) -> LongTail:
+    """Measure all images; under `torchrun` the processes share them out."""
+    restorers = {model.name: model.restore for model in inputs.models}
+    shares = gather(difference_histogram(restorers, share(inputs.data)))
+    return LongTail(inputs.data.name, sum(shares, DifferenceHistogram.empty(restorers)))
+
+
+def draw(result: LongTail) -> Figure:
+    """The histogram at column width."""
+    models = result.histogram.models
+    figure = Figure(figsize=(COLUMN, 2.0 + 0.14 * len(models)))
+    ax = figure.add_subplot()
+    plot_difference_histogram(result.histogram, ax, threshold=result.threshold, legend_above=True)
+    ax.set_xlabel(f"AD of luma on {result.dataset} (levels of 255)")
+    return figure

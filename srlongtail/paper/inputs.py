@@ -1,0 +1,50 @@
+"""What every figure is computed from."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from srlongtail.errors import InputError
+from srlongtail.evaluation import check_scales
+from srlongtail.image.dataset import ImagePair, ImageSet
+from srlongtail.models.sr_model import SRModel, bicubic
+from srlongtail.plots.images import Window
+
+
+@dataclass(frozen=True)
+class FigureInputs:
+    """Models to compare with bicubic, images, and what the user wants to see of them.
+
+    Args:
+        networks: any number, bicubic not among them.
+        data: the images.
+        image: the name of the image to show; None lets each figure choose.
+        window: the crop to show; None lets the figure choose.
+    """
+
+    networks: tuple[SRModel, ...]
+    data: ImageSet
+    image: str | None = None
+    window: Window | None = None
+
+    def __post_init__(self) -> None:
+        check_scales(self.networks, [self.data])
+        if self.image is not None and self.image not in self.data.names:
+            raise InputError(
+                f"no image {self.image!r} in {self.data.name}, "
+                f"expected one of {', '.join(self.data.names[:10])}"
+            )
+
+    @property
+    def models(self) -> tuple[SRModel, ...]:
+        """Bicubic, then the networks."""
+        return (bicubic(self.data.scale), *self.networks)
+
+    def pairs(self) -> Iterator[ImagePair]:
+        """The image asked for, or all."""
+        for index, name in enumerate(self.data.names):
+            if self.image in (None, name):
+                yield self.data[index]
+
+    def pair(self) -> ImagePair:
+        """The image asked for, or the first."""
+        return next(self.pairs())

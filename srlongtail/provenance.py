@@ -1,0 +1,63 @@
+"""What another person needs to repeat a run: command, settings, models, data, versions."""
+
+import hashlib
+import importlib.metadata
+import platform
+import shlex
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from srlongtail import __version__
+from srlongtail.image.dataset import ImageSet
+from srlongtail.models.sr_model import SRModel
+
+_PACKAGES = ("torch", "numpy", "pandas", "matplotlib", "scikit-image")
+
+
+def provenance(
+    models: Iterable[SRModel], datasets: Iterable[ImageSet], **settings: Any
+) -> dict[str, Any]:
+    """A record for the `.json` beside a result: the same run gives the same record.
+
+    It holds no date, so that repeating a run writes the same bytes.
+
+    >>> from srlongtail.models.sr_model import bicubic
+    >>> sorted(provenance([bicubic(4)], [], seed=0))
+    ['command', 'data', 'models', 'settings', 'versions']
+    """
+    return {
+        "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "settings": settings,
+        "models": [_describe_model(model) for model in models],
+        "data": [_describe_data(data) for data in datasets],
+        "versions": versions(),
+    }
+
+
+def versions() -> dict[str, str]:
+    """The versions of Python and of the packages that numbers depend on."""
+    found = {name: importlib.metadata.version(name) for name in _PACKAGES}
+    return {"srlongtail": __version__, "python": platform.python_version(), **found}
+
+
+def _describe_model(model: SRModel) -> dict[str, Any]:
+    return {
+        "name": model.name,
+        "scale": model.scale,
+        "predicts": model.predicts,
+        "value_range": model.value_range,
+        **model.provenance,
+    }
+
+
+def _describe_data(data: ImageSet) -> dict[str, Any]:
+    names = "\n".join(data.names)
+    return {
+        "name": data.name,
+        "scale": data.scale,
+        "images": len(data),
+        "names_sha256": hashlib.sha256(names.encode()).hexdigest(),
+        "lr": repr(data.degradation) if data.makes_lr else "files",
+    }

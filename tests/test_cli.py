@@ -1,0 +1,214 @@
+"""The command line as a user meets it: results, one-line errors, and nothing half-written."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+
+from srlongtail import cli
+from srlongtail.image.io import write_image
+from srlongtail.models.catalog import build
+from srlongtail.models.checkpoint import load_model, save_model
+
+
+@pytest.fixture
+def run(monkeypatch, capsys, tmp_path):
+    """Run a command line in an empty folder; returns the exit code, stdout and stderr."""
+    monkeypatch.chdir(tmp_path)
+
+    def call(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["srlongtail", *map(str, arguments)])
+        code = 0
+        try:
+            cli.main()
+        except SystemExit as exit_:
+            code = exit_.code
+        out, err = capsys.readouterr()
+        return code, out, err
+
+    return call
+
+
+@pytest.fixture
+def data(tmp_path):
+    generator = torch.Generator().manual_seed(0)
+    for name in ("a", "b"):
+        write_image(tmp_path / "Set2" / f"{name}.png", torch.rand(3, 96, 84, generator=generator))
+    return tmp_path / "Set2"
+
+
+@pytest.fixture
+def network(tmp_path):
+    torch.manual_seed(0)
+    torch.save(build("fsrcnn", scale=4).state_dict(), tmp_path / "fsrcnn_x4.pth")
+    model = load_model(tmp_path / "fsrcnn_x4.pth", predicts="residual", value_range=1)
+    save_model(tmp_path / "fsrcnn-x4.safetensors", model)
+    return tmp_path / "fsrcnn-x4.safetensors"
+
+
+def test_evaluate(run, data, network):
+    code, out, err = run("evaluate", network, "bicubic", "--data", data, "--out", "r/scores.csv")
+    assert (code, err) == (0, "")
+    table = pd.read_csv("r/scores.csv")
+    assert list(table.columns) == ["model", "dataset", "image", "psnr_db", "ssim"]
+    assert table["model"].tolist() == ["fsrcnn-x4"] * 2 + ["bicubic"] * 2
+    assert out.splitlines()[0].split() == ["model", "dataset", "images", "psnr_db", "ssim"]
+    assert out.splitlines()[-1] == "r/scores.csv"
+    record = json.loads(Path("r/scores.json").read_text())
+    assert record["data"][0]["name"] == "Set2"
+    assert record["models"][0]["sha256"]
+    assert record["command"].startswith("srlongtail evaluate")
+
+
+def test_data_may_be_listed_or_repeated(run, data):
+    listed = run("evaluate", "bicubic", "--data", f"A={data}", f"B={data}")
+    repeated = run("evaluate", "bicubic", "--data", f"A={data}", "--data", f"B={data}")
+    assert listed == repeated
+    assert [line.split()[1] for line in listed[1].splitlines()[1:]] == ["A", "B"]
+
+
+def test_degradation_and_protocol_reach_the_scores(run, data):
+    plain, noisy, luma = (
+        run("evaluate", "bicubic", "--data", data, *more)[1]
+        for more in ((), ("--degradation", "blur-noise"), ("--protocol", "y"))
+    )
+    assert len({plain, noisy, luma}) == 3
+
+
+def test_histogram(run, data, network):
+    code, out, _ = run("histogram", network, "--data", data, "--out", "h")
+    assert code == 0
+    table = pd.read_csv("h/histogram.csv")
+    assert set(table["model"]) == {"bicubic", "fsrcnn-x4"}
+    assert table.groupby("model")["pixels"].sum().tolist() == [2 * 96 * 84] * 2
+    assert "tail_share" in out
+
+
+def test_weights(run, data, network):
+    code, out, _ = run("weights", network, data / "a.png", "--out", "w")
+    assert code == 0
+    assert out.split() == ["w/weights.png", "w/weights.npz"]
+    maps = np.load("w/weights.npz")
+    assert maps["combined"].shape == (96, 84)
+    assert maps["static"].min() >= 0.5
+    combined = pd.read_csv("w/weights.csv")["combined"]
+    assert combined.idxmax() == 9
+    assert combined.iloc[9] > 1.3 * combined.iloc[0]
+
+
+def test_inspect_tells_what_was_guessed(run, network):
+    code, out, err = run("inspect", network.with_name("fsrcnn_x4.pth"))
+    assert (code, err) == (0, "")
+    facts = dict(line.split(None, 1) for line in out.splitlines() if not line.startswith(" "))
+    assert facts["architecture"] == "fsrcnn"
+    assert facts["scale"] == "4  (file's name)"
+    assert facts["predicts"] == "residual  (probe)"
+    assert facts["parameters"] == "24,515  (the paper: 25K)"
+    assert facts["operations"].endswith("(the paper: 468M)")
+    assert "mean absolute error on the photo" in facts["probe"]
+
+
+def test_figures_repeat_to_the_byte(run, data, network):
+    for folder in ("one", "two"):
+        code, out, _ = run("figures", "--models", network, "--data", data, "--out", folder)
+        assert code == 0
+        assert out.split() == [f"{folder}/fig{n}.png" for n in (1, 3, 5)]
+    for suffix in ("png", "pdf", "csv"):
+        for n in (1, 3, 5):
+            one, two = (Path(f"{f}/fig{n}.{suffix}").read_bytes() for f in ("one", "two"))
+            assert one == two
+    assert "caption" in json.loads(Path("one/fig3.json").read_text())
+
+
+def test_figures_without_a_network_say_so(run, data, monkeypatch):
+    monkeypatch.setattr("srlongtail.models.checkpoint.zoo_names", lambda: [])
+    code, out, err = run("figures", "--only", "fig3", "--data", data, "--out", "f")
+    assert (code, out) == (0, "f/fig3.png\n")
+    assert "bicubic alone is shown" in err
+
+
+def test_a_users_module_from_the_shell(tmp_path, data):
+    (tmp_path / "mynet.py").write_text(
+        "from torch import nn\n"
+        "def make():\n"
+        "    return nn.Upsample(scale_factor=2, mode='nearest')\n"
+    )
+    command = [sys.executable, "-m", "srlongtail.cli", "evaluate", "mynet:make", "--data", data]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[1].split()[:2] == ["mynet:make", "Set2"]
+    assert "scale 2 (by the size of the network's output)" in done.stderr
+
+
+def mistakes(folder):
+    """Command lines that a user may mistype, and what the one line has to say."""
+    Image.new("L", (60, 48), 90).save(folder / "grey.png")
+    write_image(folder / "dot.png", torch.rand(3, 1, 1))
+    (folder / "text.pth").write_text("hello")
+    (folder / "cut.png").write_bytes((folder / "Set2" / "a.png").read_bytes()[:3000])
+    (folder / "empty").mkdir()
+    torch.save({"weird": torch.zeros(3)}, folder / "weird.pth")
+    write_image(folder / "bad/HR/a.png", torch.rand(3, 48, 48))
+    write_image(folder / "bad/LR_bicubic/X4/ax4.png", torch.rand(3, 9, 12))
+    evaluate = ["evaluate", "bicubic", "--out", "out/r.csv", "--data"]
+    return {
+        "1x1": ([*evaluate, "dot.png"], "dot/dot: HR image of 1 x 1 pixels, expected at least 12"),
+        "LR size": ([*evaluate, "bad"], "bad/a: LR image of 9 x 12 pixels, expected 12 x 12"),
+        "empty folder": ([*evaluate, "empty"], "empty: no images in it"),
+        "no folder": ([*evaluate, "absent"], "absent: no such folder or image"),
+        "truncated": ([*evaluate, "cut.png"], "cut.png: damaged or unreadable image"),
+        "text": (["inspect", "text.pth"], "text.pth: cannot be loaded: it is damaged"),
+        "unknown": (["inspect", "weird.pth"], "weird.pth: unknown architecture (keys weird"),
+        "no model": (["histogram", "--out", "out"], "no model named, expected bicubic"),
+        "typo": (["evaluate", "bicubik", "--data", "Set2"], "bicubik: no such model"),
+        "no command": (["evaluat"], "Unrecognized options: evaluat Available subcommands: figures"),
+        "no option": (["evaluate", "bicubic", "--dta", "x"], "options: --dta, x Perhaps you meant"),
+        "no choice": (["evaluate", "bicubic", "--protocol", "z"], "one of ('paper', 'y')"),
+        "no number": (["evaluate", "bicubic", "--scale", "x"], "Error parsing --scale"),
+        "no image named": (["weights", "bicubic"], "Missing from srlongtail weights"),
+        "no figure": (["figures", "--only", "fig9", "--out", "out"], "no figure 'fig9'"),
+        "no image": (["figures", "--image", "x", "--out", "out"], "no image 'x' in photos"),
+        "window": (
+            ["figures", "--only", "fig3", "--window", 500, 0, 64, "--out", "out"],
+            "window 500 0 64 (row, column, size in SR pixels), expected one inside the",
+        ),
+        "weights of nothing": (["weights", "bicubic", "hat", "--out", "out"], "hat: no such image"),
+        "a file where a folder should be": (
+            ["histogram", "bicubic", "--data", "Set2", "--out", "grey.png"],
+            "cannot be written",
+        ),
+        "two folders": (
+            ["histogram", "bicubic", "--data", "Set2", "bad", "--out", "out"],
+            "--data names 2 folders, expected one",
+        ),
+    }
+
+
+def test_each_mistake_is_one_line_with_exit_code_2(run, data, tmp_path):
+    for name, (arguments, message) in mistakes(tmp_path).items():
+        before = sorted(tmp_path.rglob("*"))
+        code, out, err = run(*arguments)
+        assert (code, out) == (2, ""), (name, out, err)
+        last = err.splitlines()[-1]
+        assert last.startswith("srlongtail: error: "), (name, err)
+        assert message in last, (name, last)
+        assert err.count("error") == 1, (name, err)
+        assert sorted(tmp_path.rglob("*")) == before, name
+
+
+def test_greyscale_and_odd_sizes_are_handled(run, data, tmp_path):
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (61, 50), dtype=np.uint8)).save(
+        tmp_path / "grey.png"
+    )
+    code, out, _ = run("evaluate", "bicubic", "--data", "grey.png")
+    assert code == 0
+    assert out.splitlines()[1].split()[:3] == ["bicubic", "grey", "1"]
+
+
+def test_version(run):
+    assert run("--version")[1].startswith("srlongtail 0.")

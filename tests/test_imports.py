@@ -1,0 +1,101 @@
+"""Imports run one way, and the package is light to import."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import srlongtail
+
+PACKAGE = Path(srlongtail.__file__).parent
+
+# What each part of the package may import from the others. Parts not named in a row are above it.
+BASE = {"errors", "files", "parallel", "stats", "image"}
+MODELS = {"models", "focal", "metrics"}
+ANALYSIS = {"evaluation", "longtail", "attribution", "training"}
+ALLOWED = {
+    "errors": set(),
+    "files": {"errors"},
+    "results": {"files"},
+    "parallel": set(),
+    "stats": {"errors"},
+    "image": {"errors", "files"},
+    "models": BASE,
+    "focal": BASE,
+    "metrics": BASE,
+    "evaluation": BASE | MODELS,
+    "longtail": BASE,  # takes tensors and callables
+    "attribution": BASE,
+    "training": BASE | MODELS | {"evaluation", "longtail", "results", "provenance"},
+    "provenance": BASE | MODELS | {"version"},
+    "plots": BASE | MODELS | ANALYSIS,
+    "widgets": BASE | MODELS | ANALYSIS,
+    "paper": BASE | MODELS | ANALYSIS | {"plots", "results", "provenance"},
+    "diagnosis": BASE | MODELS | ANALYSIS | {"plots", "results", "provenance"},
+}
+
+
+def imports_of(path: Path) -> set[str]:
+    """The parts of the package that a file imports, inside functions too."""
+    parts = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            modules = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            modules = [f"{node.module}.{alias.name}" for alias in node.names]
+        else:
+            continue
+        parts |= {m.split(".")[1] for m in modules if m.startswith("srlongtail.")}
+    return {"version" if part == "__version__" else part for part in parts}
+
+
+def part_of(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def test_arrows():
+    for path in PACKAGE.rglob("*.py"):
+        part = part_of(path)
+        if part not in ("cli", "__init__"):
+            forbidden = imports_of(path) - ALLOWED[part] - {part}
+            assert not forbidden, f"{path.relative_to(PACKAGE)} imports {sorted(forbidden)}"
+
+
+def test_plots_take_results_and_never_a_network():
+    for path in (PACKAGE / "plots").glob("*.py"):
+        names = {
+            alias.name
+            for node in ast.walk(ast.parse(path.read_text()))
+            if isinstance(node, ast.ImportFrom)
+            for alias in node.names
+        }
+        assert not names & {"SRModel", "load_model", "read_image", "open_data", "Path"}, path
+
+
+def imported_by(*command: str) -> set[str]:
+    run = subprocess.run(
+        [sys.executable, "-X", "importtime", *command],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    lines = [line for line in run.stderr.splitlines() if line.startswith("import time:")]
+    return {line.rsplit("|", 1)[1].strip().split(".")[0] for line in lines}
+
+
+@pytest.mark.parametrize(
+    "command", [("-c", "import srlongtail"), ("-m", "srlongtail.cli", "--help")]
+)
+def test_importing_and_asking_for_help_is_light(command):
+    heavy = {"torch", "matplotlib", "captum", "pandas", "skimage", "scipy"}
+    assert not imported_by(*command) & heavy
+
+
+def test_every_public_name_is_there():
+    for name in srlongtail.__all__:
+        assert getattr(srlongtail, name) is not None
+    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+        _ = srlongtail.nonsense
