@@ -6,7 +6,6 @@ import platform
 import shlex
 import sys
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
 from srlongtail import __version__
@@ -28,7 +27,7 @@ def provenance(
     ['command', 'data', 'models', 'settings', 'versions']
     """
     return {
-        "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "command": shlex.join(["srlongtail", *sys.argv[1:]]),
         "settings": settings,
         "models": [_describe_model(model) for model in models],
         "data": [_describe_data(data) for data in datasets],
