@@ -4,11 +4,12 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 import torch
+import torch.distributed as dist
 from torch import Tensor
 
 from srlongtail.errors import InputError
 
-Scope = Literal["batch", "image"]
+Scope = Literal["batch", "world", "image"]
 
 
 @dataclass(frozen=True)
@@ -19,8 +20,8 @@ class FocalParameters:
         alpha_sp, alpha_lp: weight of a pixel whose prior is the smallest, positive.
         gamma_sp, gamma_lp: how much the weight grows; from alpha to alpha * exp(gamma).
         scope: over what the priors' smallest and largest values are taken: the whole "batch",
-            as in the authors' code, so that a pixel's weight depends on its batch mates, or
-            each "image" by itself.
+            as in the authors' code, so that a pixel's weight depends on its batch mates; the
+            batches of all processes of a distributed run, "world"; or each "image" by itself.
     """
 
     alpha_sp: float = 0.5
@@ -33,7 +34,7 @@ class FocalParameters:
         if min(self.alpha_sp, self.alpha_lp) <= 0:
             raise InputError(f"alpha {self.alpha_sp} and {self.alpha_lp}, expected above 0")
         if self.scope not in get_args(Scope):
-            raise InputError(f"scope {self.scope!r}, expected 'batch' or 'image'")
+            raise InputError(f"scope {self.scope!r}, expected 'batch', 'world' or 'image'")
 
 
 @dataclass(frozen=True)
@@ -75,8 +76,11 @@ def focal_weight(prior: Tensor, alpha: float, gamma: float, scope: Scope = "batc
     >>> focal_weight(torch.tensor([[[[0.0, 1.0, 2.0]]]]), alpha=0.5, gamma=1.0)
     tensor([[[[0.5000, 0.8244, 1.3591]]]])
     """
-    axes = (0, 1, 2, 3) if scope == "batch" else (1, 2, 3)
+    axes = (1, 2, 3) if scope == "image" else (0, 1, 2, 3)
     low, high = prior.amin(axes, keepdim=True), prior.amax(axes, keepdim=True)
+    if scope == "world" and dist.is_initialized():
+        dist.all_reduce(low, dist.ReduceOp.MIN)
+        dist.all_reduce(high, dist.ReduceOp.MAX)
     spread = torch.where(high > low, high - low, 1)
     return alpha * torch.exp(gamma * (prior - low) / spread)
 

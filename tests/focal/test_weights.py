@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+import torch.distributed as dist
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -63,5 +64,20 @@ def test_priors_have_no_gradient():
 def test_mistakes():
     with pytest.raises(InputError, match=r"alpha 0 and 1.0, expected above 0"):
         FocalParameters(alpha_sp=0)
-    with pytest.raises(InputError, match="scope 'pixel', expected 'batch' or 'image'"):
+    with pytest.raises(InputError, match="scope 'pixel', expected 'batch', 'world' or 'image'"):
         FocalParameters(scope="pixel")
+
+
+def world_weights(rank, whole, folder):
+    dist.init_process_group("gloo", f"file://{folder}/meet", rank=rank, world_size=2)
+    torch.save(focal_weight(whole[rank::2], 0.5, 1.0, "world"), folder / f"{rank}.pt")
+    dist.destroy_process_group()
+
+
+def test_the_world_scope_is_the_batch_of_all_processes(tmp_path):
+    whole = torch.rand(4, 3, 5, 5, generator=torch.Generator().manual_seed(0))
+    torch.multiprocessing.spawn(world_weights, (whole, tmp_path), nprocs=2)
+    expected = focal_weight(whole, 0.5, 1.0, "batch")
+    for rank in range(2):
+        assert torch.equal(torch.load(tmp_path / f"{rank}.pt"), expected[rank::2])
+    assert torch.equal(focal_weight(whole, 0.5, 1.0, "world"), expected)
