@@ -45,7 +45,7 @@ def draw(result: Fig1) -> Figure:
     """HR and one AD map a model above, on one colour scale; the histogram below."""
     columns = len(result.differences) + 1
     height, width = result.pair.hr.shape[-2:]
-    above = (PAGE - 0.5) / columns * height / width + 0.2
+    above = (PAGE - 0.5) / columns * height / width + 0.35
     figure = Figure(figsize=(PAGE, above + 2.3))
     grid = figure.add_gridspec(2, columns, height_ratios=[above, 2.2])
     axes = [figure.add_subplot(grid[0, column]) for column in range(columns)]
@@ -54,7 +54,8 @@ def draw(result: Fig1) -> Figure:
     top = float(result.differences["bicubic"].flatten().quantile(0.995))
     for index, (name, difference) in enumerate(result.differences.items(), start=1):
         drawn = show_map(difference, axes[index], vmax=top)
-        letter(axes[index], index, f"{display_name(name)}, mean AD {difference.mean():.1f}")
+        letter(axes[index], index, display_name(name))
+        axes[index].set_xlabel(f"mean AD {difference.mean():.1f}")
     add_colorbar(drawn, axes[-1], "AD (levels of 255)")
     below = figure.add_subplot(grid[1, :])
     plot_difference_histogram(result.tail.histogram, below, threshold=result.tail.threshold)

@@ -104,7 +104,7 @@ def draw(result: Fig5) -> Figure:
         letter(axes[index], index, name)
         times = tenths[name].iloc[-1] / tenths[name].iloc[0]
         axes[index].set_xlabel(f"{origins[name]}\nhardest tenth: x {times:.2f}")
-    bar = add_colorbar(drawn, axes[-1], "weight / alpha (log scale)")
+    bar = add_colorbar(drawn, axes[-1], "weight / alpha")
     ticks = [tick for tick in (1.0, 1.5, 2.0, 3.0, 4.0, 6.0) if tick <= top]
     bar.set_ticks(ticks, labels=[f"{tick:g}" for tick in ticks])
     bar.ax.minorticks_off()
