@@ -18,6 +18,7 @@ from tyro.conf import Positional, UseAppendAction
 
 from srlongtail import __version__
 from srlongtail.errors import InputError
+from srlongtail.training.commands import ablate, train, zoo
 
 if TYPE_CHECKING:
     from srlongtail.image.dataset import ImageSet
@@ -246,6 +247,9 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "histogram": histogram,
     "weights": weights,
     "inspect": inspect,
+    "train": train,
+    "ablate": ablate,
+    "zoo": zoo,
 }
 
 

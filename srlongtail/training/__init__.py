@@ -1,0 +1,1 @@
+"""Training the networks that the package analyses: recipes, patches, loop, ablations, zoo."""

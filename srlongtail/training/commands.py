@@ -1,0 +1,194 @@
+"""The commands `train`, `ablate` and `zoo`; torch is imported when one of them runs."""
+
+import math
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import fields, make_dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
+
+import tyro
+from tyro.conf import Positional, UseAppendAction
+
+from srlongtail.errors import InputError
+from srlongtail.training.recipe import RECIPES, Recipe, find_recipe, read_recipe
+
+if TYPE_CHECKING:
+    from srlongtail.image.dataset import ImageSet
+
+Many = UseAppendAction[tuple[tuple[str, ...], ...]]  # --data A B --data C
+
+
+def _changes() -> type:
+    """Every setting of a recipe as an option that is None unless given."""
+    hints = get_type_hints(Recipe) | {"arguments": dict[str, int]}
+    options = [(f.name, hints[f.name] | None, None) for f in fields(Recipe) if f.name != "data"]
+    changes = make_dataclass("RecipeChanges", options, frozen=True)
+    changes.__doc__ = Recipe.__doc__  # whose attributes are the options' help
+    return changes
+
+
+RecipeChanges = _changes()
+UNCHANGED = RecipeChanges()
+Changes = Annotated[Any, tyro.conf.arg(name="", constructor=RecipeChanges)]
+ShowList = Annotated[bool, tyro.conf.arg(name="list")]
+
+
+def train(
+    recipe: Positional[str] = "",
+    /,
+    *,
+    data: Many = (),
+    out: Path | None = None,
+    resume: bool = False,
+    force: bool = False,
+    device: str | None = None,
+    show_list: ShowList = False,
+    changes: Changes = UNCHANGED,
+) -> None:
+    """Train a network by a recipe; under torchrun, on several GPUs.
+
+    Args:
+        recipe: name of a recipe, or a TOML file; --resume takes the run's own unless given.
+        data: folders of training images, searched to any depth.
+        out: run folder; runs/NAME unless given.
+        resume: go on where the run in the folder stopped.
+        force: go on although the recipe or the images have changed.
+        device: where to compute; by default on CUDA where there is one.
+        show_list: show the recipes and end.
+    """
+    if show_list:
+        for name, known in RECIPES.items():
+            print(f"{name:24}{known.iterations:>9} iterations, rate {known.learning_rate:g}")
+        return
+    own = out / "recipe.toml" if out is not None and resume else None
+    if not recipe and not (own and own.is_file()):
+        raise InputError("no recipe named, expected one of those that --list shows, or a TOML file")
+    chosen = find_recipe(recipe) if recipe else read_recipe(own or "")
+    chosen = chosen.changed({k: v for k, v in vars(changes).items() if v is not None})
+    if data:
+        # Absolute, because the run may be resumed from elsewhere.
+        chosen = replace(chosen, data=tuple(str(Path(p).resolve()) for p in _flat(data)))
+    out = out or Path("runs") / chosen.name
+
+    from srlongtail import parallel
+    from srlongtail.training import loop
+
+    with parallel.process_group(), _stopping(f"srlongtail train --resume --out {out} goes on"):
+        loop.train(chosen, out, resume=resume, force=force, device=device, tell=_tell)
+        if parallel.is_writer():
+            print(out / "checkpoint.safetensors")
+
+
+def ablate(
+    grid: Positional[str],
+    /,
+    *,
+    data: Many,
+    out: Path | None = None,
+    vary: Many = (),
+    seeds: tuple[int, ...] | None = None,
+    iterations: int | None = None,
+    test: Many = (),
+    device: str | None = None,
+) -> None:
+    """Train a grid of recipes with several seeds, and tabulate what came of them.
+
+    Runs that are done are not repeated, and interrupted ones are resumed.
+
+    Args:
+        grid: seed-spread, skip-static-learnable, focal-parameters; or a recipe, with --vary.
+        data: folders of training images, searched to any depth.
+        out: folder for runs and results; runs/NAME unless given.
+        vary: KEY=VALUE,VALUE,... for each setting of the recipe to vary.
+        seeds: of each arm.
+        iterations: of each run.
+        test: data folders to measure on, or NAME=FOLDER; the built-in photos unless given.
+        device: where to compute; by default on CUDA where there is one.
+    """
+    from srlongtail.training import ablation
+
+    chosen = ablation.custom_grid(grid, _flat(vary)) if vary else ablation.find_grid(grid)
+    if seeds is not None:
+        chosen = replace(chosen, seeds=seeds)
+    if iterations is not None:
+        chosen = replace(chosen, iterations=iterations)
+    out = out or Path("runs") / chosen.name
+    tests = _open(test, find_recipe(chosen.base).scale)
+    with _stopping("the same command goes on"):
+        ablation.run_grid(chosen, out, _flat(data), tests=tests, device=device, tell=_tell)
+    print(out / f"{chosen.name}.csv")
+
+
+def zoo(
+    action: Positional[Literal["list", "build"]],
+    /,
+    *,
+    data: Many = (),
+    out: Path = Path("runs/zoo"),
+    only: Many = (),
+    time_limit: float = math.inf,
+    test: Many = (),
+    install: Path | None = None,
+    device: str | None = None,
+) -> None:
+    """List the networks that ship, or train what is missing.
+
+    Args:
+        action: list or build.
+        data: folders of training images, searched to any depth.
+        out: folder for the runs.
+        only: names of entries; all unless given.
+        time_limit: hours, after which the build stops; the same command goes on with it.
+        test: data folders to measure ablations on; the built-in photos unless given.
+        install: where to put what ships; in a source checkout, the package, unless given.
+        device: where to compute; by default on CUDA where there is one.
+    """
+    from srlongtail.training import zoo as networks
+
+    if action == "build":
+        with _stopping("the same command goes on"):
+            networks.build_zoo(
+                _flat(data),
+                out,
+                only=_flat(only),
+                tests=_open(test, 4),
+                install=install or networks.checkout(),
+                device=device,
+                deadline=time.monotonic() + 3600 * time_limit,
+                tell=_tell,
+            )
+    table = networks.list_zoo(install or networks.SHIPPED)
+    print(table.round({"psnr_db": 2, "bicubic_psnr_db": 2, "ssim": 4}).to_string(index=False))
+
+
+def _flat(groups: tuple[tuple[str, ...], ...]) -> tuple[str, ...]:
+    return tuple(item for group in groups for item in group)
+
+
+def _open(folders: tuple[tuple[str, ...], ...], scale: int) -> "list[ImageSet] | None":
+    from srlongtail.image.dataset import open_data
+
+    return [open_data(folder, scale) for folder in _flat(folders)] or None
+
+
+def _tell(line: str) -> None:
+    from tqdm import tqdm
+
+    tqdm.write(line, file=sys.stderr)
+
+
+@contextmanager
+def _stopping(hint: str) -> Iterator[None]:
+    """A run that was asked to stop ends the command, with a line that says how to go on."""
+    from srlongtail.parallel import is_writer
+    from srlongtail.training.interruption import StoppedError
+
+    try:
+        yield
+    except StoppedError as stop:
+        if is_writer():
+            print(f"srlongtail: {stop}; {hint}", file=sys.stderr)
+        sys.exit(stop.code)

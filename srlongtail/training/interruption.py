@@ -1,0 +1,85 @@
+"""Stopping between two iterations instead of in the middle of one."""
+
+import math
+import signal
+import threading
+import time
+from types import FrameType, TracebackType
+
+import torch
+import torch.distributed as dist
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class StoppedError(Exception):
+    """A run was asked to stop, has saved its state, and can be resumed.
+
+    Attributes:
+        code: what a command exits with: 128 + the signal, or 0 where the time was up.
+    """
+
+    def __init__(self, message: str, code: int) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class Interruption:
+    """While entered, Ctrl-C and SIGTERM do not end the process but are taken note of.
+
+    A second signal has its ordinary effect. Signals can be caught in the main thread alone.
+
+    Args:
+        deadline: on the clock of `time.monotonic`; from then on the run is asked to stop, too.
+
+    >>> with Interruption() as interruption:
+    ...     interruption.asked(1)
+    False
+    """
+
+    _AGREE_EVERY = 10  # iterations; under torchrun, to agree costs a message
+
+    def __init__(self, deadline: float = math.inf) -> None:
+        self._deadline = deadline
+        self._previous: dict[int, object] = {}
+        self.signal: int | None = None
+
+    def __enter__(self) -> "Interruption":
+        if threading.current_thread() is threading.main_thread():
+            self._previous = {number: signal.signal(number, self._note) for number in _SIGNALS}
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        tb: TracebackType | None,
+    ) -> None:
+        self._restore()
+
+    @property
+    def code(self) -> int:
+        """Exit code that says what stopped the run."""
+        return 0 if self.signal is None else 128 + self.signal
+
+    def asked(self, iteration: int) -> bool:
+        """Whether to stop now; under `torchrun` all processes agree."""
+        here = self.signal is not None or time.monotonic() > self._deadline
+        if not dist.is_initialized():
+            return here
+        if iteration % self._AGREE_EVERY:
+            return False
+        anywhere = torch.tensor(float(here))
+        if dist.get_backend() == "nccl":
+            anywhere = anywhere.cuda()
+        dist.all_reduce(anywhere, dist.ReduceOp.MAX)
+        return bool(anywhere)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        self.signal = number
+        self._restore()
+
+    def _restore(self) -> None:
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)  # type: ignore[arg-type]
+        self._previous = {}

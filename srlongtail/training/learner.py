@@ -1,0 +1,295 @@
+"""What learns: a network, its loss and optimiser, and the state from which they go on."""
+
+import math
+from collections.abc import Callable
+from typing import Any, cast
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from srlongtail.errors import InputError
+from srlongtail.focal.loss import FocalPixelLoss
+from srlongtail.focal.weights import FocalParameters
+from srlongtail.image.resample import upsample_bicubic
+from srlongtail.models.catalog import new_model
+from srlongtail.models.sr_model import SRModel
+from srlongtail.training.recipe import Recipe
+
+
+class Objective(nn.Module):
+    """The loss of a batch, as one module that can be compiled and shared over processes whole."""
+
+    def __init__(self, model: SRModel, loss: FocalPixelLoss, autocast: torch.dtype | None) -> None:
+        super().__init__()
+        self.model = model
+        self.loss = loss
+        self.autocast = autocast
+
+    def forward(self, lr: Tensor, hr: Tensor) -> Tensor:
+        """LR `(N, 3, h, w)` and HR `(N, 3, h * scale, w * scale)`, in [0, 1] -> a scalar."""
+        # The cache of cast weights must not outlive the recording of a CUDA graph.
+        with torch.autocast(
+            lr.device.type, self.autocast, enabled=self.autocast is not None, cache_enabled=False
+        ):
+            output = self.model.output(lr)
+        needs_bicubic = self.loss.skip or self.loss.static
+        bicubic = upsample_bicubic(lr, self.model.scale) if needs_bicubic else hr
+        return self.loss(output.float(), hr, bicubic)
+
+
+class Meter:
+    """Sums up the loss on the device, so that the loop need not wait for each iteration's."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._sum, self._count = torch.zeros(2, dtype=torch.float64, device=device)
+        self._bad = torch.zeros((), dtype=torch.float64, device=device)
+
+    def add(self, loss: Tensor) -> None:
+        """Take note of one loss."""
+        self._sum += loss.detach()
+        self._count += 1
+        self._bad += self._bad.bool() | ~loss.detach().isfinite()
+
+    def bad(self) -> int:
+        """How many of the last losses lie behind the first that was not finite, with it."""
+        return int(_over_processes(self._bad, dist.ReduceOp.MAX))
+
+    def take(self) -> float:
+        """The mean since it was last taken, over all processes."""
+        total, count = (
+            float(_over_processes(value, dist.ReduceOp.SUM)) for value in (self._sum, self._count)
+        )
+        self._sum.zero_()
+        self._count.zero_()
+        return total / count if count else math.nan
+
+    def state(self) -> tuple[float, float]:
+        """Sum and count, for `restore`."""
+        return float(self._sum), float(self._count)
+
+    def restore(self, state: tuple[float, float]) -> None:
+        """Go on from a `state`."""
+        self._sum.fill_(state[0])
+        self._count.fill_(state[1])
+
+
+class Learner:
+    """A fresh network with all that training changes.
+
+    Its state restores it to the bit. The random numbers of the patches are part of it.
+
+    Args:
+        recipe: what to build.
+        device: where to compute.
+        draws_on: where patches are drawn, the device of the `PatchBank`.
+    """
+
+    def __init__(self, recipe: Recipe, device: torch.device, draws_on: torch.device) -> None:
+        with torch.random.fork_rng(devices=[]):  # the caller's random numbers stay as they were
+            torch.manual_seed(recipe.seed)
+            model = new_model(
+                recipe.network,
+                recipe.scale,
+                predicts="residual" if recipe.skip else "image",
+                name=recipe.name,
+                **recipe.arguments,
+            )
+        model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # not in its stub
+        self.model = model.to(device).train()
+        self.generator = torch.Generator(draws_on).manual_seed(recipe.seed)
+        self.meter = Meter(device)
+        on_cuda = device.type == "cuda"
+        # A CUDA graph reads the rate where it was recorded: from a tensor.
+        rate = recipe.learning_rate
+        lr = torch.tensor(rate, device=device) if on_cuda else rate
+        self.optimizer = torch.optim.Adam(
+            self.model.parameters(), lr=lr, fused=True, capturable=on_cuda
+        )
+        self.average = (
+            AveragedModel(self.model, multi_avg_fn=get_ema_multi_avg_fn(recipe.ema))
+            if recipe.ema
+            else None
+        )
+        self.objective = _shared_and_compiled(
+            Objective(self.model, focal_loss(recipe), _autocast(recipe, device)), recipe, device
+        )
+
+    @property
+    def published(self) -> SRModel:
+        """The model that is validated and saved: the moving average, where there is one."""
+        return self.model if self.average is None else cast(SRModel, self.average.module)
+
+    @property
+    def rate(self) -> float:
+        """The learning rate of the next step."""
+        return float(self.optimizer.param_groups[0]["lr"])
+
+    @rate.setter
+    def rate(self, rate: float) -> None:
+        for group in self.optimizer.param_groups:
+            if isinstance(group["lr"], Tensor):
+                group["lr"].fill_(rate)
+            else:
+                group["lr"] = rate
+
+    def update_average(self) -> None:
+        """Let the moving average follow the network, where there is one."""
+        if self.average is not None:
+            self.average.update_parameters(self.model)
+
+    def check(self, iteration: int) -> None:
+        """Refuse to go on, or to save, once anything is not finite.
+
+        Raises:
+            InputError: with the iteration where that began, and what to try.
+        """
+        bad = self.meter.bad()
+        weights = all(bool(p.isfinite().all()) for p in self.model.parameters())
+        if bad or not weights:
+            first = iteration - bad + 1 if bad else iteration
+            what = "loss" if bad else "network"
+            raise InputError(
+                f"{self.model.name}: the {what} is not finite since iteration {first}, the last "
+                f"good checkpoint stays; try a lower --learning-rate or --precision float32, with "
+                f"--resume --force"
+            )
+
+    def state(self) -> dict[str, Any]:
+        """All that a later `restore` needs: tensors, numbers, and containers of them."""
+        return {
+            "model": self.model.state_dict(),
+            "average": self.average.state_dict() if self.average is not None else None,
+            "adam": self.optimizer.state_dict()["state"],
+            "generator": self.generator.get_state(),
+            "generator_device": self.generator.device.type,
+            "meter": self.meter.state(),
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from a `state`.
+
+        Raises:
+            InputError: the state is of another network, or of another kind of device.
+        """
+        here, there = self.generator.device.type, state["generator_device"]
+        if here != there:
+            raise InputError(
+                f"patches were drawn on {there}, expected --device {there}, not {here}"
+            )
+        try:
+            self.model.load_state_dict(state["model"])
+        except RuntimeError as error:
+            raise InputError(f"the state does not fit {self.model.name}: {error}") from error
+        if self.average is not None and state["average"] is not None:
+            self.average.load_state_dict(state["average"])
+        groups = self.optimizer.state_dict()["param_groups"]
+        self.optimizer.load_state_dict({"state": state["adam"], "param_groups": groups})
+        self.generator.set_state(state["generator"].cpu())
+        self.meter.restore(state["meter"])
+
+
+class Replay:
+    """Calls a step; on CUDA, records it once and then replays the record, without its launches.
+
+    The first calls run as they are, because a recording needs everything allocated and tuned.
+
+    Args:
+        step: takes and returns nothing, and works on tensors that stay where they are.
+        generator: that the step draws from, on the CUDA device.
+
+    Raises:
+        InputError: at the first call that is not a warm-up, where a step cannot be recorded.
+    """
+
+    WARM_UP = 11  # as in torch's notes on CUDA graphs
+
+    def __init__(self, step: Callable[[], None], generator: torch.Generator) -> None:
+        self._step = step
+        self._generator = generator
+        self._calls = 0
+        self._graph = torch.cuda.CUDAGraph()
+
+    def __call__(self) -> None:
+        """One step."""
+        if self._calls < self.WARM_UP:
+            self._run_aside()
+        else:
+            if self._calls == self.WARM_UP:
+                self._record()
+            self._graph.replay()
+        self._calls += 1
+
+    def _run_aside(self) -> None:
+        side, main = torch.cuda.Stream(), torch.cuda.current_stream()
+        side.wait_stream(main)
+        with torch.cuda.stream(side):
+            self._step()
+        main.wait_stream(side)
+
+    def _record(self) -> None:
+        self._graph.register_generator_state(self._generator)
+        try:
+            with torch.cuda.graph(self._graph):
+                self._step()
+        except RuntimeError as error:
+            reason = str(error).splitlines()[0]
+            raise InputError(
+                f"an iteration cannot be recorded as a CUDA graph, expected one that can, or "
+                f"--cuda-graph False: {reason}"
+            ) from error
+
+
+def focal_loss(recipe: Recipe) -> FocalPixelLoss:
+    """The loss that a recipe describes."""
+    r = recipe
+    shared = dist.is_initialized() and r.scope == "batch" and (r.static or r.learnable)
+    return FocalPixelLoss(
+        skip=r.skip,
+        static=r.static,
+        learnable=r.learnable,
+        focal=FocalParameters(
+            alpha_sp=r.alpha_sp,
+            gamma_sp=r.gamma_sp,
+            alpha_lp=r.alpha_lp,
+            gamma_lp=r.gamma_lp,
+            scope="world" if shared else r.scope,
+        ),
+        p=r.p,
+    )
+
+
+def cosine_rate(recipe: Recipe, iteration: int) -> float:
+    """Learning rate of an iteration, counted from 0: a half cosine down to the minimum.
+
+    >>> cosine_rate(Recipe(learning_rate=1e-3, minimum_rate=0, iterations=10), 5)
+    0.0005
+    """
+    fall = recipe.learning_rate - recipe.minimum_rate
+    return recipe.minimum_rate + fall * (1 + math.cos(math.pi * iteration / recipe.iterations)) / 2
+
+
+def _autocast(recipe: Recipe, device: torch.device) -> torch.dtype | None:
+    automatic = recipe.precision == "auto" and device.type == "cuda"
+    return torch.bfloat16 if automatic or recipe.precision == "bfloat16" else None
+
+
+def _shared_and_compiled(
+    objective: Objective, recipe: Recipe, device: torch.device
+) -> Callable[[Tensor, Tensor], Tensor]:
+    module: nn.Module = objective
+    if dist.is_initialized():
+        if device.type == "cuda":
+            module = nn.SyncBatchNorm.convert_sync_batchnorm(module)
+        module = DistributedDataParallel(module)
+    return torch.compile(module) if recipe.compile else module
+
+
+def _over_processes(value: Tensor, operation: dist.ReduceOp.RedOpType) -> Tensor:
+    if not dist.is_initialized():
+        return value
+    value = value.clone()
+    dist.all_reduce(value, operation)
+    return value

@@ -1,0 +1,152 @@
+"""Training: one loop that reads top to bottom."""
+
+import math
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+
+from srlongtail.errors import InputError
+from srlongtail.models.sr_model import SRModel
+from srlongtail.parallel import process_group
+from srlongtail.training.device import find_device
+from srlongtail.training.interruption import Interruption, StoppedError
+from srlongtail.training.learner import Learner, Replay, cosine_rate
+from srlongtail.training.patches import PatchBank
+from srlongtail.training.recipe import Recipe
+from srlongtail.training.report import Report
+from srlongtail.training.runfolder import RunFolder
+
+
+def train(
+    recipe: Recipe,
+    out: str | os.PathLike[str],
+    *,
+    resume: bool = False,
+    force: bool = False,
+    device: str | None = None,
+    bank: PatchBank | None = None,
+    deadline: float = math.inf,
+    tell: Callable[[str], object] | None = None,
+) -> SRModel:
+    """Train a network as a recipe says, into a run folder.
+
+    On the CPU a run that was interrupted, in whatever way, and resumed ends in the same bits as
+    one that never was, on the same machine with as many threads. Under `torchrun` the processes
+    share out each batch, and the first one writes.
+
+    Args:
+        recipe: what to train.
+        out: the run folder.
+        resume: go on where the folder's run stopped; a folder without a run begins one.
+        force: go on although the recipe or the training images have changed.
+        device: "cpu", "cuda", "cuda:1", ...; by default CUDA where there is some.
+        bank: the training images, where several runs share them; else those of `recipe.data`.
+        deadline: on the clock of `time.monotonic`, when to stop as if by Ctrl-C.
+        tell: is called with a line of text after each validation.
+
+    Returns:
+        The trained model, in eval mode; its provenance tells how it came to be.
+
+    Raises:
+        InputError: something in the recipe, the data or the folder cannot be used, another process
+            uses the folder, a file cannot be written, or the loss is not finite.
+        StoppedError: by Ctrl-C, SIGTERM or the deadline, after the state was saved.
+    """
+    run = RunFolder(out)
+    with process_group(), run.locked(), Interruption(deadline) as interruption:
+        where = find_device(device)
+        rank, processes = _place(recipe)
+        state = run.begin(recipe, resume=resume, force=force)
+        bank = bank or PatchBank.of(recipe, where)
+        learner = Learner(recipe, where, bank.device)
+        done = _restore(learner, bank, state, force, run.path) if state else 0
+        report = Report(recipe, run, bank, done, state and state["report"], tell)
+
+        def step() -> None:
+            places = bank.draw(recipe.batch, learner.generator)[rank::processes]
+            learner.optimizer.zero_grad()
+            losses = []
+            for part in places.chunk(recipe.accumulate):
+                lr, hr = bank.cut(part, where)
+                loss = learner.objective(lr, hr)
+                (loss / recipe.accumulate).backward()
+                losses.append(loss.detach())
+            learner.optimizer.step()
+            learner.meter.add(torch.stack(losses).mean())
+
+        replayable = where.type == bank.device.type == "cuda" and processes == 1
+        next_step = Replay(step, learner.generator) if replayable and recipe.cuda_graph else step
+
+        if not done:
+            report.row(0, learner, validate=True)
+        for iteration in range(done + 1, recipe.iterations + 1):
+            learner.rate = cosine_rate(recipe, iteration - 1)
+            next_step()
+            learner.update_average()
+            report.step()
+
+            stop = interruption.asked(iteration)
+            logs = recipe.is_due(recipe.log_interval, iteration)
+            validates = recipe.is_due(recipe.validation_interval, iteration)
+            saves = recipe.is_due(recipe.save_every, iteration) or stop
+            keeps = recipe.is_due(recipe.keep_every, iteration)
+            if logs or validates or saves or keeps:
+                learner.check(iteration)
+            if logs or validates:
+                report.row(iteration, learner, validate=validates)
+            if saves:
+                run.save(
+                    report.signed(learner, iteration), _state(iteration, learner, bank, report)
+                )
+            if keeps:
+                run.keep(report.signed(learner, iteration), iteration)
+            if stop and iteration < recipe.iterations:
+                raise StoppedError(
+                    f"{run.path}: stopped after {iteration} of {recipe.iterations} iterations",
+                    interruption.code,
+                )
+        return report.signed(learner, recipe.iterations).eval()
+
+
+def _place(recipe: Recipe) -> tuple[int, int]:
+    """The number of this process and of all; the batch must be shared out evenly."""
+    if not dist.is_initialized():
+        return 0, 1
+    processes = dist.get_world_size()
+    if recipe.batch % (processes * recipe.accumulate):
+        raise InputError(
+            f"{recipe.name}: batch {recipe.batch}, expected a multiple of {processes} processes x "
+            f"{recipe.accumulate} accumulated parts"
+        )
+    return dist.get_rank(), processes
+
+
+def _state(iteration: int, learner: Learner, bank: PatchBank, report: Report) -> dict[str, Any]:
+    return {
+        "iteration": iteration,
+        "learner": learner.state(),
+        "data": bank.source,
+        "report": report.state(),
+    }
+
+
+def _restore(
+    learner: Learner, bank: PatchBank, state: dict[str, Any], force: bool, path: Path
+) -> int:
+    """Bring the learner back to a state; the iterations done then."""
+    if state["data"] != bank.source and not force:
+        raise InputError(
+            f"{path}: the run saw other training images ({_images(state['data'])}) than now "
+            f"({_images(bank.source)}), expected the same, or --force to go on all the same"
+        )
+    learner.restore(state["learner"])
+    return state["iteration"]
+
+
+def _images(source: Mapping[str, Any]) -> str:
+    folders = source.get("folders", {})
+    return ", ".join(f"{name}: {count}" for name, count in folders.items()) or "unnamed"

@@ -1,0 +1,296 @@
+"""A training run described by plain data: the paper's recipes by name, and TOML in and out."""
+
+import json
+import os
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from difflib import get_close_matches
+from itertools import product
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+from srlongtail.errors import InputError
+from srlongtail.files import replacing
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+DegradationName = Literal["bicubic", "blur-noise"]
+Precision = Literal["auto", "float32", "bfloat16"]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything a training run depends on. Intervals count iterations.
+
+    The defaults are the paper's, for FSRCNN without Focal Pixel Learning (FPL).
+
+    Attributes:
+        name: what the run and its checkpoint are called.
+        network: architecture, a name in the catalog.
+        arguments: of the network, beside the scale.
+        scale: SR pixels per LR pixel along each axis.
+        degradation: how LR is made of HR: "bicubic" (MATLAB's) or "blur-noise" (Eq. 8).
+        skip: predict the residual over bicubic (Eq. 6) instead of the image.
+        static: weight pixels by bicubic's error (Eq. 3).
+        learnable: weight pixels by the network's own error (Eq. 4).
+        alpha_sp: smallest weight by the static prior.
+        gamma_sp: growth of the weight with the static prior.
+        alpha_lp: smallest weight by the learnable prior.
+        gamma_lp: growth of the weight with the learnable prior.
+        scope: priors are normalised over the whole "batch", as in the authors' code, or "image".
+        p: 1 for L1, 2 for L2.
+        data: folders of training images.
+        pyramid: sizes at which every training image is used; the paper's are 1 .9 .8 .7 .6.
+        patch: side of a training patch, in LR pixels.
+        batch: patches an iteration, over all processes.
+        accumulate: parts that a process cuts its batch into, to save memory.
+        iterations: length of the run.
+        learning_rate: of Adam, at the start.
+        minimum_rate: that the rate falls to along a cosine.
+        ema: decay of the moving average of the weights that is validated and kept; 0 for none.
+        seed: of the initialisation and of the patches.
+        precision: of the network's forward pass; "auto" is bfloat16 on CUDA, else float32.
+        compile: compile network and loss with torch.compile.
+        cuda_graph: on CUDA, record an iteration once and replay it.
+        validation: data folder to validate on; empty for the built-in photos.
+        log_every: interval of the rows in log.csv; 0 for a thousand rows, at least 50 apart.
+        validate_every: interval of validations; 0 for twenty, at least 500 apart.
+        save_every: interval at which the state is saved, from which a run is resumed.
+        keep_every: interval of checkpoints that are kept for later analysis; 0 for none.
+
+    >>> find_recipe("fsrcnn-fpl-x4").learning_rate
+    0.001
+    """
+
+    name: str = "fsrcnn-x4"
+    network: str = "fsrcnn"
+    arguments: dict[str, Any] = field(default_factory=dict)
+    scale: int = 4
+    degradation: DegradationName = "bicubic"
+    skip: bool = False
+    static: bool = False
+    learnable: bool = False
+    alpha_sp: float = 0.5
+    gamma_sp: float = 1.0
+    alpha_lp: float = 1.0
+    gamma_lp: float = 1.0
+    scope: Literal["batch", "image"] = "batch"
+    p: int = 1
+    data: tuple[str, ...] = ()
+    pyramid: tuple[float, ...] = (1.0,)
+    patch: int = 32
+    batch: int = 16
+    accumulate: int = 1
+    iterations: int = 500_000
+    learning_rate: float = 1e-3
+    minimum_rate: float = 1e-7
+    ema: float = 0.0
+    seed: int = 0
+    precision: Precision = "auto"
+    compile: bool = False
+    cuda_graph: bool = True
+    validation: str = ""
+    log_every: int = 0
+    validate_every: int = 0
+    save_every: int = 1000
+    keep_every: int = 0
+
+    def __post_init__(self) -> None:
+        for key in ("patch", "batch", "accumulate", "iterations", "save_every", "scale"):
+            self._expect(key, getattr(self, key) >= 1, "at least 1")
+        for key in ("log_every", "validate_every", "keep_every", "seed"):
+            self._expect(key, getattr(self, key) >= 0, "0 or more")
+        self._expect("p", self.p in (1, 2), "1 or 2")
+        self._expect("ema", 0 <= self.ema < 1, "0 up to, but not, 1")
+        self._expect("minimum_rate", 0 <= self.minimum_rate <= self.learning_rate, "0 to the rate")
+        self._expect("learning_rate", self.learning_rate > 0, "above 0")
+        sizes = self.pyramid
+        self._expect("pyramid", bool(sizes) and all(0 < s <= 1 for s in sizes), "sizes up to 1")
+        self._expect("batch", self.batch % self.accumulate == 0, "a multiple of accumulate")
+        for key in ("degradation", "scope", "precision"):
+            choices = get_args(get_type_hints(Recipe)[key])
+            self._expect(key, getattr(self, key) in choices, " or ".join(map(repr, choices)))
+
+    def _expect(self, key: str, holds: bool, expected: str) -> None:
+        if not holds:
+            raise InputError(f"{self.name}: {key} {getattr(self, key)!r}, expected {expected}")
+
+    @property
+    def log_interval(self) -> int:
+        """Iterations from one row of log.csv to the next."""
+        return self.log_every or max(50, self.iterations // 1000)
+
+    @property
+    def validation_interval(self) -> int:
+        """Iterations from one validation to the next."""
+        return self.validate_every or max(500, self.iterations // 20)
+
+    def is_due(self, interval: int, iteration: int) -> bool:
+        """Whether something is due after an iteration: at each multiple, and at the end.
+
+        An interval of 0 is never due.
+        """
+        return interval > 0 and (iteration % interval == 0 or iteration == self.iterations)
+
+    def changed(self, changes: Mapping[str, Any], source: str = "recipe") -> "Recipe":
+        """This recipe with other values, converted from what TOML and JSON can hold.
+
+        Raises:
+            InputError: an unknown key, or a value of the wrong kind.
+
+        >>> Recipe().changed({"iterations": 10, "pyramid": [1, 0.5]}).pyramid
+        (1.0, 0.5)
+        """
+        hints = get_type_hints(Recipe)
+        for key in changes:
+            if key not in hints:
+                raise InputError(f"{source}: unknown key {key!r}{suggestion(key, hints)}")
+        return replace(
+            self, **{k: _convert(v, hints[k], f"{source}: {k}") for k, v in changes.items()}
+        )
+
+    def as_dict(self) -> dict[str, Any]:
+        """All settings, as JSON values."""
+        return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
+
+
+# What may differ between a run and its resumption: nothing that the weights depend on. Whether
+# the training images are still the same is checked by their names.
+HARMLESS = frozenset(
+    {"name", "data", "validation", "log_every", "validate_every", "save_every", "keep_every"}
+)
+
+
+def differences(old: Recipe, new: Recipe) -> dict[str, tuple[Any, Any]]:
+    """The settings that the weights depend on and that differ: key -> (old, new).
+
+    >>> differences(Recipe(), Recipe(seed=1, keep_every=100))
+    {'seed': (0, 1)}
+    """
+    return {
+        f.name: (getattr(old, f.name), getattr(new, f.name))
+        for f in fields(Recipe)
+        if f.name not in HARMLESS and getattr(old, f.name) != getattr(new, f.name)
+    }
+
+
+# Iterations and learning rate. The paper names none for BSRN: those are of BSRN's own authors.
+_SCHEDULES = {
+    "fsrcnn": (500_000, 1e-3),
+    "carn": (1_000_000, 1e-3),
+    "srresnet": (1_000_000, 2e-4),
+    "msrn": (1_000_000, 2e-4),
+    "swinir": (500_000, 2e-4),
+    "bsrn": (1_000_000, 1e-3),
+}
+_ARMS: dict[str, dict[str, Any]] = {
+    "": {},
+    "-fpl": {"skip": True, "static": True, "learnable": True},
+    "-skip": {"skip": True},
+}
+_TASKS: dict[str, dict[str, Any]] = {
+    "-x4": {"scale": 4},
+    "-x2": {"scale": 2},
+    "-x4-degraded": {"scale": 4, "degradation": "blur-noise"},
+}
+
+
+def _named_recipes() -> dict[str, Recipe]:
+    return {
+        (name := network + arm + task): Recipe(
+            name=name,
+            network=network,
+            iterations=iterations,
+            learning_rate=rate,
+            **_TASKS[task],
+            **_ARMS[arm],
+        )
+        for (network, (iterations, rate)), task, arm in product(_SCHEDULES.items(), _TASKS, _ARMS)
+    }
+
+
+RECIPES: dict[str, Recipe] = _named_recipes()
+"""The paper's runs by name: network, arm (none: baseline, `-fpl`, `-skip`: residual only), task."""
+
+
+def find_recipe(source: str | os.PathLike[str]) -> Recipe:
+    """A recipe by its name (see `RECIPES`) or from a TOML file.
+
+    Raises:
+        InputError: no recipe of this name; similar names are suggested.
+    """
+    text = os.fspath(source)
+    if text.endswith(".toml"):
+        return read_recipe(text)
+    if text not in RECIPES:
+        known = "a name that `srlongtail train --list` shows, or a .toml file"
+        raise InputError(f"unknown recipe {text!r}{suggestion(text, RECIPES)}, expected {known}")
+    return RECIPES[text]
+
+
+def read_recipe(path: str | os.PathLike[str]) -> Recipe:
+    """Read a recipe from TOML. Missing keys have the values of the recipe that `base` names.
+
+    Raises:
+        InputError: no such file, no TOML, an unknown key, or a value of the wrong kind.
+    """
+    path = Path(path)
+    try:
+        settings = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: not a TOML file: {error}") from error
+    base = settings.pop("base", None)
+    start = Recipe(name=path.stem) if base is None else find_recipe(str(base))
+    return start.changed(settings, source=str(path))
+
+
+def write_recipe(path: str | os.PathLike[str], recipe: Recipe) -> None:
+    """Write a recipe as TOML that `read_recipe` reads back."""
+    settings = recipe.as_dict()
+    arguments = settings.pop("arguments")
+    # A JSON string, number, boolean or list is one of TOML, too.
+    lines = [f"{key} = {json.dumps(value)}" for key, value in settings.items()]
+    lines += ["", "[arguments]", *(f"{key} = {json.dumps(v)}" for key, v in arguments.items())]
+    with replacing(path) as temporary:
+        temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def suggestion(word: str, known: Iterable[str]) -> str:
+    """`, did you mean ...?` where something known is similar.
+
+    >>> suggestion("fsrcn", ["fsrcnn", "carn"])
+    ", did you mean 'fsrcnn'?"
+    """
+    similar = get_close_matches(word, list(known), n=1)
+    return f", did you mean {similar[0]!r}?" if similar else ""
+
+
+_KINDS = {
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    str: "text",
+    tuple: "a list",
+    dict: "a table",
+}
+
+
+def _convert(value: Any, hint: Any, label: str) -> Any:
+    """Check a value against a field's annotation; whole numbers become floats, lists tuples."""
+    if get_origin(hint) is tuple and isinstance(value, list | tuple):
+        return tuple(_convert(item, get_args(hint)[0], label) for item in value)
+    if hint is float and type(value) is int:
+        return float(value)
+    if get_origin(hint) is Literal:
+        hint = str  # which of the words, the recipe checks itself
+    kind = get_origin(hint) or hint
+    # True is an int to Python, but not to the person who wrote it.
+    if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+        raise InputError(f"{label} {value!r}, expected {_KINDS[kind]}")
+    return value

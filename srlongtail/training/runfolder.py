@@ -1,0 +1,198 @@
+"""The files of a training run: written whole or not at all, by one process at a time."""
+
+import contextlib
+import csv
+import io
+import os
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+
+from srlongtail.errors import InputError
+from srlongtail.files import replacing
+from srlongtail.models.checkpoint import save_model
+from srlongtail.models.sr_model import SRModel
+from srlongtail.models.state import read_state
+from srlongtail.parallel import is_writer
+from srlongtail.training.recipe import Recipe, differences, read_recipe, write_recipe
+
+try:
+    import fcntl
+except ImportError:  # pragma: no cover  # Windows, where nobody keeps a second process away
+    fcntl = None  # type: ignore[assignment]
+
+COLUMNS = (
+    "iteration",
+    "elapsed_s",
+    "iterations_per_s",
+    "loss",
+    "learning_rate",
+    "validation_psnr_db",
+    "validation_ssim",
+    "validation_head_ad_levels",
+    "validation_tail_ad_levels",
+    "training_head_ad_levels",
+    "training_tail_ad_levels",
+)
+"""Columns of log.csv; validations fill the last six."""
+
+_UNFINISHED = re.compile(r"\.[a-z0-9_]{8}\.(pt|csv|toml|safetensors)")  # as `replacing` names files
+
+
+class RunFolder:
+    """A folder with `recipe.toml`, `checkpoint.safetensors`, `state.pt`, `log.csv`.
+
+    Checkpoints that are kept lie in `checkpoints/`. Under `torchrun` only the writer writes.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        self.recipe_file = self.path / "recipe.toml"
+        self.checkpoint_file = self.path / "checkpoint.safetensors"
+        self.state_file = self.path / "state.pt"
+        self.log_file = self.path / "log.csv"
+        self.rows: list[Mapping[str, Any]] = []
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep other processes from training into the folder, which is made if need be.
+
+        The lock ends with the process, however that ends.
+
+        Raises:
+            InputError: another process trains there, or the folder cannot be made.
+        """
+        if not is_writer() or fcntl is None:
+            yield
+            return
+        path = self.path / ".lock"
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            file = path.open("a+")
+        except OSError as error:
+            raise InputError(f"{self.path}: cannot be written: {error.strerror}") from error
+        with file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                file.seek(0)
+                raise InputError(
+                    f"{self.path}: process {file.read() or 'unknown'} trains there, expected a "
+                    f"folder that no other process uses"
+                ) from error
+            file.truncate(0)
+            file.write(str(os.getpid()))
+            file.flush()
+            yield
+
+    def begin(self, recipe: Recipe, *, resume: bool, force: bool) -> dict[str, Any] | None:
+        """The state to go on from, None for a new run; notes the recipe.
+
+        Raises:
+            InputError: a run is there already, or one of another recipe.
+        """
+        state = self._load_state() if self.state_file.is_file() else None
+        if state is not None:
+            if not resume:
+                raise InputError(
+                    f"{self.path}: holds a run of {state['iteration']} iterations, expected an "
+                    f"empty folder, or --resume to go on with it"
+                )
+            changes = differences(read_recipe(self.recipe_file), recipe)
+            if changes and not force:
+                listed = ", ".join(f"{key} {old} -> {new}" for key, (old, new) in changes.items())
+                raise InputError(
+                    f"{self.path}: the run has another recipe ({listed}), expected the same, or "
+                    f"--force to go on all the same"
+                )
+            self.rows = self._read_log(up_to=state["iteration"])
+        if is_writer():
+            self._sweep()
+            with self._writing(self.recipe_file):
+                write_recipe(self.recipe_file, recipe)
+        return state
+
+    def log(self, row: Mapping[str, Any]) -> None:
+        """Add a row to log.csv; keys are of `COLUMNS`."""
+        self.rows.append({k: f"{v:.8g}" if isinstance(v, float) else v for k, v in row.items()})
+        text = io.StringIO(newline="")
+        table = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+        table.writeheader()
+        table.writerows(self.rows)
+        with self._writing(self.log_file), replacing(self.log_file) as temporary:
+            temporary.write_text(text.getvalue())
+
+    def save(self, model: SRModel, state: Mapping[str, Any]) -> None:
+        """Save the checkpoint and the state, each replacing the one before."""
+        if not is_writer():
+            return
+        with self._writing(self.checkpoint_file):
+            save_model(self.checkpoint_file, model)
+        with self._writing(self.state_file), replacing(self.state_file) as temporary:
+            torch.save(dict(state), temporary)
+
+    def keep(self, model: SRModel, iteration: int) -> None:
+        """Save a checkpoint that later ones do not replace."""
+        if not is_writer():
+            return
+        path = self.path / "checkpoints" / f"{iteration:08d}.safetensors"
+        with self._writing(path):
+            save_model(path, model)
+
+    def _load_state(self) -> dict[str, Any]:
+        try:
+            return torch.load(self.state_file, map_location="cpu", weights_only=True)
+        except Exception as error:  # a damaged file can lead the unpickler to raise anything
+            raise InputError(f"{self.state_file}: damaged, expected a run's state") from error
+
+    def _read_log(self, up_to: int) -> list[Mapping[str, Any]]:
+        if not self.log_file.is_file():
+            return []
+        with self.log_file.open(newline="") as file:
+            return [row for row in csv.DictReader(file) if int(row["iteration"]) <= up_to]
+
+    def _sweep(self) -> None:
+        """Remove what a killed process was writing."""
+        for path in self.path.glob(".*"):
+            if _UNFINISHED.fullmatch(path.name):
+                path.unlink(missing_ok=True)
+
+    @contextlib.contextmanager
+    def _writing(self, path: Path) -> Iterator[None]:
+        """Name the file that could not be written, for example on a full disk."""
+        try:
+            yield
+        # torch reports its own failures to write as RuntimeError, safetensors as its own error
+        except (OSError, RuntimeError, SafetensorError) as error:
+            raise InputError(
+                f"{path}: cannot be written: {_reason(error)}; what was saved before stays, "
+                f"--resume goes on from there"
+            ) from error
+
+
+def find_finished(
+    recipe: Recipe, source: Mapping[str, Any], root: str | os.PathLike[str]
+) -> Path | None:
+    """The folder of a finished run of a recipe, below a folder, whatever it is called there.
+
+    Args:
+        recipe: its name, data paths and intervals do not matter.
+        source: the training images, as `describe` tells.
+    """
+    for path in sorted(Path(root).rglob("checkpoint.safetensors")):
+        known = read_state(path)[1].get("provenance", {})
+        same_length = known.get("iterations") == recipe.iterations
+        same = same_length and known.get("data") == source
+        if same and not differences(Recipe().changed(known["recipe"], str(path)), recipe):
+            return path.parent
+    return None
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return str(error).splitlines()[0]

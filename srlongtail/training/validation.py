@@ -1,0 +1,139 @@
+"""What is measured while a network trains: PSNR, SSIM, and the error of head and tail apart."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from statistics import fmean
+
+import torch
+from torch import Tensor
+
+from srlongtail.image.dataset import ImagePair, open_data, photos
+from srlongtail.image.degrade import BlurNoise
+from srlongtail.image.resample import upsample_bicubic
+from srlongtail.longtail.difference import (
+    DifferenceHistogram,
+    absolute_difference,
+)
+from srlongtail.metrics import PAPER
+from srlongtail.models.sr_model import SRModel
+from srlongtail.training.patches import PatchBank
+from srlongtail.training.recipe import Recipe
+
+_HEAD_BELOW = 0.5  # quantiles of bicubic's AD, pooled over all pixels of a data set
+_TAIL_ABOVE = 0.9
+
+
+@dataclass(frozen=True)
+class BandFit:
+    """Mean absolute difference (AD) of luma, in levels of 255, in two bands of pixels.
+
+    Bands are of bicubic's AD, so that they are the same for every model: the head are the pixels
+    below its median, the tail those above its 90th percentile, pooled over a set of images.
+    """
+
+    head_ad_levels: float
+    tail_ad_levels: float
+
+
+@dataclass(frozen=True)
+class Fit(BandFit):
+    """How well a model does on a data set; PSNR and SSIM by the paper's protocol."""
+
+    psnr_db: float
+    ssim: float
+
+    def as_dict(self) -> dict[str, float]:
+        """The four numbers by name."""
+        return asdict(self)
+
+
+class Bands:
+    """The limits of head and tail, found once for a set of images.
+
+    >>> image = torch.rand(3, 24, 24, generator=torch.Generator().manual_seed(0))
+    >>> bands = Bands([ImagePair("noise", image, image[..., ::4, ::4])])
+    >>> 0 < bands.head_below < bands.tail_above
+    True
+    """
+
+    def __init__(self, pairs: Iterable[ImagePair]) -> None:
+        histogram = DifferenceHistogram.empty(["bicubic"])
+        for pair in pairs:
+            histogram += DifferenceHistogram.of({"bicubic": _bicubic_difference(pair)})
+        self.head_below = histogram.quantile("bicubic", _HEAD_BELOW)
+        self.tail_above = histogram.quantile("bicubic", _TAIL_ABOVE)
+
+    def error(self, restored: Iterable[tuple[ImagePair, Tensor]]) -> BandFit:
+        """Mean AD of restored images in either band."""
+        sums, counts = torch.zeros(2, dtype=torch.float64), torch.zeros(2, dtype=torch.float64)
+        for pair, sr in restored:
+            prior, difference = _bicubic_difference(pair), absolute_difference(sr, pair.hr)
+            for band, pixels in enumerate((prior < self.head_below, prior > self.tail_above)):
+                sums[band] += difference[pixels].double().sum().cpu()
+                counts[band] += pixels.sum().cpu()
+        return BandFit(*(sums / counts).tolist())
+
+
+class Validation:
+    """A data set that models are measured on again and again.
+
+    Args:
+        name: of the data set.
+        pairs: its images; read anew each time unless they are a list.
+
+    >>> from srlongtail.models.sr_model import bicubic
+    >>> validation = Validation("photos", photos(4)[1:2])
+    >>> validation.measure(bicubic(4)).psnr_db
+    30.1...
+    """
+
+    def __init__(self, name: str, pairs: Sequence[ImagePair]) -> None:
+        self.name = name
+        self.pairs = pairs
+        self.bands = Bands(pairs)
+
+    @classmethod
+    def of(cls, recipe: Recipe) -> "Validation":
+        """The validation images of a recipe: a data folder's, else the built-in photos."""
+        rule = BlurNoise(recipe.scale) if recipe.degradation == "blur-noise" else None
+        if recipe.validation:
+            images = open_data(recipe.validation, recipe.scale, degradation=rule)
+            return cls(images.name, images)
+        images = photos(recipe.scale, rule)
+        return cls(images.name, list(images))
+
+    def measure(self, model: SRModel) -> Fit:
+        """Restore all images and score them, as `evaluate` does."""
+        scores = []
+
+        def restored() -> Iterable[tuple[ImagePair, Tensor]]:
+            for pair in self.pairs:
+                sr = model.restore(pair.lr, PAPER.tiling(model.architecture, pair.dataset))
+                scores.append(PAPER.score(sr, pair.hr, pair.scale))
+                yield pair, sr
+
+        error = self.bands.error(restored())
+        return Fit(
+            error.head_ad_levels,
+            error.tail_ad_levels,
+            psnr_db=fmean(score.psnr_db for score in scores),
+            ssim=fmean(score.ssim for score in scores),
+        )
+
+
+class TrainingSample:
+    """A fixed sample of training patches: what the network does to the data it is fitted to."""
+
+    def __init__(self, bank: PatchBank, count: int = 64, seed: int = 0) -> None:
+        generator = torch.Generator(bank.device).manual_seed(seed)
+        lr, hr = bank.cut(bank.draw(count, generator), "cpu")
+        self.patches = ImagePair("patches", hr, lr)
+        self.bands = Bands([self.patches])
+
+    def measure(self, model: SRModel) -> BandFit:
+        """Error of the two bands; their limits are the sample's own."""
+        return self.bands.error([(self.patches, model.restore(self.patches.lr))])
+
+
+def _bicubic_difference(pair: ImagePair) -> Tensor:
+    return absolute_difference(upsample_bicubic(pair.lr, pair.scale), pair.hr)

@@ -1,0 +1,216 @@
+"""The trained networks that ship with the package: what they are, and how they are made."""
+
+import math
+import os
+import shutil
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from srlongtail.errors import InputError
+from srlongtail.files import replacing
+from srlongtail.image.dataset import ImageSet
+from srlongtail.models.checkpoint import ZOO as SHIPPED
+from srlongtail.models.state import read_state
+from srlongtail.training.ablation import GRIDS, Grid, run_grid
+from srlongtail.training.device import find_device
+from srlongtail.training.images import describe, find_images
+from srlongtail.training.loop import train
+from srlongtail.training.patches import SharedBank
+from srlongtail.training.recipe import Recipe, find_recipe, suggestion
+from srlongtail.training.runfolder import find_finished
+
+
+@dataclass(frozen=True)
+class ZooNetwork:
+    """A network of the zoo.
+
+    Attributes:
+        name: of the network and of its recipe.
+        cpu_iterations: where no GPU is at hand; 0: not trained there.
+        gpu_iterations: where one is.
+        ships: whether it is small enough for the package.
+    """
+
+    name: str
+    cpu_iterations: int = 0
+    gpu_iterations: int = 500_000
+    ships: bool = True
+
+    def recipe(self, device_type: str) -> Recipe | None:
+        """What to run on this kind of device, if anything."""
+        iterations = self.gpu_iterations if device_type == "cuda" else self.cpu_iterations
+        return replace(find_recipe(self.name), iterations=iterations) if iterations else None
+
+
+ZooEntry = ZooNetwork | Grid
+
+ZOO: tuple[ZooEntry, ...] = (
+    ZooNetwork("fsrcnn-x4", 50_000),
+    ZooNetwork("fsrcnn-fpl-x4", 50_000),
+    ZooNetwork("fsrcnn-skip-x4", 50_000),
+    GRIDS["seed-spread"],
+    GRIDS["skip-static-learnable"],
+    ZooNetwork("fsrcnn-x2", 15_000),
+    ZooNetwork("fsrcnn-fpl-x2", 15_000),
+    ZooNetwork("fsrcnn-x4-degraded", 15_000),
+    ZooNetwork("fsrcnn-fpl-x4-degraded", 15_000),
+    GRIDS["focal-parameters"],
+    ZooNetwork("carn-x4"),
+    ZooNetwork("carn-fpl-x4"),
+    ZooNetwork("bsrn-x4"),
+    ZooNetwork("bsrn-fpl-x4"),
+    ZooNetwork("srresnet-x4", ships=False),
+    ZooNetwork("srresnet-fpl-x4", ships=False),
+    ZooNetwork("swinir-x4", ships=False),
+    ZooNetwork("swinir-fpl-x4", ships=False),
+    ZooNetwork("msrn-x4", ships=False),
+    ZooNetwork("msrn-fpl-x4", ships=False),
+)
+"""In order of value. The iterations on a CPU are what a night allows; 500K are the paper's."""
+
+
+def list_zoo(folder: str | os.PathLike[str] = SHIPPED) -> pd.DataFrame:
+    """What of the zoo lies in a folder: one row an entry.
+
+    Columns `name, state, iterations, validation, psnr_db, bicubic_psnr_db, ssim`.
+    """
+    return pd.DataFrame([{"name": entry.name, **_state(entry, Path(folder))} for entry in ZOO])
+
+
+def checkout() -> Path | None:
+    """The zoo's folder, where the package runs from a source checkout."""
+    return SHIPPED if (SHIPPED.parents[2] / "pyproject.toml").is_file() else None
+
+
+def build_zoo(
+    data: Iterable[str],
+    out: str | os.PathLike[str],
+    *,
+    only: Sequence[str] = (),
+    tests: Sequence[ImageSet] | None = None,
+    install: str | os.PathLike[str] | None = None,
+    device: str | None = None,
+    deadline: float = math.inf,
+    tell: Callable[[str], object] | None = None,
+) -> None:
+    """Train what is missing, one after the other, and install what ships.
+
+    May be killed at any time: what is done is not repeated, and what is not is resumed.
+
+    Args:
+        data: folders of training images.
+        out: folder for the runs.
+        only: names of entries; all unless given.
+        tests: data sets that grids are measured on; the built-in photos unless given.
+        install: folder for the networks that ship, and for the grids' tables.
+        device, deadline, tell: see `train`.
+
+    Raises:
+        InputError: an unknown entry, or, after all others were tried, an entry that failed.
+        StoppedError: see `train`.
+    """
+    say = tell or (lambda line: None)
+    builder = _Builder(Path(out), tuple(data), device, deadline, tell)
+    failed = []
+    for entry in _chosen(only):
+        try:
+            if isinstance(entry, Grid):
+                say(f"{entry.name}: {entry.iterations} iterations a run")
+                files = builder.grid(entry, tests)
+            elif recipe := entry.recipe(find_device(device).type):
+                say(f"{entry.name}: {recipe.iterations} iterations")
+                files = [builder.network(recipe)]
+            else:
+                say(f"{entry.name}: made on a GPU only")
+                continue
+        except InputError as error:
+            say(f"{entry.name}: {error}")
+            failed.append(entry.name)
+            continue
+        if install is None or (isinstance(entry, ZooNetwork) and not entry.ships):
+            continue
+        for file in files:
+            name = file.name if isinstance(entry, Grid) else f"{entry.name}.safetensors"
+            _install(file, Path(install) / name)
+    if failed:
+        raise InputError(f"not built: {', '.join(failed)}, expected every entry; see above")
+
+
+class _Builder:
+    """Makes entries below a folder, and keeps the training images from one to the next."""
+
+    def __init__(
+        self,
+        out: Path,
+        data: tuple[str, ...],
+        device: str | None,
+        deadline: float,
+        tell: Callable[[str], object] | None,
+    ) -> None:
+        self.out = out
+        self.data = data
+        self.bank = SharedBank()
+        self.options: dict[str, Any] = {"device": device, "deadline": deadline, "tell": tell}
+
+    def network(self, recipe: Recipe) -> Path:
+        """The checkpoint of a recipe."""
+        recipe = replace(recipe, data=self.data)
+        run = find_finished(recipe, describe(find_images(self.data)), self.out)
+        if run is None:
+            run = self.out / f"{recipe.name}-{recipe.iterations}"
+            bank = self.bank.of(recipe, self.options["device"])
+            train(recipe, run, resume=True, bank=bank, **self.options)
+        return run / "checkpoint.safetensors"
+
+    def grid(self, grid: Grid, tests: Sequence[ImageSet] | None) -> list[Path]:
+        """The table of a grid and its provenance."""
+        folder = self.out / grid.name
+        run_grid(
+            grid, folder, self.data, tests=tests, reuse=self.out, bank=self.bank, **self.options
+        )
+        return [folder / f"{grid.name}.csv", folder / f"{grid.name}.json"]
+
+
+def _chosen(only: Sequence[str]) -> list[ZooEntry]:
+    names = [entry.name for entry in ZOO]
+    for name in only:
+        if name not in names:
+            raise InputError(f"unknown zoo entry {name!r}{suggestion(name, names)}")
+    return [entry for entry in ZOO if not only or entry.name in only]
+
+
+def _state(entry: ZooEntry, folder: Path) -> dict[str, Any]:
+    if isinstance(entry, Grid):
+        there = (folder / f"{entry.name}.csv").is_file()
+        return {"state": "there" if there else "missing", "iterations": entry.iterations}
+    path = folder / f"{entry.name}.safetensors"
+    if not path.is_file():
+        return {"state": "missing" if entry.ships else "too large to ship"}
+    known = _provenance(path)
+    fit = known.get("validation", {})
+    return {
+        "state": "there",
+        "iterations": known.get("iterations"),
+        "validation": fit.get("dataset"),
+        "psnr_db": fit.get("psnr_db"),
+        "bicubic_psnr_db": fit.get("bicubic", {}).get("psnr_db"),
+        "ssim": fit.get("ssim"),
+    }
+
+
+def _install(file: Path, target: Path) -> None:
+    """Copy a file, unless it would replace a network that was trained for longer."""
+    if target.suffix == ".safetensors" and target.is_file():
+        there, here = (_provenance(path).get("iterations", 0) for path in (target, file))
+        if there > here:
+            return
+    with replacing(target) as temporary:
+        shutil.copyfile(file, temporary)
+
+
+def _provenance(path: Path) -> dict[str, Any]:
+    return read_state(path)[1].get("provenance", {})

@@ -1,0 +1,131 @@
+"""The grids' arms, and a table that is the same whether a grid ran at once or in pieces."""
+
+import json
+from dataclasses import replace
+
+import pandas as pd
+import pytest
+
+from srlongtail.errors import InputError
+from srlongtail.image.dataset import open_data
+from srlongtail.models.checkpoint import load_model
+from srlongtail.training.ablation import GRIDS, SETTINGS, Grid, custom_grid, find_grid, run_grid
+from srlongtail.training.interruption import StoppedError
+from srlongtail.training.recipe import find_recipe, write_recipe
+from srlongtail.training.validation import Validation
+
+
+def settings(grid):
+    """The distinct runs of a grid's first seed, by their settings."""
+    return {
+        tuple(getattr(recipe, key) for key in SETTINGS): arm
+        for arm, recipe in grid.runs()
+        if recipe.seed == grid.seeds[0]
+    }
+
+
+def test_all_combinations_of_the_parts_of_fpl():
+    grid = find_grid("skip-static-learnable")
+    assert len(settings(grid)) == 8
+    assert settings(grid)[False, False, False, 0.5, 1, 1, 1] == "baseline"
+    assert settings(grid)[True, True, True, 0.5, 1, 1, 1] == "skip-static-learnable"
+    assert (grid.iterations, grid.seeds) == (4000, (0, 1, 2))
+
+
+def test_the_paper_s_dials_one_at_a_time():
+    grid = find_grid("focal-parameters")
+    found = settings(grid)
+    assert len(found) == 12
+    fpl = {"alpha_sp": 0.5, "gamma_sp": 1, "alpha_lp": 1, "gamma_lp": 1}
+    expected = {(True, True, True, *fpl.values()), (True, False, False, *fpl.values())}
+    for key in fpl:
+        for value in (0, 1, 2) if "gamma" in key else (0.1, 0.5, 1, 2):
+            expected.add((True, True, True, *(fpl | {key: value}).values()))
+    assert set(found) == expected
+
+
+def test_the_arms_of_the_grids_are_the_named_recipes():
+    for grid, arm, name in (
+        ("seed-spread", "fpl", "fsrcnn-fpl-x4"),
+        ("seed-spread", "baseline", "fsrcnn-x4"),
+        ("skip-static-learnable", "skip", "fsrcnn-skip-x4"),
+        ("focal-parameters", "fpl", "fsrcnn-fpl-x4"),
+        ("focal-parameters", "skip", "fsrcnn-skip-x4"),
+    ):
+        (recipe,) = (r for a, r in GRIDS[grid].runs() if a == arm and r.seed == 0)
+        named = replace(find_recipe(name), iterations=recipe.iterations, name=recipe.name)
+        assert recipe == named
+
+
+def test_grids_of_one_s_own():
+    grid = custom_grid("carn-fpl-x2", ["gamma_sp=0,1.5", "scope=batch,image", "skip=true"])
+    assert len(grid.arms) == 4
+    assert grid.arms["gamma_sp=1.5 scope=image skip=true"] == {
+        "gamma_sp": 1.5,
+        "scope": "image",
+        "skip": True,
+    }
+    with pytest.raises(InputError, match=r"--vary gamma_sp: expected KEY=VALUE,VALUE,\.\.\."):
+        custom_grid("carn-x2", ["gamma_sp"])
+    with pytest.raises(InputError, match="arm gamma=1: unknown key 'gamma', did you mean 'gamma_"):
+        list(custom_grid("carn-x2", ["gamma=1"]).runs())
+    with pytest.raises(InputError, match="unknown grid 'focal', expected one of seed-spread"):
+        find_grid("focal")
+
+
+@pytest.fixture
+def grid(recipe, tmp_path):
+    """Two arms with two seeds of the small run."""
+    write_recipe(tmp_path / "small.toml", recipe)
+    arms = {"fpl": {}, "skip": {"static": False, "learnable": False}}
+    return Grid("pair", str(tmp_path / "small.toml"), arms, iterations=2, seeds=(0, 1))
+
+
+@pytest.fixture
+def folders(data):
+    """The training folder, and the test set."""
+    return [str(data / "train")], [open_data(data / "valid")]
+
+
+def test_the_table(grid, folders, tmp_path):
+    data, tests = folders
+    table = run_grid(grid, tmp_path / "out", data, tests=tests)
+    assert list(zip(table["arm"], table["seed"], strict=True)) == [
+        ("fpl", 0),
+        ("skip", 0),
+        ("fpl", 1),
+        ("skip", 1),
+    ]
+    model = load_model(tmp_path / "out" / "skip-seed1" / "checkpoint.safetensors")
+    fit = Validation("valid", tests[0]).measure(model)
+    assert table.iloc[3][["dataset", "psnr_db", "tail_ad_levels"]].tolist() == [
+        "valid",
+        pytest.approx(fit.psnr_db),
+        pytest.approx(fit.tail_ad_levels),
+    ]
+    assert table["psnr_db"].nunique() == 4
+    written = pd.read_csv(tmp_path / "out" / "pair.csv")
+    pd.testing.assert_frame_equal(written, table, check_dtype=False, rtol=1e-6)
+    record = json.loads((tmp_path / "out" / "pair.json").read_text())
+    assert record["training"]["data"]["folders"] == {"a": 2, "b": 2}
+    assert record["settings"]["seeds"] == [0, 1]
+
+
+def test_an_interrupted_grid_goes_on(grid, folders, tmp_path):
+    data, tests = folders
+    whole = run_grid(grid, tmp_path / "whole", data, tests=tests)
+    with pytest.raises(StoppedError):
+        run_grid(grid, tmp_path / "out", data, tests=tests, deadline=0)
+    pd.testing.assert_frame_equal(run_grid(grid, tmp_path / "out", data, tests=tests), whole)
+
+
+def test_runs_that_another_grid_has_are_not_repeated(grid, folders, tmp_path):
+    data, tests = folders
+    out = tmp_path / "out"
+    run_grid(replace(grid, seeds=(0,)), out / "first", data, tests=tests)
+    table = run_grid(grid, out / "second", data, tests=tests, reuse=out)
+    assert len(table) == 4
+    assert sorted(p.name for p in (out / "second").iterdir() if p.is_dir()) == [
+        "fpl-seed1",
+        "skip-seed1",
+    ]

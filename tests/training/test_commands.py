@@ -1,0 +1,126 @@
+"""The commands as a person types them."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import fields, replace
+
+import pytest
+import tyro
+
+from srlongtail.errors import InputError
+from srlongtail.training import commands
+from srlongtail.training.commands import RecipeChanges
+from srlongtail.training.recipe import RECIPES, Recipe, read_recipe, write_recipe
+
+
+def call(*arguments):
+    """Run a command line of the three commands."""
+    return tyro.extras.subcommand_cli_from_dict(
+        {"train": commands.train, "ablate": commands.ablate, "zoo": commands.zoo},
+        args=[str(argument) for argument in arguments],
+    )
+
+
+@pytest.fixture
+def small_file(recipe, tmp_path):
+    """The small run as a file, without data."""
+    write_recipe(tmp_path / "small.toml", replace(recipe, data=()))
+    return tmp_path / "small.toml"
+
+
+def test_every_setting_but_the_data_is_an_option():
+    assert {f.name for f in fields(RecipeChanges)} == {f.name for f in fields(Recipe)} - {"data"}
+
+
+def test_the_list(capsys):
+    call("train", "--list")
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == list(RECIPES)
+
+
+def test_training_with_changes(small_file, data, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(data)
+    call(
+        *("train", small_file, "--data", "train/a", "train/b", "--out", tmp_path / "run"),
+        *("--iterations", 4, "--static", "False", "--gamma-lp", 2, "--arguments", "features", 3),
+    )
+    printed = capsys.readouterr()
+    assert printed.out == f"{tmp_path / 'run' / 'checkpoint.safetensors'}\n"
+    assert "4/4, loss 0." in printed.err
+    used = read_recipe(tmp_path / "run" / "recipe.toml")
+    assert used.data == (str(data / "train" / "a"), str(data / "train" / "b"))
+    assert (used.iterations, used.static, used.gamma_lp) == (4, False, 2.0)
+    assert used.arguments == {"features": 3}
+
+    monkeypatch.chdir(tmp_path)
+    call("train", "--resume", "--out", "run")
+    assert read_recipe(tmp_path / "run" / "recipe.toml") == used
+
+
+def test_mistakes(small_file, tmp_path):
+    with pytest.raises(InputError, match="no recipe named, expected one of those that --list"):
+        call("train", "--out", tmp_path / "none", "--resume")
+    with pytest.raises(InputError, match="unknown recipe 'fsrcnn-fpl', did you mean"):
+        call("train", "fsrcnn-fpl")
+    with pytest.raises(InputError, match="batch 0, expected at least 1"):
+        call("train", small_file, "--batch", 0)
+
+
+def test_ablating(small_file, data, tmp_path, capsys):
+    call(
+        *("ablate", small_file, "--data", data / "train", "--out", tmp_path / "grid"),
+        *("--vary", "static=true,false", "--iterations", 2, "--seeds", 3, "--test", data / "valid"),
+    )
+    assert capsys.readouterr().out == f"{tmp_path / 'grid' / 'small.csv'}\n"
+    lines = (tmp_path / "grid" / "small.csv").read_text().splitlines()
+    assert [line.split(",")[:3] for line in lines[1:]] == [
+        ["static=true", "3", "2"],
+        ["static=false", "3", "2"],
+    ]
+
+
+def test_listing_the_zoo(capsys, tmp_path):
+    call("zoo", "list", "--install", tmp_path)
+    assert capsys.readouterr().out.split()[:2] == ["name", "state"]
+
+
+TERMINATED = """
+import sys, torch
+from srlongtail.training.commands import train
+from pathlib import Path
+torch.set_num_threads(1)
+train(sys.argv[1], data=((sys.argv[2],),), out=Path(sys.argv[3]))
+"""
+
+
+def test_a_terminated_run_says_how_to_go_on(small_file, data, tmp_path):
+    long = replace(read_recipe(small_file), iterations=10**6, log_every=1)
+    write_recipe(small_file, long)
+    run = tmp_path / "run"
+    process = subprocess.Popen(
+        [sys.executable, "-c", TERMINATED, small_file, data / "train", run],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    while process.poll() is None and not (run / "log.csv").exists():
+        time.sleep(0.02)
+    os.kill(process.pid, signal.SIGTERM)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 128 + signal.SIGTERM
+    assert out == ""
+    last = err.splitlines()[-1]
+    assert last.startswith(f"srlongtail: {run}: stopped after ")
+    assert last.endswith(f" of 1000000 iterations; srlongtail train --resume --out {run} goes on")
+    assert (run / "state.pt").exists()
+
+
+def test_importing_the_commands_is_light():
+    script = "import sys, srlongtail.training.commands; print('torch' in sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "False\n"
