@@ -89,6 +89,6 @@ def test_scales_must_agree(folder):
 def test_torchrun_gives_the_same_table(folder, tmp_path):
     command = ["srlongtail.cli", "evaluate", "bicubic", "--data", str(folder), "--out"]
     subprocess.run([sys.executable, "-m", *command, tmp_path / "one.csv"], check=True)
-    torchrun = ["torch.distributed.run", "--nproc-per-node=2", "--master-port=29713", "-m"]
+    torchrun = ["torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m"]
     subprocess.run([sys.executable, "-m", *torchrun, *command, tmp_path / "two.csv"], check=True)
     assert (tmp_path / "one.csv").read_bytes() == (tmp_path / "two.csv").read_bytes()
