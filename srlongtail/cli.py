@@ -6,6 +6,8 @@ Heavy modules are imported inside the commands, so that `srlongtail --help` is q
 import contextlib
 import functools
 import io
+import os
+import signal
 import sys
 import warnings
 from collections.abc import Callable
@@ -263,6 +265,9 @@ def main() -> None:
         sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)
+    except BrokenPipeError:  # who reads our output, `head` for one, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(128 + signal.SIGPIPE)
 
 
 def note(text: str) -> None:

@@ -24,15 +24,36 @@ def provenance(
 
     >>> from srlongtail.models.sr_model import bicubic
     >>> sorted(provenance([bicubic(4)], [], seed=0))
-    ['command', 'data', 'models', 'settings', 'versions']
+    ['command', 'data', 'models', 'settings', 'training', 'versions']
     """
+    models = list(models)
     return {
         "command": shlex.join(["srlongtail", *sys.argv[1:]]),
         "settings": settings,
+        "training": training_budget(models),
         "models": [_describe_model(model) for model in models],
         "data": [_describe_data(data) for data in datasets],
         "versions": versions(),
     }
+
+
+def training_budget(models: Iterable[SRModel]) -> str:
+    """How long and on how much each network was trained, for captions; empty where unknown.
+
+    >>> from srlongtail.models.catalog import new_model
+    >>> model = new_model("fsrcnn", 4)
+    >>> model.provenance |= {"iterations": 8000, "data": {"images": 688}}
+    >>> training_budget([model])
+    'Trained: fsrcnn 8,000 iterations on 688 images.'
+    """
+    budgets = []
+    for model in models:
+        iterations = model.provenance.get("iterations")
+        images = model.provenance.get("data", {}).get("images")
+        if iterations is not None:
+            on = f" on {images} images" if images else ""
+            budgets.append(f"{model.name} {iterations:,} iterations{on}")
+    return f"Trained: {'; '.join(budgets)}." if budgets else ""
 
 
 def versions() -> dict[str, str]:

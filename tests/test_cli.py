@@ -210,5 +210,12 @@ def test_greyscale_and_odd_sizes_are_handled(run, data, tmp_path):
     assert out.splitlines()[1].split()[:3] == ["bicubic", "grey", "1"]
 
 
+def test_a_reader_that_stops_reading_is_no_error(tmp_path):
+    command = f"{sys.executable} -m srlongtail.cli --help | head -n 1"
+    done = subprocess.run(command, shell=True, cwd=tmp_path, capture_output=True, text=True)
+    assert done.stdout.startswith("usage: srlongtail")
+    assert done.stderr == ""
+
+
 def test_version(run):
     assert run("--version")[1].startswith("srlongtail 0.")

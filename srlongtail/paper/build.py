@@ -62,5 +62,6 @@ def write_result(
         with replacing(stem.with_suffix(".pdf")) as path:
             figure.savefig(path, metadata={"CreationDate": None})
     write_table(stem.with_suffix(".csv"), result.frame())
-    write_record(stem.with_suffix(".json"), {"caption": result.caption(), **record})
+    caption = f"{result.caption()} {record['training']}".strip()
+    write_record(stem.with_suffix(".json"), {"caption": caption, **record})
     return png
