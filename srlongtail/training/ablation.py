@@ -37,6 +37,7 @@ class Grid:
         arms: name of an arm -> the settings it changes; no two arms may be the same run.
         iterations: of every run.
         seeds: of every arm.
+        ships: whether its table belongs to the package.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Grid:
     arms: Mapping[str, Mapping[str, Any]]
     iterations: int
     seeds: tuple[int, ...]
+    ships: bool = True
 
     def runs(self) -> Iterator[tuple[str, Recipe]]:
         """Every arm with every seed; the seed changes last, so that early results compare arms."""

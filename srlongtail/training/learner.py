@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any, cast
 
 import torch
@@ -16,16 +17,24 @@ from srlongtail.focal.weights import FocalParameters
 from srlongtail.image.resample import upsample_bicubic
 from srlongtail.models.catalog import new_model
 from srlongtail.models.sr_model import SRModel
+from srlongtail.training.quick import BicubicOfPatches, quicken
 from srlongtail.training.recipe import Recipe
 
 
 class Objective(nn.Module):
     """The loss of a batch, as one module that can be compiled and shared over processes whole."""
 
-    def __init__(self, model: SRModel, loss: FocalPixelLoss, autocast: torch.dtype | None) -> None:
+    def __init__(
+        self,
+        model: SRModel,
+        loss: FocalPixelLoss,
+        enlarge: Callable[[Tensor], Tensor],
+        autocast: torch.dtype | None,
+    ) -> None:
         super().__init__()
         self.model = model
         self.loss = loss
+        self.enlarge = enlarge
         self.autocast = autocast
 
     def forward(self, lr: Tensor, hr: Tensor) -> Tensor:
@@ -36,7 +45,7 @@ class Objective(nn.Module):
         ):
             output = self.model.output(lr)
         needs_bicubic = self.loss.skip or self.loss.static
-        bicubic = upsample_bicubic(lr, self.model.scale) if needs_bicubic else hr
+        bicubic = self.enlarge(lr) if needs_bicubic else hr
         return self.loss(output.float(), hr, bicubic)
 
 
@@ -113,9 +122,13 @@ class Learner:
             if recipe.ema
             else None
         )
-        self.objective = _shared_and_compiled(
-            Objective(self.model, focal_loss(recipe), _autocast(recipe, device)), recipe, device
-        )
+        autocast = _autocast(recipe, device)
+        enlarge: Callable[[Tensor], Tensor] = partial(upsample_bicubic, scale=recipe.scale)
+        if not on_cuda and autocast is None:
+            quicken(self.model.network)
+            enlarge = BicubicOfPatches(recipe.patch, recipe.scale)
+        objective = Objective(self.model, focal_loss(recipe), enlarge, autocast)
+        self.objective = _shared_and_compiled(objective, recipe, device)
 
     @property
     def published(self) -> SRModel:
@@ -182,7 +195,8 @@ class Learner:
         try:
             self.model.load_state_dict(state["model"])
         except RuntimeError as error:
-            raise InputError(f"the state does not fit {self.model.name}: {error}") from error
+            reason = " ".join(str(error).split())
+            raise InputError(f"the state does not fit {self.model.name}: {reason}") from error
         if self.average is not None and state["average"] is not None:
             self.average.load_state_dict(state["average"])
         groups = self.optimizer.state_dict()["param_groups"]

@@ -36,7 +36,8 @@ def train(
 
     On the CPU a run that was interrupted, in whatever way, and resumed ends in the same bits as
     one that never was, on the same machine with as many threads. Under `torchrun` the processes
-    share out each batch, and the first one writes.
+    share out each batch, and the first one writes; batch normalisation is over the whole batch on
+    CUDA, and over each process's own share on the CPU.
 
     Args:
         recipe: what to train.
@@ -62,6 +63,7 @@ def train(
         rank, processes = _place(recipe)
         state = run.begin(recipe, resume=resume, force=force)
         bank = bank or PatchBank.of(recipe, where)
+        bank.check(recipe)
         learner = Learner(recipe, where, bank.device)
         done = _restore(learner, bank, state, force, run.path) if state else 0
         report = Report(recipe, run, bank, done, state and state["report"], tell)

@@ -100,9 +100,17 @@ class PatchBank:
             pairs = (pair for several in bar for pair in several)
             return cls(pairs, recipe.patch, device, describe(images))
 
-    def fits(self, recipe: Recipe) -> bool:
-        """Whether a recipe's patches can be cut from this bank, as far as sizes tell."""
-        return (self.scale, self.patch) == (recipe.scale, recipe.patch)
+    def check(self, recipe: Recipe) -> None:
+        """Refuse a recipe that wants other patches.
+
+        Raises:
+            InputError: its scale or patch size is another.
+        """
+        here, wanted = (self.scale, self.patch), (recipe.scale, recipe.patch)
+        if here != wanted:
+            raise InputError(
+                f"{recipe.name}: training patches of scale and size {here}, expected {wanted}"
+            )
 
     def draw(self, count: int, generator: torch.Generator) -> Tensor:
         """Draw places to cut at, `(count, 2)`: a position among all images', and a turn.

@@ -147,8 +147,8 @@ class Report:
             [
                 *parts,
                 f"{self._validation.name}: PSNR {psnr:.2f} dB (bicubic {known.psnr_db:.2f})",
-                f"error of head {head:.2f} ({known.head_ad_levels:.2f})",
-                f"and tail {tail:.2f} ({known.tail_ad_levels:.2f}) levels",
+                f"error of head {head:.2f} ({known.head_ad_levels:.2f}) and tail {tail:.2f} "
+                f"({known.tail_ad_levels:.2f}) levels",
             ]
         )
 

@@ -157,7 +157,7 @@ class RunFolder:
 
     def _sweep(self) -> None:
         """Remove what a killed process was writing."""
-        for path in self.path.glob(".*"):
+        for path in self.path.rglob(".*"):
             if _UNFINISHED.fullmatch(path.name):
                 path.unlink(missing_ok=True)
 

@@ -78,7 +78,9 @@ def list_zoo(folder: str | os.PathLike[str] = SHIPPED) -> pd.DataFrame:
 
     Columns `name, state, iterations, validation, psnr_db, bicubic_psnr_db, ssim`.
     """
-    return pd.DataFrame([{"name": entry.name, **_state(entry, Path(folder))} for entry in ZOO])
+    rows = [{"name": entry.name, **_state(entry, Path(folder))} for entry in ZOO]
+    columns = ["name", "state", "iterations", "validation", "psnr_db", "bicubic_psnr_db", "ssim"]
+    return pd.DataFrame(rows, columns=columns).astype({"iterations": "Int64"})
 
 
 def checkout() -> Path | None:
@@ -113,29 +115,19 @@ def build_zoo(
         InputError: an unknown entry, or, after all others were tried, an entry that failed.
         StoppedError: see `train`.
     """
-    say = tell or (lambda line: None)
-    builder = _Builder(Path(out), tuple(data), device, deadline, tell)
+    entries = _chosen(only)
+    builder = _Builder(Path(out), tuple(data), tests, device, deadline, tell)
     failed = []
-    for entry in _chosen(only):
+    for entry in entries:
         try:
-            if isinstance(entry, Grid):
-                say(f"{entry.name}: {entry.iterations} iterations a run")
-                files = builder.grid(entry, tests)
-            elif recipe := entry.recipe(find_device(device).type):
-                say(f"{entry.name}: {recipe.iterations} iterations")
-                files = [builder.network(recipe)]
-            else:
-                say(f"{entry.name}: made on a GPU only")
-                continue
+            files = builder.make(entry)
         except InputError as error:
-            say(f"{entry.name}: {error}")
+            builder.say(f"{entry.name}: {error}")
             failed.append(entry.name)
             continue
-        if install is None or (isinstance(entry, ZooNetwork) and not entry.ships):
-            continue
-        for file in files:
-            name = file.name if isinstance(entry, Grid) else f"{entry.name}.safetensors"
-            _install(file, Path(install) / name)
+        if install is not None and entry.ships:
+            for file in files:
+                _install(file, Path(install) / f"{entry.name}{file.suffix}")
     if failed:
         raise InputError(f"not built: {', '.join(failed)}, expected every entry; see above")
 
@@ -147,30 +139,50 @@ class _Builder:
         self,
         out: Path,
         data: tuple[str, ...],
+        tests: Sequence[ImageSet] | None,
         device: str | None,
         deadline: float,
         tell: Callable[[str], object] | None,
     ) -> None:
         self.out = out
         self.data = data
+        self.tests = tests
+        self.source = describe(find_images(data))
         self.bank = SharedBank()
+        self.device_type = find_device(device).type
+        self.say = tell or (lambda line: None)
         self.options: dict[str, Any] = {"device": device, "deadline": deadline, "tell": tell}
 
-    def network(self, recipe: Recipe) -> Path:
-        """The checkpoint of a recipe."""
-        recipe = replace(recipe, data=self.data)
-        run = find_finished(recipe, describe(find_images(self.data)), self.out)
+    def make(self, entry: ZooEntry) -> list[Path]:
+        """The files of an entry; none where it is not made on this device."""
+        if isinstance(entry, Grid):
+            self.say(f"{entry.name}: {entry.iterations} iterations a run")
+            return self._grid(entry)
+        recipe = entry.recipe(self.device_type)
+        if recipe is None:
+            self.say(f"{entry.name}: made on a GPU only")
+            return []
+        self.say(f"{entry.name}: {recipe.iterations} iterations")
+        return [self._network(replace(recipe, data=self.data))]
+
+    def _network(self, recipe: Recipe) -> Path:
+        run = find_finished(recipe, self.source, self.out)
         if run is None:
             run = self.out / f"{recipe.name}-{recipe.iterations}"
             bank = self.bank.of(recipe, self.options["device"])
             train(recipe, run, resume=True, bank=bank, **self.options)
         return run / "checkpoint.safetensors"
 
-    def grid(self, grid: Grid, tests: Sequence[ImageSet] | None) -> list[Path]:
-        """The table of a grid and its provenance."""
+    def _grid(self, grid: Grid) -> list[Path]:
         folder = self.out / grid.name
         run_grid(
-            grid, folder, self.data, tests=tests, reuse=self.out, bank=self.bank, **self.options
+            grid,
+            folder,
+            self.data,
+            tests=self.tests,
+            reuse=self.out,
+            bank=self.bank,
+            **self.options,
         )
         return [folder / f"{grid.name}.csv", folder / f"{grid.name}.json"]
 

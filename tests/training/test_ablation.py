@@ -36,6 +36,7 @@ def test_the_paper_s_dials_one_at_a_time():
     grid = find_grid("focal-parameters")
     found = settings(grid)
     assert len(found) == 12
+    assert len(list(grid.runs())) == 12 * 2
     fpl = {"alpha_sp": 0.5, "gamma_sp": 1, "alpha_lp": 1, "gamma_lp": 1}
     expected = {(True, True, True, *fpl.values()), (True, False, False, *fpl.values())}
     for key in fpl:

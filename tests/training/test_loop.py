@@ -4,6 +4,7 @@ import csv
 import json
 import math
 import os
+import shutil
 import signal
 from dataclasses import replace
 
@@ -230,6 +231,19 @@ def test_networks_with_batch_normalisation_train_and_resume(recipe, tmp_path):
     whole = train(recipe, tmp_path / "whole")
     assert same(resumed.state_dict(), whole.state_dict())
     assert whole.network.residual[0].block[1].num_batches_tracked == 12
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_a_compiled_run_is_close(precision, recipe, tmp_path):
+    if shutil.which("c++") is None:
+        pytest.skip("torch.compile wants a C++ compiler")
+    recipe = replace(recipe, precision=precision)
+    plain = train(recipe, tmp_path / "plain").state_dict()
+    compiled = train(replace(recipe, compile=True), tmp_path / "compiled").state_dict()
+    tolerance = 1e-5 if precision == "float32" else 1e-2
+    for key in plain:
+        assert torch.allclose(plain[key], compiled[key], atol=tolerance), key
 
 
 def test_tensorboard_where_it_is_installed(recipe, tmp_path):

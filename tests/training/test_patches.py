@@ -127,6 +127,13 @@ def test_the_pyramid_adds_smaller_images(folder):
     assert (hr[0] - half[:, :20, :20]).abs().max() <= 0.5001 / 255
 
 
+def test_a_recipe_that_wants_other_patches():
+    bank = PatchBank(PAIRS, PATCH)
+    bank.check(Recipe(scale=SCALE, patch=PATCH))
+    with pytest.raises(InputError, match=r"scale and size \(2, 3\), expected \(4, 3\)"):
+        bank.check(Recipe(patch=PATCH))
+
+
 def test_runs_that_need_the_same_patches_share_a_bank(folder):
     shared, recipe = SharedBank(), Recipe(data=(str(folder),), patch=8)
     first = shared.of(recipe, "cpu")

@@ -20,9 +20,19 @@ import torch
 from srlongtail.errors import InputError
 from srlongtail.parallel import process_group
 from srlongtail.training.loop import train
+from srlongtail.training.patches import PatchBank
 from srlongtail.training.recipe import read_recipe
 
 torch.set_num_threads(1)
+cut, counts = PatchBank.cut, set()
+
+
+def counting(bank, places, device=None):
+    counts.add(len(places))
+    return cut(bank, places, device)
+
+
+PatchBank.cut = counting
 root = Path(sys.argv[1])
 with process_group():
     for path in sorted(root.glob("*.toml")):
@@ -30,6 +40,7 @@ with process_group():
             train(read_recipe(path), root / path.stem)
         except InputError as error:
             print(f"{path.stem}: {error}", flush=True)
+print(f"patches at once: {sorted(counts)}", flush=True)
 """
 
 ARMS = {
@@ -70,6 +81,12 @@ def test_two_processes_end_where_one_does(arm, pairs, tmp_path):
     logs = [(folder / "log.csv").read_text().splitlines() for folder in (root / arm, tmp_path)]
     losses = [[line.split(",")[3] for line in log[2:]] for log in logs]
     assert [float(x) for x in losses[0]] == pytest.approx([float(x) for x in losses[1]], rel=1e-4)
+
+
+def test_the_batch_is_shared_out(pairs):
+    # Of a batch of 4 each has 2, or 1 and 1; the writer alone has the sample that is measured.
+    assert "patches at once: [1, 2]\n" in pairs[2]
+    assert "patches at once: [1, 2, 64]\n" in pairs[2]
 
 
 def test_a_batch_that_cannot_be_shared_out(pairs):

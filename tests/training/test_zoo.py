@@ -115,3 +115,8 @@ def test_an_entry_that_fails_does_not_stop_the_others(small_zoo, data, tmp_path,
 def test_an_entry_nearly_right(tmp_path):
     with pytest.raises(InputError, match="unknown zoo entry 'carn-4', did you mean 'carn-x4'"):
         build_zoo([], tmp_path, only=["carn-4"])
+
+
+def test_a_build_without_images(tmp_path):
+    with pytest.raises(InputError, match="no training images, expected --data DIR"):
+        build_zoo([], tmp_path)

@@ -1,0 +1,169 @@
+"""How fast the trainer is beside a plain loop: run with `-m benchmark -s`."""
+
+import csv
+import os
+from dataclasses import replace
+from itertools import count
+from pathlib import Path
+from statistics import median
+from time import perf_counter, process_time
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch.utils.data import DataLoader, Dataset
+
+from srlongtail.focal.loss import FocalPixelLoss
+from srlongtail.image.dataset import photos
+from srlongtail.image.degrade import Bicubic
+from srlongtail.image.io import write_image
+from srlongtail.image.resample import upsample_bicubic
+from srlongtail.models.catalog import new_model
+from srlongtail.training.learner import Learner
+from srlongtail.training.loop import train
+from srlongtail.training.patches import PatchBank
+from srlongtail.training.recipe import Recipe, find_recipe
+
+pytestmark = pytest.mark.benchmark
+
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
+CORES = os.cpu_count() or 1
+ROUNDS = 5
+ITERATIONS = 500 if DEVICE == "cuda" else 15
+
+
+@pytest.fixture(autouse=True)
+def all_cores():
+    """The other tests use one thread."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(CORES)
+    yield
+    torch.set_num_threads(before)
+
+
+class SubImages(Dataset):
+    """PNG sub-images on disk, cropped, mirrored and turned: how most SR code bases feed a loop."""
+
+    def __init__(self, folder: Path, size: int, patch: int) -> None:
+        self.patch = patch
+        self.files = []
+        for photo in photos(4):
+            for row in range(0, photo.hr.shape[-2] - size + 1, size // 2):
+                for column in range(0, photo.hr.shape[-1] - size + 1, size // 2):
+                    crop = photo.hr[:, row : row + size, column : column + size]
+                    path = folder / f"{len(self.files)}.png"
+                    write_image(path, crop)
+                    write_image(folder / "lr" / path.name, Bicubic(4)(crop))
+                    self.files.append(path)
+
+    def __len__(self) -> int:
+        return 10**6
+
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, torch.Tensor]:
+        rng = np.random.default_rng(index)
+        path = self.files[index % len(self.files)]
+        hr, lr = (np.asarray(Image.open(p)) for p in (path, path.parent / "lr" / path.name))
+        row, column = (rng.integers(side - self.patch + 1) for side in lr.shape[:2])
+        lr = lr[row : row + self.patch, column : column + self.patch]
+        hr = hr[4 * row :, 4 * column :][: 4 * self.patch, : 4 * self.patch]
+        flip, turn = rng.integers(2), rng.integers(4)
+        return tuple(self._tensor(np.rot90(x[:, :: 1 - 2 * flip], turn)) for x in (lr, hr))
+
+    @staticmethod
+    def _tensor(image: np.ndarray) -> torch.Tensor:
+        return torch.from_numpy(image.copy()).permute(2, 0, 1).float() / 255
+
+
+class PlainLoop:
+    """The loop of most SR code bases, with the same network, loss and optimiser."""
+
+    def __init__(self, recipe: Recipe, data: SubImages) -> None:
+        self.recipe = recipe
+        self.model = new_model(recipe.network, 4).to(DEVICE).train()
+        self.optimizer = torch.optim.Adam(self.model.parameters(), lr=recipe.learning_rate)
+        self.loss = FocalPixelLoss()
+        loader = DataLoader(
+            data, recipe.batch, shuffle=True, num_workers=CORES, pin_memory=DEVICE == "cuda"
+        )
+        self.batches = iter(loader)
+
+    def run(self, iterations: int) -> tuple[float, float]:
+        """Iterations a second, and CPU seconds of this process an iteration."""
+        start, cpu_start = perf_counter(), process_time()
+        for _ in range(iterations):
+            lr, hr = (x.to(DEVICE, non_blocking=True) for x in next(self.batches))
+            loss = self.loss(self.model.output(lr), hr, upsample_bicubic(lr, 4))
+            self.optimizer.zero_grad()
+            loss.backward()
+            self.optimizer.step()
+            loss.item()
+        return iterations / (perf_counter() - start), (process_time() - cpu_start) / iterations
+
+
+@pytest.mark.parametrize("network", ["fsrcnn", *(["carn"] if DEVICE == "cuda" else [])])
+@pytest.mark.parametrize("size", [128, 240], ids=["sub-images-of-a-patch", "larger-sub-images"])
+def test_the_loop_against_a_plain_one(network, size, tmp_path):
+    recipe = replace(find_recipe(f"{network}-fpl-x4"), log_every=ITERATIONS)
+    data = SubImages(tmp_path / "png", size, recipe.patch)
+    plain = PlainLoop(recipe, data)
+    bank = PatchBank(photos(4), recipe.patch, DEVICE)
+    runs = count()
+
+    def run(iterations: int) -> tuple[float, float]:
+        """Iterations a second at the end, and CPU seconds of the whole run."""
+        folder, start = tmp_path / str(next(runs)), process_time()
+        short = replace(recipe, iterations=iterations, validate_every=10**6)
+        train(short, folder, device=DEVICE, bank=bank)
+        with (folder / "log.csv").open() as file:
+            speed = float(list(csv.DictReader(file))[-1]["iterations_per_s"])
+        return speed, process_time() - start
+
+    def ours() -> tuple[float, float]:
+        """As of the plain loop; what comes before and after the loop is the same in both runs."""
+        (_, short), (speed, long) = run(ITERATIONS), run(3 * ITERATIONS)
+        return speed, (long - short) / (2 * ITERATIONS)
+
+    plain.run(ITERATIONS)
+    rounds = [(*ours(), *plain.run(ITERATIONS)) for _ in range(ROUNDS)]
+    fast, fast_cpu, slow, slow_cpu = (median(column) for column in zip(*rounds, strict=True))
+    start = process_time()
+    for index in range(10 * recipe.batch):
+        data[index]
+    reading = (process_time() - start) / 10
+    print(
+        f"\n{network}, PNG sub-images of {size} pixels, {DEVICE}, {CORES} cores: "
+        f"ours {fast:.2f} it/s, plain loop {slow:.2f} it/s, ratio {fast / slow:.2f}; "
+        f"CPU time an iteration: ours {1000 * fast_cpu:.0f} ms, plain {1000 * slow_cpu:.0f} ms "
+        f"and {1000 * reading:.0f} ms in its workers"
+    )
+
+
+@pytest.mark.parametrize("network", ["fsrcnn", "srresnet"])
+def test_what_the_weights_cost(network):
+    device = torch.device(DEVICE)
+    batch = 16 if DEVICE == "cuda" or network == "fsrcnn" else 2
+    lr, hr = (
+        torch.rand(batch, 3, side, side, device=device).to(memory_format=torch.channels_last)
+        for side in (32, 128)
+    )
+    learners = [
+        Learner(find_recipe(f"{network}-{arm}-x4"), device, device) for arm in ("skip", "fpl")
+    ]
+
+    def seconds(learner: Learner) -> float:
+        start = perf_counter()
+        for _ in range(3):
+            learner.optimizer.zero_grad()
+            learner.objective(lr, hr).backward()
+            learner.optimizer.step()
+        if DEVICE == "cuda":
+            torch.cuda.synchronize()
+        return (perf_counter() - start) / 3
+
+    times = [[seconds(learner) for learner in learners] for _ in range(ROUNDS + 2)][2:]
+    l1, fpl = (median(column) for column in zip(*times, strict=True))
+    print(
+        f"\n{network}, batch {batch}, {DEVICE}: {1000 * l1:.1f} ms a step with L1, "
+        f"{1000 * fpl:.1f} ms with FPL, {100 * (fpl / l1 - 1):+.1f} %"
+    )

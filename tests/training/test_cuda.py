@@ -1,0 +1,90 @@
+"""What only a CUDA device can show: run with `-m gpu`."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from srlongtail.image.dataset import photos
+from srlongtail.models.catalog import CATALOG
+from srlongtail.training.interruption import StoppedError
+from srlongtail.training.learner import Replay
+from srlongtail.training.loop import train
+from srlongtail.training.patches import PatchBank
+from srlongtail.training.recipe import find_recipe
+
+pytestmark = pytest.mark.gpu
+
+ITERATIONS = 3 * Replay.WARM_UP
+
+
+def close(one, other, tolerance=1e-4):
+    pairs = zip(one.state_dict().values(), other.state_dict().values(), strict=True)
+    return all(torch.allclose(a.cpu(), b.cpu(), atol=tolerance) for a, b in pairs)
+
+
+@pytest.fixture
+def exact(recipe):
+    """The small run, long enough to be replayed, in full precision."""
+    return replace(recipe, iterations=ITERATIONS, precision="float32", learning_rate=1e-4)
+
+
+def test_patches_are_cut_as_on_the_cpu():
+    there, here = PatchBank(photos(4), device="cuda"), PatchBank(photos(4))
+    places = there.draw(64, torch.Generator("cuda").manual_seed(0))
+    for one, other in zip(there.cut(places), here.cut(places.cpu()), strict=True):
+        assert one.is_cuda
+        assert torch.allclose(one.cpu(), other, atol=1e-6)
+
+
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_replaying_an_iteration_trains_as_running_it_does(exact, accumulate, tmp_path):
+    exact = replace(exact, accumulate=accumulate)
+    replayed = train(exact, tmp_path / "replayed", device="cuda")
+    run = train(replace(exact, cuda_graph=False), tmp_path / "run", device="cuda")
+    assert close(replayed, run)
+
+
+def test_a_replayed_run_goes_on_where_it_stopped(exact, tmp_path):
+    def stop_late(line):
+        if line.startswith("18/"):
+            import os
+            import signal
+
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with pytest.raises(StoppedError, match="stopped after 19"):
+        train(exact, tmp_path / "run", device="cuda", tell=stop_late)
+    resumed = train(exact, tmp_path / "run", device="cuda", resume=True)
+    assert close(resumed, train(exact, tmp_path / "whole", device="cuda"))
+
+
+@pytest.mark.parametrize("network", CATALOG)
+def test_every_network_can_be_recorded(network, recipe, tmp_path):
+    recipe = replace(recipe, network=network, arguments={}, iterations=ITERATIONS)
+    model = train(recipe, tmp_path, device="cuda")
+    assert all(p.isfinite().all() for p in model.parameters())
+    assert model.device.type == "cuda"
+
+
+def test_images_that_do_not_fit_stay_on_the_host(exact, tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device=None: (1000, 1000))
+    with pytest.warns(UserWarning, match="they stay in host memory"):
+        model = train(exact, tmp_path, device="cuda")
+    assert model.device.type == "cuda"
+
+
+@pytest.mark.benchmark
+def test_the_paper_s_schedule_in_minutes(tmp_path, data):
+    recipe = replace(
+        find_recipe("fsrcnn-fpl-x4"),
+        data=(str(data / "train"),),
+        patch=12,
+        iterations=20_000,
+        log_every=2000,
+        validate_every=20_000,
+    )
+    train(recipe, tmp_path, device="cuda")
+    last = (tmp_path / "log.csv").read_text().splitlines()[-2].split(",")
+    minutes = recipe.iterations * 25 / float(last[2]) / 60
+    print(f"\nFSRCNN + FPL: {float(last[2]):.0f} it/s, 500K in {minutes:.1f} minutes")
