@@ -70,8 +70,7 @@ def train(
     chosen = find_recipe(recipe) if recipe else read_recipe(own or "")
     chosen = chosen.changed({k: v for k, v in vars(changes).items() if v is not None})
     if data:
-        # Absolute, because the run may be resumed from elsewhere.
-        chosen = replace(chosen, data=tuple(str(Path(p).resolve()) for p in _flat(data)))
+        chosen = replace(chosen, data=_absolute(data))
     out = out or Path("runs") / chosen.name
 
     _share_cores()
@@ -121,7 +120,7 @@ def ablate(
     out = out or Path("runs") / chosen.name
     tests = _open(test, find_recipe(chosen.base).scale)
     with _stopping("the same command goes on"):
-        ablation.run_grid(chosen, out, _flat(data), tests=tests, device=device, tell=_tell)
+        ablation.run_grid(chosen, out, _absolute(data), tests=tests, device=device, tell=_tell)
     print(out / f"{chosen.name}.csv")
 
 
@@ -155,7 +154,7 @@ def zoo(
     if action == "build":
         with _stopping("the same command goes on"):
             networks.build_zoo(
-                _flat(data),
+                _absolute(data),
                 out,
                 only=_flat(only),
                 tests=_open(test, 4),
@@ -170,16 +169,21 @@ def zoo(
 
 
 def _share_cores() -> None:
-    """Let idle threads sleep. By default they spin until all have finished an operation.
+    """Let idle threads sleep; by default they spin until all have finished an operation.
 
-    That keeps the core from whatever they wait for: beside another busy process on two cores, a
-    step of FSRCNN then takes two to five times as long. The setting is read when torch is loaded.
+    Spinning keeps the core from the very thread that is waited for: beside another busy process on
+    two cores, a step of FSRCNN took eight times as long. The setting is read when torch is loaded.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 def _flat(groups: tuple[tuple[str, ...], ...]) -> tuple[str, ...]:
     return tuple(item for group in groups for item in group)
+
+
+def _absolute(folders: tuple[tuple[str, ...], ...]) -> tuple[str, ...]:
+    """The folders, so that a run finds them when it is resumed from elsewhere."""
+    return tuple(str(Path(folder).resolve()) for folder in _flat(folders))
 
 
 def _open(folders: tuple[tuple[str, ...], ...], scale: int) -> "list[ImageSet] | None":

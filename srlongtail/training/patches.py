@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -206,13 +207,19 @@ def _pyramid(
     for size in sizes:
         scaled = hr if size == 1 else quantize(imresize(hr, size))
         if min(scaled.shape[-2:]) >= max(MOD_CROP, degradation.scale):
-            pairs.append(make_pair(scaled, degradation, f"{name}@{size:g}"))
+            pair = make_pair(scaled, degradation, f"{name}@{size:g}")
+            # As bytes from here on: there may be thousands of them.
+            pairs.append(replace(pair, hr=_in_bytes(pair.hr), lr=_in_bytes(pair.lr)))
     return pairs
 
 
+def _in_bytes(image: Tensor) -> Tensor:
+    return image if image.dtype == torch.uint8 else image.mul(255).round().to(torch.uint8)
+
+
 def _pixels(image: Tensor) -> Tensor:
-    """An image `(3, H, W)` on 256 levels as bytes `(H * W, 3)`."""
-    return image.mul(255).round().to(torch.uint8).permute(1, 2, 0).reshape(-1, 3)
+    """An image `(3, H, W)` on 256 levels, floats or bytes, as bytes `(H * W, 3)`."""
+    return _in_bytes(image).permute(1, 2, 0).reshape(-1, 3)
 
 
 def _joined(parts: list[Tensor], device: torch.device) -> Tensor:

@@ -10,10 +10,7 @@ from torch import Tensor
 from srlongtail.image.dataset import ImagePair, open_data, photos
 from srlongtail.image.degrade import BlurNoise
 from srlongtail.image.resample import upsample_bicubic
-from srlongtail.longtail.difference import (
-    DifferenceHistogram,
-    absolute_difference,
-)
+from srlongtail.longtail.difference import DifferenceHistogram, absolute_difference
 from srlongtail.metrics import PAPER
 from srlongtail.models.sr_model import SRModel
 from srlongtail.training.patches import PatchBank

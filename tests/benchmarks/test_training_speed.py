@@ -28,7 +28,7 @@ from srlongtail.training.recipe import Recipe, find_recipe
 pytestmark = pytest.mark.benchmark
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
-CORES = os.cpu_count() or 1
+CORES = int(os.environ.get("OMP_NUM_THREADS", os.cpu_count() or 1))
 ROUNDS = 5
 ITERATIONS = 500 if DEVICE == "cuda" else 15
 
@@ -132,7 +132,7 @@ def test_the_loop_against_a_plain_one(network, size, tmp_path):
         data[index]
     reading = (process_time() - start) / 10
     print(
-        f"\n{network}, PNG sub-images of {size} pixels, {DEVICE}, {CORES} cores: "
+        f"\n{network}, PNG sub-images of {size} pixels, {DEVICE}, {CORES} threads: "
         f"ours {fast:.2f} it/s, plain loop {slow:.2f} it/s, ratio {fast / slow:.2f}; "
         f"CPU time an iteration: ours {1000 * fast_cpu:.0f} ms, plain {1000 * slow_cpu:.0f} ms "
         f"and {1000 * reading:.0f} ms in its workers"
