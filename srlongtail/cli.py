@@ -230,6 +230,38 @@ def weights(
     print(write_maps(out / "weights.npz", result.maps()))
 
 
+def attribute(
+    model: OneModel,
+    image: Annotated[Positional[str], tyro.conf.arg(metavar="IMAGE")],
+    /,
+    *,
+    window: tuple[int, int, int] | None = None,
+    lr: bool = False,
+    published: bool = False,
+    out: Path = Path("."),
+    model_options: Models = ModelOptions(),
+) -> None:
+    """Map which LR pixels a window of the SR image was drawn from (LAM), and measure its DI.
+
+    Args:
+        model: name of a shipped network, or checkpoint file.
+        image: HR image file, or the name of a built-in photo; LR is made from it.
+        window: row, column and size in SR pixels; the one with the largest tail share unless
+            given.
+        lr: the image is the network's input itself.
+        published: reproduce the published code of LAM to the letter.
+        out: folder to write attribute.png, .pdf, .csv, .json and .npz (the maps) to.
+    """
+    from srlongtail.paper.attribute import attribute_image, write_attribution
+
+    (loaded,) = model_options.load((model,))
+    result = attribute_image(loaded, image, window, is_lr=lr, published=published)
+    if window is None:
+        note(f"window {' '.join(map(str, result.window))}: {result.rule}")
+    for path in write_attribution(result, loaded, out, is_lr=lr, published=published):
+        print(path)
+
+
 def inspect(model: OneModel, /, *, model_options: Models = ModelOptions()) -> None:
     """Tell what a checkpoint is, what was guessed about it and why, and how large it is.
 
@@ -248,6 +280,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "evaluate": evaluate,
     "histogram": histogram,
     "weights": weights,
+    "attribute": attribute,
     "inspect": inspect,
     "train": train,
     "ablate": ablate,

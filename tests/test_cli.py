@@ -102,6 +102,21 @@ def test_weights(run, data, network):
     assert combined.iloc[9] > 1.3 * combined.iloc[0]
 
 
+def test_attribute(run, data, network):
+    code, out, err = run("attribute", network, data / "a.png", "--out", "a")
+    assert code == 0
+    assert out.split() == ["a/attribute.png", "a/attribute.npz"]
+    assert "the one with the largest share" in err
+    record = json.loads(Path("a/attribute.json").read_text())
+    assert record["canvas"] == [24, 21]
+    keys = {"diffusion_index", "gini", "n_eff", "attribution_sum", "target_start", "target_end"}
+    assert keys | {"completeness_error", "nan_steps"} <= set(record)
+    assert np.load("a/attribute.npz")["signed"].shape == (24, 21)
+    code, _, err = run("attribute", network, data / "a.png", "--window", 90, 0, 16)
+    assert code == 2
+    assert "window 90 0 16" in err
+
+
 def test_inspect_tells_what_was_guessed(run, network):
     code, out, err = run("inspect", network.with_name("fsrcnn_x4.pth"))
     assert (code, err) == (0, "")
@@ -118,9 +133,9 @@ def test_figures_repeat_to_the_byte(run, data, network):
     for folder in ("one", "two"):
         code, out, _ = run("figures", "--models", network, "--data", data, "--out", folder)
         assert code == 0
-        assert out.split() == [f"{folder}/fig{n}.png" for n in (1, 3, 5)]
+        assert out.split() == [f"{folder}/fig{n}.png" for n in (1, 3, 5, 6)]
     for suffix in ("png", "pdf", "csv"):
-        for n in (1, 3, 5):
+        for n in (1, 3, 5, 6):
             one, two = (Path(f"{f}/fig{n}.{suffix}").read_bytes() for f in ("one", "two"))
             assert one == two
     assert "caption" in json.loads(Path("one/fig3.json").read_text())

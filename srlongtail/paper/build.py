@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from srlongtail.errors import InputError
 from srlongtail.files import replacing
-from srlongtail.paper import fig1, fig3, fig5
+from srlongtail.paper import fig1, fig3, fig5, fig6
 from srlongtail.paper.inputs import FigureInputs
 from srlongtail.plots.style import paper_style
 from srlongtail.provenance import provenance
@@ -30,7 +30,12 @@ class FigureModule(Protocol):
     def draw(self, result: Any) -> Figure: ...
 
 
-FIGURES: dict[str, FigureModule] = {"fig1": fig1, "fig3": fig3, "fig5": fig5}
+FIGURES: dict[str, FigureModule] = {
+    "fig1": fig1,
+    "fig3": fig3,
+    "fig5": fig5,
+    "fig6": fig6,
+}
 
 
 def build_figures(inputs: FigureInputs, out: Path, only: Iterable[str] = ()) -> list[Path]:

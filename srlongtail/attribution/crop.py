@@ -1,0 +1,126 @@
+"""Computing on a part of the image where that is known to be the same as on the whole."""
+
+import contextlib
+from collections.abc import Iterator
+from math import gcd, inf, isqrt
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from srlongtail.attribution.integral import Model
+from srlongtail.attribution.receptive_field import Box, ReceptiveField
+from srlongtail.attribution.target import Target, WindowTarget
+
+_TOLERANCE = 1e-5  # of the largest value: outputs this close differ by rounding alone
+_WORTH_CROPPING = 0.8  # of the image: a larger crop saves less than its check costs
+
+
+class Part(NamedTuple):
+    """The part of an LR image to compute on, and why it is that part."""
+
+    box: Box
+    why: str
+
+
+def choose_part(
+    model: Model,
+    lr: Tensor,
+    target: Target,
+    reads: Box,
+    field: ReceptiveField,
+    *,
+    sr: Tensor | None,
+    spare: int,
+) -> Part:
+    """What to compute on: the LR pixels that the target depends on, or the whole image.
+
+    The crop is used if its output, where the target reads it, equals that of the whole image.
+
+    Args:
+        model: `(N, 3, h, w)` -> SR.
+        lr: `(3, h, w)`.
+        target: a target of the whole SR image.
+        reads: the pixels that it depends on, by `field`.
+        field: the network's receptive field.
+        sr: the output `(3, H, W)` for the whole image. Without it, the crop is compared with the
+            output for its surroundings, up to the whole image.
+        spare: how many LR pixels the surroundings may have.
+    """
+    whole = Box(0, 0, *lr.shape[-2:])
+    if not isinstance(target, WindowTarget):
+        return Part(whole, "the target does not say which pixels it reads")
+    if field.reason:
+        return Part(whole, field.reason)
+    if reads.pixels > _WORTH_CROPPING * whole.pixels:
+        return Part(whole, f"the window depends on {reads.pixels / whole.pixels:.0%} of the image")
+
+    def output(box: Box) -> Tensor:
+        return seen_from(target, box, field.scale).cut(model(box.cut(lr)[None])[0])
+
+    compared = _surroundings(reads, whole, spare) if sr is None else whole
+    with torch.no_grad():
+        reference = output(compared) if sr is None else target.cut(sr)
+        try:
+            found = output(reads)
+        except RuntimeError as error:  # sizes that do not fit a network are its own to refuse
+            said = str(error).splitlines()[0]
+            return Part(
+                whole, f"{reads.height} x {reads.width} LR pixels do not go through: {said}"
+            )
+        difference = _relative_difference(found, reference)
+    beside = f"that on {compared.height} x {compared.width} LR pixels"
+    if difference > _TOLERANCE:
+        return Part(whole, f"the output on the receptive field is {difference:.1g} off {beside}")
+    return Part(reads, f"the output on the receptive field equals {beside} to {difference:.1g}")
+
+
+def seen_from(target: WindowTarget, box: Box, scale: int) -> WindowTarget:
+    """The target in the SR image of a part of the LR image.
+
+    >>> from srlongtail.attribution.target import Intensity
+    >>> seen_from(Intensity((8, 9, 4)), Box(1, 2, 5, 6), scale=4)
+    Intensity(window=(4, 1, 4))
+    """
+    return target.moved(box.top * scale, box.left * scale)
+
+
+def whole_output(model: Model, lr: Tensor) -> Tensor:
+    """The model's output `(3, H, W)` for one LR image `(3, h, w)`, not clamped, no gradient."""
+    with eval_mode(model), torch.no_grad():
+        return model(lr[None])[0]
+
+
+@contextlib.contextmanager
+def eval_mode(model: Model) -> Iterator[None]:
+    """Run a module as it is used, and leave it in the mode it was in.
+
+    >>> network = nn.Dropout()
+    >>> with eval_mode(network):
+    ...     network.training
+    False
+    """
+    if not isinstance(model, nn.Module):
+        yield
+        return
+    training = model.training
+    model.eval()
+    try:
+        yield
+    finally:
+        model.train(training)
+
+
+def _surroundings(box: Box, whole: Box, pixels: int) -> Box:
+    """The box with a margin that makes it about `pixels` large, at most the whole image."""
+    margin = max(1, (isqrt(pixels) - min(box.height, box.width)) // 2)
+    # A network that works on a grid of blocks must meet that grid in another place.
+    while gcd(margin, 2 * 3 * 5 * 7) > 1:
+        margin -= 1
+    return box.grown(margin, whole.height, whole.width)
+
+
+def _relative_difference(found: Tensor, reference: Tensor) -> float:
+    if found.shape != reference.shape:
+        return inf
+    return float((found - reference).abs().max() / reference.abs().max().clamp(min=1e-30))

@@ -1,0 +1,153 @@
+"""The path integral of gradients, summed step by step in batches that fit in memory."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from srlongtail.attribution.path import Path
+from srlongtail.attribution.receptive_field import Box, output_scale
+from srlongtail.attribution.target import GradientDetector, Target
+from srlongtail.errors import InputError
+
+Model = Callable[[Tensor], Tensor]
+"""Anything that turns LR images `(N, 3, h, w)` into SR `(N, 3, h * scale, w * scale)`."""
+
+# LR pixels in one pass. On a CPU larger passes fall out of the cache and become slower.
+_PIXELS_AT_ONCE = {"cuda": 2**18}
+_PIXELS_ELSEWHERE = 2**12
+
+
+@dataclass(frozen=True)
+class PathIntegral:
+    """Attributions of N images, and what was seen on the way.
+
+    Attributes:
+        attributions: `(N, C, h, w)`.
+        start, end: the target's value at both ends of the path, `(N,)`.
+        nan_steps: how many steps' gradients held a NaN, which was taken as 0, `(N,)`.
+        flat_steps: at how many steps the target had an infinite slope, `(N,)`.
+    """
+
+    attributions: Tensor
+    start: Tensor
+    end: Tensor
+    nan_steps: Tensor
+    flat_steps: Tensor
+
+
+def integrate(
+    model: Model,
+    target: Target,
+    images: Tensor,
+    path: Path,
+    n_steps: int,
+    *,
+    internal_batch_size: int | None = None,
+    inside: Box | None = None,
+    every_step: bool = False,
+) -> PathIntegral:
+    """Sum_i grad F(p_i) * (p_i - p_{i-1}), the right Riemann sum along the points p_0 to p_n.
+
+    F is the target of the model's output. Steps that move no pixel by more than rounding error,
+    such as the last ones of the blur path, are left out.
+
+    Args:
+        model: LR -> SR.
+        target: SR -> `(N,)`.
+        images: `(N, C, h, w)`.
+        path: where the points lie.
+        n_steps: n, at least 1.
+        internal_batch_size: how many images go through the model at once (at least one step of
+            all N); by default what suits the device. It is halved where memory is short.
+        inside: integrate over this part of the images; the path is still that of all of it.
+        every_step: leave no step out.
+
+    Raises:
+        InputError: no steps, an output of the wrong size, or a target that is not one finite
+            number an image.
+    """
+    for name, count in (("n_steps", n_steps), ("internal_batch_size", internal_batch_size)):
+        if count is not None and count < 1:
+            raise InputError(f"{name} {count}, expected at least 1")
+
+    def points(first: int, last: int) -> Tensor:
+        positions = torch.arange(first, last + 1, dtype=torch.float64) / n_steps
+        whole = path(images.detach(), positions)
+        return inside.cut(whole) if inside else whole
+
+    with torch.no_grad():
+        start, end = (target_values(model, target, points(i, i)[0]) for i in (0, n_steps))
+    total = torch.zeros_like(points(0, 0)[0])
+    nan_steps, flat_steps = torch.zeros(2, len(images), dtype=torch.long, device=images.device)
+    at_once = max(1, (internal_batch_size or images_at_once(total)) // len(images))
+    done = 0
+    while done < n_steps:
+        line = points(done, min(done + at_once, n_steps))
+        moves = line.diff(dim=0)
+        chosen = _moving(moves, line) | every_step
+        if chosen.any():
+            try:
+                gradients, flat = _gradients(model, target, line[1:][chosen])
+            except RuntimeError as error:
+                if at_once == 1 or not _is_out_of_memory(error):
+                    raise
+                at_once //= 2
+                continue
+            undefined = gradients.isnan()
+            total += torch.where(undefined, 0, gradients * moves[chosen]).sum(0)
+            nan_steps += undefined.flatten(2).any(2).sum(0)
+            flat_steps += flat.sum(0)
+        done += len(moves)
+    return PathIntegral(total, start, end, nan_steps, flat_steps)
+
+
+def target_values(model: Model, target: Target, lr: Tensor) -> Tensor:
+    """The target of the model's output: `(N, 3, h, w)` -> `(N,)`, checked to be finite numbers.
+
+    >>> target_values(torch.nn.Identity(), lambda sr: sr.sum((1, 2, 3)), torch.ones(2, 3, 4, 4))
+    tensor([48., 48.])
+    """
+    sr = model(lr)
+    output_scale(lr, sr)
+    values = target(sr)
+    if values.shape != lr.shape[:1]:
+        raise InputError(
+            f"the target gave {tuple(values.shape)} for {len(lr)} images, expected ({len(lr)},)"
+        )
+    if not values.isfinite().all():
+        raise InputError(f"the target is {values.tolist()}, expected finite numbers")
+    return values
+
+
+def images_at_once(like: Tensor) -> int:
+    """How many LR images of this size go through a network at once on this device.
+
+    >>> images_at_once(torch.rand(3, 32, 32))
+    4
+    """
+    pixels = _PIXELS_AT_ONCE.get(like.device.type, _PIXELS_ELSEWHERE)
+    return max(1, pixels // (like.shape[-2] * like.shape[-1]))
+
+
+def _gradients(model: Model, target: Target, points: Tensor) -> tuple[Tensor, Tensor]:
+    """Gradients at points `(T, N, C, h, w)`, and `(T, N)`: whether the target was flat there."""
+    with torch.enable_grad():
+        lr = points.flatten(0, 1).requires_grad_()
+        sr = model(lr)
+        (gradients,) = torch.autograd.grad(target(sr).sum(), lr)
+    flat = torch.zeros(len(lr), dtype=torch.bool, device=lr.device)
+    if isinstance(target, GradientDetector):
+        flat = target.is_flat(sr)
+    return gradients.reshape(points.shape), flat.reshape(points.shape[:2])
+
+
+def _moving(moves: Tensor, line: Tensor) -> Tensor:
+    """Which of the T moves `(T, N, C, h, w)` exceed the rounding error of the points."""
+    rounding = torch.finfo(line.dtype).eps * line.abs().max()
+    return moves.flatten(1).abs().amax(1) > rounding
+
+
+def _is_out_of_memory(error: RuntimeError) -> bool:
+    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)

@@ -1,0 +1,276 @@
+"""The same target under LAM and under captum's other methods, by the same measures."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from math import ceil, nan, sqrt
+from typing import Any, Literal
+
+import captum.attr as ca
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from srlongtail.attribution.crop import eval_mode, seen_from
+from srlongtail.attribution.diffusion import diffusion_index, effective_pixels
+from srlongtail.attribution.faithfulness import (
+    NOISE,
+    Curve,
+    infidelity,
+    pixel_curve,
+    seeded,
+    sensitivity,
+)
+from srlongtail.attribution.integral import Model, images_at_once, integrate
+from srlongtail.attribution.lam import (
+    N_STEPS,
+    AttributionMap,
+    completeness_error,
+    local_attribution,
+)
+from srlongtail.attribution.path import BlurPath
+from srlongtail.attribution.receptive_field import Box, ReceptiveField, receptive_field
+from srlongtail.attribution.target import GradientDetector, Window, WindowTarget
+
+_OCCLUSIONS = 400  # blocks that an image is divided into, about
+
+_KINDS: tuple[Literal["deletion", "insertion"], ...] = ("deletion", "insertion")
+
+
+@dataclass(frozen=True)
+class MethodComparison:
+    """The same target of the same window under several attribution methods.
+
+    Attributes:
+        lam: the local attribution map.
+        attributions: method -> with sign, `(3, h, w)` on the whole canvas; LAM is the first.
+        table: one row a method, then one for each order of pixels that ignores the network.
+        curves: tidy: `method, kind, share, value`.
+    """
+
+    lam: AttributionMap
+    attributions: Mapping[str, Tensor]
+    table: pd.DataFrame
+    curves: pd.DataFrame
+
+    def frame(self) -> pd.DataFrame:
+        """One row a method; see `compare_methods`."""
+        return self.table
+
+
+def compare_methods(
+    model: Model,
+    lr: Tensor,
+    window: Window,
+    *,
+    target: Callable[[Window], WindowTarget] = GradientDetector,
+    n_steps: int = N_STEPS,
+    samples: int = 4,
+    seed: int = 0,
+    field: ReceptiveField | None = None,
+    sr: Tensor | None = None,
+) -> MethodComparison:
+    """LAM, captum's methods, and orders of pixels that ignore the network, by the same measures.
+
+    The columns of the table:
+
+    - `method`, and `diffusion_index` and `n_eff` of its absolute map on the whole canvas;
+    - `attribution_sum`, and the `completeness_error` of methods that promise what the sum is;
+    - `infidelity` and `sensitivity`: see `faithfulness`; small is good;
+    - `deletion` (small is good) and `insertion` (large is good): the areas below the curves of
+      `pixel_curve` over the pixels that the window can depend on.
+
+    Args:
+        model, lr, window, target, field, sr: see `local_attribution`.
+        n_steps: of the paths, and about how many passes every other method may take, too.
+        samples: how often `sensitivity` repeats each method, and how many random orders there are.
+        seed: of all that is random.
+
+    Raises:
+        InputError: as `local_attribution`; or a target that blurring does not change.
+    """
+    height, width = lr.shape[-2:]
+    with eval_mode(model):
+        field = field or receptive_field(model, lr)
+        lam = local_attribution(
+            model, lr, window, target=target, n_steps=n_steps, field=field, sr=sr
+        )
+        box = lam.computed_on.box.grown(BlurPath().reach, height, width)
+        part = _Part(
+            model,
+            seen_from(target(window), box, field.scale),
+            field.scale,
+            box.cut(lr),
+            lam.field.seen_from(box),
+        )
+        rows, curves, attributions = [], {}, {}
+        for method in _methods(part, n_steps):
+            with seeded(seed):
+                found = method.explain(part.image[None])[0].detach()
+            whole = torch.zeros_like(lr)
+            box.cut(whole).copy_(found)
+            attributions[method.name] = whole
+            rows.append(_spread(method.name, whole) | _trust(part, method, found, samples, seed))
+            curves[method.name] = part.curves([found.sum(0).abs()])
+        for name, importances in _blind_importances(part, samples, seed).items():
+            curves[name] = part.curves(importances)
+    table = pd.DataFrame(rows).merge(_areas(curves), on="method", how="right")
+    return MethodComparison(lam, attributions, table, _tidy(curves))
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A part of an image, `(3, h, w)`, with the target and its field as seen from there."""
+
+    model: Model
+    target: WindowTarget
+    scale: int
+    image: Tensor
+    field: Box
+
+    @property
+    def blurred(self) -> Tensor:
+        return BlurPath()(self.image[None], torch.zeros(1))[0, 0]
+
+    def score(self, lr: Tensor) -> Tensor:
+        return self.target(self.model(lr))
+
+    def curves(self, importances: list[Tensor]) -> dict[str, Curve]:
+        """Both curves, mean over several orders of the pixels."""
+        found: dict[str, Curve] = {}
+        for kind in _KINDS:
+            each = [
+                pixel_curve(self.score, self.image, self.blurred, self._order(importance), kind)
+                for importance in importances
+            ]
+            found[kind] = Curve(each[0].share, np.mean([curve.value for curve in each], axis=0))
+        return found
+
+    def _order(self, importance: Tensor) -> Tensor:
+        """The pixels of the field, the most important first."""
+        inside = torch.zeros_like(importance, dtype=torch.bool)
+        self.field.cut(inside).fill_(True)
+        outside_last = importance.where(inside, -torch.inf).flatten()
+        return outside_last.argsort(descending=True, stable=True)[: self.field.pixels]
+
+
+@dataclass(frozen=True)
+class _Method:
+    """An attribution method.
+
+    Attributes:
+        explain: images -> attributions of the same shape.
+        baseline: the image against which attributions are contributions; None for slopes.
+        complete: whether they promise to sum to the target's change from the baseline.
+    """
+
+    name: str
+    explain: Callable[[Tensor], Tensor]
+    baseline: Tensor | None = None
+    complete: bool = False
+
+
+def _methods(part: _Part, n_steps: int) -> list[_Method]:
+    """LAM and captum's methods, each with about as many passes as LAM has."""
+    black, blurred = torch.zeros_like(part.image), part.blurred
+    at_once = images_at_once(part.image)
+    block = ceil(sqrt(part.image[0].numel() / _OCCLUSIONS))
+    saliency, shap = ca.Saliency(part.score), ca.GradientShap(part.score)
+    multiplied = ca.InputXGradient(part.score)
+    integrated, occlusion = ca.IntegratedGradients(part.score), ca.Occlusion(part.score)
+
+    def lam(x: Tensor) -> Tensor:
+        return integrate(part.model, part.target, x, BlurPath(), n_steps).attributions
+
+    def integrated_gradients(x: Tensor) -> Tensor:
+        return integrated.attribute(x, black[None], n_steps=n_steps, internal_batch_size=at_once)
+
+    def gradient_shap(x: Tensor) -> Tensor:
+        draws = [shap.attribute(x, black[None], n_samples=1, stdevs=NOISE) for _ in range(n_steps)]
+        return torch.stack(draws).mean(0)
+
+    def smooth_grad(x: Tensor) -> Tensor:
+        return ca.NoiseTunnel(saliency).attribute(
+            x, nt_samples=n_steps, nt_samples_batch_size=at_once, stdevs=NOISE, abs=False
+        )
+
+    def occlude(x: Tensor) -> Tensor:
+        shape = (3, block, block)
+        return occlusion.attribute(x, shape, shape, blurred[None], perturbations_per_eval=at_once)
+
+    return [
+        _Method("LAM", lam, blurred, complete=True),
+        _Method("saliency", lambda x: saliency.attribute(_leaf(x), abs=False)),
+        _Method("input x gradient", lambda x: multiplied.attribute(_leaf(x)), black),
+        _Method("integrated gradients", integrated_gradients, black, complete=True),
+        _Method("gradient SHAP", gradient_shap, black, complete=True),
+        _Method("SmoothGrad", smooth_grad),
+        _Method("occlusion", occlude, blurred),
+    ]
+
+
+def _leaf(images: Tensor) -> Tensor:
+    """What some of captum's methods take without a warning."""
+    return images.detach().requires_grad_()
+
+
+def _spread(name: str, attributions: Tensor) -> dict[str, Any]:
+    absolute = attributions.sum(0).abs()
+    return {
+        "method": name,
+        "diffusion_index": diffusion_index(absolute),
+        "n_eff": effective_pixels(absolute),
+        "attribution_sum": float(attributions.sum()),
+    }
+
+
+def _trust(
+    part: _Part, method: _Method, found: Tensor, samples: int, seed: int
+) -> dict[str, float]:
+    off = nan
+    if method.complete and method.baseline is not None:
+        with torch.no_grad():
+            end, start = part.score(torch.stack([part.image, method.baseline])).tolist()
+        off = completeness_error(float(found.sum()), end - start)
+    return {
+        "completeness_error": off,
+        "infidelity": infidelity(
+            part.score, part.image, part.blurred, found, baseline=method.baseline, seed=seed
+        ),
+        "sensitivity": sensitivity(method.explain, part.image, samples=samples, seed=seed),
+    }
+
+
+def _blind_importances(part: _Part, samples: int, seed: int) -> dict[str, list[Tensor]]:
+    """Orders that ignore the network: by the distance to the window, and at random."""
+    height, width = part.image.shape[-2:]
+    row, column, size = part.target.window
+    middle = [(start + size / 2) / part.scale - 0.5 for start in (row, column)]
+    rows, columns = (
+        torch.arange(length, device=part.image.device) - centre
+        for length, centre in zip((height, width), middle, strict=True)
+    )
+    generator = torch.Generator().manual_seed(seed)
+    draws = [torch.rand(height, width, generator=generator) for _ in range(samples)]
+    return {
+        "distance to window": [-(rows[:, None] ** 2 + columns**2)],
+        "random": [draw.to(part.image.device) for draw in draws],
+    }
+
+
+def _areas(curves: Mapping[str, Mapping[str, Curve]]) -> pd.DataFrame:
+    return pd.DataFrame(
+        [
+            {"method": name} | {kind: curve.area for kind, curve in both.items()}
+            for name, both in curves.items()
+        ]
+    )
+
+
+def _tidy(curves: Mapping[str, Mapping[str, Curve]]) -> pd.DataFrame:
+    tables = [
+        pd.DataFrame({"method": name, "kind": kind, "share": curve.share, "value": curve.value})
+        for name, both in curves.items()
+        for kind, curve in both.items()
+    ]
+    return pd.concat(tables, ignore_index=True)

@@ -1,0 +1,176 @@
+"""Which LR pixels an SR pixel can depend on, found by trying; any network, no list of layers."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from srlongtail.errors import InputError
+
+_FIRST_CANVAS = 32  # LR pixels; doubled until the field fits
+_LARGE = 256  # LR pixels; on images this large, a canvas larger than the image costs too much
+
+
+@dataclass(frozen=True)
+class Box:
+    """A rectangle of LR pixels: rows from `top` to before `bottom`, columns likewise.
+
+    >>> Box(2, 3, 4, 9).height, Box(2, 3, 4, 9).width
+    (2, 6)
+    """
+
+    top: int
+    left: int
+    bottom: int
+    right: int
+
+    @property
+    def height(self) -> int:
+        """Number of rows."""
+        return self.bottom - self.top
+
+    @property
+    def width(self) -> int:
+        """Number of columns."""
+        return self.right - self.left
+
+    @property
+    def pixels(self) -> int:
+        """Number of pixels."""
+        return self.height * self.width
+
+    def grown(self, margin: int, height: int, width: int) -> "Box":
+        """The box with a margin all around, cut at the borders of a `height` x `width` image."""
+        return Box(
+            max(self.top - margin, 0),
+            max(self.left - margin, 0),
+            min(self.bottom + margin, height),
+            min(self.right + margin, width),
+        )
+
+    def seen_from(self, other: "Box") -> "Box":
+        """This box in the coordinates of a part of the image that `other` cut out."""
+        return Box(
+            self.top - other.top,
+            self.left - other.left,
+            self.bottom - other.top,
+            self.right - other.left,
+        )
+
+    def cut(self, image: Tensor) -> Tensor:
+        """The part of an LR image `(..., h, w)` inside the box."""
+        return image[..., self.top : self.bottom, self.left : self.right]
+
+
+@dataclass(frozen=True)
+class ReceptiveField:
+    """Which LR rows and columns each SR pixel reads; the field moves with the pixel.
+
+    Attributes:
+        scale: SR pixels per LR pixel.
+        rows, columns: the first and the last SR row (column) that LR row (column) 0 reaches,
+            were the image endless; None where every pixel of the image is read.
+        reason: why a field is None, in words.
+    """
+
+    scale: int
+    rows: tuple[int, int] | None = None
+    columns: tuple[int, int] | None = None
+    reason: str = ""
+
+    def box(self, row: int, column: int, size: int, height: int, width: int) -> Box:
+        """The LR pixels that a square of SR pixels reads, in an LR image of `height` x `width`."""
+        top, bottom = self._read(self.rows, row, size, height)
+        left, right = self._read(self.columns, column, size, width)
+        return Box(top, left, bottom, right)
+
+    def _read(
+        self, reached: tuple[int, int] | None, start: int, size: int, length: int
+    ) -> tuple[int, int]:
+        if reached is None:
+            return 0, length
+        first, last = reached
+        # LR row i reaches SR rows first + scale i to last + scale i.
+        lowest = -((last - start) // self.scale)
+        highest = (start + size - 1 - first) // self.scale
+        return max(lowest, 0), min(highest + 1, length)
+
+
+def receptive_field(model: Callable[[Tensor], Tensor], lr: Tensor) -> ReceptiveField:
+    """Find a network's receptive field by placing NaN in its input.
+
+    Whatever reads a NaN becomes NaN, whatever the weights are: one row and one column of NaN in
+    a canvas mark the SR pixels that read them, exactly. The canvas is doubled until the marked
+    part ends inside it, up to twice the side of the image (of a large image, the side). A network
+    that masks NaN looks smaller than it is, and one whose field depends on the place has no one
+    field: compare outputs before relying on it.
+
+    Args:
+        model: `(N, 3, h, w)` -> `(N, 3, h * scale, w * scale)`.
+        lr: an image of the kind that is to be attributed; its size, dtype and device count.
+
+    Raises:
+        InputError: the output is no whole multiple of the input's size.
+
+    >>> from srlongtail.image.resample import upsample_bicubic
+    >>> field = receptive_field(lambda lr: upsample_bicubic(lr, 4), torch.rand(3, 64, 64))
+    >>> field.box(100, 100, 4, 64, 64)
+    Box(top=23, left=23, bottom=28, right=28)
+    """
+    image_side = max(lr.shape[-2:])
+    largest = max(image_side, min(2 * image_side, _LARGE))
+    side = _FIRST_CANVAS
+    while True:
+        scale, rows, columns = _probe(model, lr.new_full((1, 3, side, side), 0.5))
+        if rows is not None and columns is not None:
+            return ReceptiveField(scale, rows, columns)
+        if 2 * side > largest:
+            reason = f"every SR pixel reads farther than a canvas of {side} x {side} LR pixels"
+            return ReceptiveField(scale, rows, columns, reason)
+        side *= 2
+
+
+def output_scale(lr: Tensor, sr: Tensor) -> int:
+    """SR pixels per LR pixel, by the sizes of a network's input and output.
+
+    Raises:
+        InputError: the output is no whole multiple of the input's size.
+
+    >>> output_scale(torch.rand(1, 3, 4, 5), torch.rand(1, 3, 8, 10))
+    2
+    """
+    height, width = lr.shape[-2:]
+    scale = sr.shape[-1] // width if sr.dim() == 4 else 0
+    expected = (*lr.shape[:2], height * scale, width * scale)
+    if scale < 1 or tuple(sr.shape) != expected:
+        raise InputError(
+            f"the network turned {tuple(lr.shape)} into {tuple(sr.shape)}, expected "
+            f"({lr.shape[0]}, {lr.shape[1]}, {height} * scale, {width} * scale)"
+        )
+    return scale
+
+
+def _probe(
+    model: Callable[[Tensor], Tensor], canvas: Tensor
+) -> tuple[int, tuple[int, int] | None, tuple[int, int] | None]:
+    """The scale, and the SR rows and columns that LR row and column 0 would reach."""
+    middle = canvas.shape[-1] // 2
+    canvas[..., middle, :] = torch.nan
+    canvas[..., middle] = torch.nan
+    # cuDNN's fast convolutions work on blocks of pixels and would spread a NaN over its block.
+    with torch.no_grad(), torch.backends.cudnn.flags(enabled=False):
+        sr = model(canvas)
+    scale = output_scale(canvas, sr)
+    reached = sr.isnan().flatten(0, 1).any(0)
+    # An SR row that the NaN row reaches is NaN from end to end; the NaN column alone marks a part.
+    origin = middle * scale
+    return scale, _extent(reached.all(1), origin), _extent(reached.all(0), origin)
+
+
+def _extent(reached: Tensor, origin: int) -> tuple[int, int] | None:
+    """First and last index reached, counted from `origin`; None if the canvas' ends are."""
+    indices = reached.nonzero().flatten().tolist()
+    if not indices or indices[0] == 0 or indices[-1] == len(reached) - 1:
+        return None
+    return indices[0] - origin, indices[-1] - origin

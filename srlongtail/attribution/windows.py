@@ -1,0 +1,226 @@
+"""Which windows to attribute, and what many of them say of an image or of two networks."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from tqdm import tqdm
+
+from srlongtail.attribution.crop import eval_mode, whole_output
+from srlongtail.attribution.integral import Model
+from srlongtail.attribution.lam import AttributionMap, local_attribution
+from srlongtail.attribution.receptive_field import receptive_field
+from srlongtail.attribution.target import Window
+from srlongtail.errors import InputError
+from srlongtail.image.dataset import ImagePair
+from srlongtail.parallel import gather, share
+from srlongtail.stats import bootstrap_interval
+
+SIZE = 16  # SR pixels, the published window
+TAIL = 0.1  # the tail is the tenth of an image's pixels with the largest difference
+
+
+def hardest_window(difference: Tensor, size: int = SIZE) -> tuple[Window, float]:
+    """The window with the largest share of tail pixels, and that share.
+
+    The tail are the pixels above the 90 % quantile of the image. Of equal windows it is the one
+    with the largest mean difference.
+
+    Args:
+        difference: bicubic's AD, `(H, W)`; the choice must not depend on a network's own error.
+        size: of the window, in SR pixels.
+
+    >>> difference = torch.zeros(40, 40)
+    >>> difference[20:28, 4:12] = 9.0
+    >>> hardest_window(difference, 8)
+    ((20, 4, 8), 1.0)
+    """
+    height, width = difference.shape
+    if not 1 <= size <= min(height, width):
+        raise InputError(f"window of size {size}, expected 1 to {min(height, width)}")
+    values = difference.double()
+    tail = values > float(np.quantile(values.cpu().numpy(), 1 - TAIL))
+    shares, means = (F.avg_pool2d(m.double()[None], size, stride=1)[0] for m in (tail, values))
+    # Shares are multiples of 1 / size^2; what is left of them by rounding is no difference.
+    best = shares > shares.max() - 0.5 / size**2
+    row, column = divmod(int(means.where(best, -torch.inf).argmax()), means.shape[1])
+    return (row, column, size), float(shares.max())
+
+
+def grid_windows(height: int, width: int, size: int = SIZE, step: int = SIZE) -> list[Window]:
+    """Windows on a regular grid over an SR image, row by row; what is left at the end is not used.
+
+    >>> grid_windows(32, 40, size=16, step=16)
+    [(0, 0, 16), (0, 16, 16), (16, 0, 16), (16, 16, 16)]
+    """
+    if size < 1 or step < 1 or size > min(height, width):
+        raise InputError(
+            f"windows of size {size} every {step} pixels, expected a size of 1 to "
+            f"{min(height, width)} and a step of at least 1"
+        )
+    rows, columns = (range(0, length - size + 1, step) for length in (height, width))
+    return [(row, column, size) for row in rows for column in columns]
+
+
+@dataclass(frozen=True)
+class WindowGrid:
+    """What the windows of a grid over one image say; one row a window."""
+
+    table: pd.DataFrame
+
+    def frame(self) -> pd.DataFrame:
+        """One row a window: its place, DI, n_eff and the rest of its numbers."""
+        return self.table
+
+    def map(self, what: str = "n_eff") -> Tensor:
+        """One of the numbers as a picture, one pixel a window."""
+        return torch.tensor(self.table.pivot(index="row", columns="col", values=what).to_numpy())
+
+
+def attribute_grid(
+    model: Model, lr: Tensor, size: int = SIZE, step: int = SIZE, **settings: Any
+) -> WindowGrid:
+    """DI and n_eff all over an image.
+
+    One window is held at a time. Under `torchrun` the processes share the windows out, and each
+    gets the whole result.
+
+    Args:
+        model: see `local_attribution`.
+        lr: `(3, h, w)`.
+        size, step: of the windows, in SR pixels.
+        settings: for `local_attribution`.
+
+    >>> upsample = torch.nn.Upsample(scale_factor=4, mode="bicubic")
+    >>> attribute_grid(upsample, torch.rand(3, 16, 24), step=32).map().shape
+    torch.Size([2, 3])
+    """
+    sr = whole_output(model, lr)
+    height, width = sr.shape[-2:]
+    mine = list(share(grid_windows(height, width, size, step)))
+    maps = tqdm(_maps(model, lr, sr, mine, **settings), disable=None, total=len(mine))
+    parts = gather([found.frame() for found in maps])
+    table = pd.concat([row for part in parts for row in part])
+    return WindowGrid(table.sort_values(["row", "col"], ignore_index=True))
+
+
+def windows_by_band(
+    difference: Tensor, *, size: int = SIZE, bands: int = 10, per_band: int = 1, seed: int = 0
+) -> list[tuple[int, Window]]:
+    """Draw windows of every difficulty: `(band, window)`, band 1 the easiest.
+
+    An image's windows on a grid of their size are ordered by their mean difference and cut into
+    bands of equal number, from each of which `per_band` are drawn without replacement.
+
+    Args:
+        difference: bicubic's AD, `(H, W)`.
+        size: of the windows, in SR pixels.
+        bands: 10 are deciles.
+        per_band: how many are drawn (all, where a band has fewer).
+        seed: the same seed draws the same windows.
+
+    >>> drawn = windows_by_band(torch.arange(4096.0).reshape(64, 64), bands=2)
+    >>> [band for band, _ in drawn]
+    [1, 2]
+    """
+    height, width = difference.shape
+    windows = grid_windows(height, width, size, size)
+    if not 1 <= bands <= len(windows) or per_band < 1:
+        raise InputError(
+            f"{per_band} windows of each of {bands} bands, expected at least 1 of at most "
+            f"{len(windows)} bands, the number of {size} x {size} windows in the image"
+        )
+    means = torch.stack([difference[r : r + size, c : c + size].mean() for r, c, _ in windows])
+    generator = torch.Generator().manual_seed(seed)
+    drawn = []
+    for band, members in enumerate(means.cpu().argsort(stable=True).tensor_split(bands), start=1):
+        chosen = torch.randperm(len(members), generator=generator)[:per_band]
+        drawn += [(band, windows[int(members[i])]) for i in chosen]
+    return drawn
+
+
+@dataclass(frozen=True)
+class WindowComparison:
+    """Two networks on the same windows.
+
+    Attributes:
+        models: the reference and the network compared with it.
+        table: one row for each network, image and window.
+    """
+
+    models: tuple[str, str]
+    table: pd.DataFrame
+
+    def frame(self) -> pd.DataFrame:
+        """One row for each network, image and window: `model, image, band, row, col, ...`."""
+        return self.table
+
+    def summary(self, what: str = "n_eff", **options: Any) -> pd.DataFrame:
+        """How much the second network exceeds the first in each band, with its interval.
+
+        The windows of a band are averaged in each image first; the interval is a bootstrap over
+        images (`options` are those of `bootstrap_interval`). One row a band:
+        `band, images, difference, low, high`.
+        """
+        means = self.table.groupby(["band", "image", "model"])[what].mean().unstack("model")
+        reference, other = self.models
+        rows = []
+        for band, gains in (means[other] - means[reference]).groupby("band"):
+            difference, low, high = bootstrap_interval(gains, **options)
+            rows.append((band, len(gains), difference, low, high))
+        return pd.DataFrame(rows, columns=["band", "images", "difference", "low", "high"])
+
+
+def compare_by_band(
+    models: Mapping[str, Model],
+    pairs: Sequence[ImagePair],
+    difference: Callable[[ImagePair], Tensor],
+    *,
+    size: int = SIZE,
+    bands: int = 10,
+    per_band: int = 1,
+    seed: int = 0,
+    **settings: Any,
+) -> WindowComparison:
+    """Attribute the same windows, drawn by difficulty, under two networks.
+
+    One image is held at a time; under `torchrun` the processes share the images out.
+
+    Args:
+        models: two, by name: the reference first.
+        pairs: the images, each with a name of its own.
+        difference: bicubic's AD of a pair, `(H, W)`: what makes a window hard.
+        size, bands, per_band, seed: see `windows_by_band`.
+        settings: for `local_attribution`.
+    """
+    if len(models) != 2:
+        raise InputError(f"{len(models)} networks, expected two to compare")
+    reference, other = models
+    rows = []
+    for pair in tqdm(share(pairs), disable=None, unit="image"):
+        drawn = windows_by_band(
+            difference(pair), size=size, bands=bands, per_band=per_band, seed=seed
+        )
+        windows = [window for _, window in drawn]
+        for name, model in models.items():
+            maps = _maps(model, pair.lr, whole_output(model, pair.lr), windows, **settings)
+            for (band, _), found in zip(drawn, maps, strict=True):
+                place = {"model": name, "image": pair.name, "band": band}
+                rows.append(pd.DataFrame([place]).join(found.frame()))
+    table = pd.concat([row for part in gather(rows) for row in part], ignore_index=True)
+    return WindowComparison((reference, other), table)
+
+
+def _maps(
+    model: Model, lr: Tensor, sr: Tensor, windows: Sequence[Window], **settings: Any
+) -> Iterator[AttributionMap]:
+    """The maps of several windows of one image, whose receptive field is looked for once."""
+    with eval_mode(model):
+        field = receptive_field(model, lr)
+    for window in windows:
+        yield local_attribution(model, lr, window, field=field, sr=sr, **settings)

@@ -1,0 +1,88 @@
+"""Whether to believe a local attribution map: LAM beside other methods, by the same measures."""
+
+from dataclasses import dataclass
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from srlongtail.attribution.crop import whole_output
+from srlongtail.attribution.methods import MethodComparison, compare_methods
+from srlongtail.attribution.receptive_field import Box
+from srlongtail.attribution.target import Window
+from srlongtail.image.dataset import ImagePair
+from srlongtail.models.sr_model import SRModel
+from srlongtail.plots.attribution import plot_pixel_curves, show_attribution, zoom
+from srlongtail.plots.images import mark_window
+from srlongtail.plots.style import PAGE, display_name, letter
+
+# Okabe and Ito's palette; LAM is black.
+_COLORS = ("#000000", "#E69F00", "#56B4E9", "#009E73", "#0072B2", "#D55E00", "#CC79A7")
+_MARGIN = 5  # LR pixels shown around the window
+
+
+@dataclass(frozen=True)
+class Methods:
+    """The same target of one window under several methods."""
+
+    model: str
+    image: str
+    scale: int
+    comparison: MethodComparison
+
+    def frame(self) -> pd.DataFrame:
+        """One row a method: spread, sums, and how far to trust it."""
+        return self.comparison.frame()
+
+    def caption(self) -> str:
+        """What the figure shows, in a few sentences."""
+        row, column, size = self.comparison.lam.window
+        lam = self.frame().set_index("method").loc["LAM"]
+        return (
+            f"The {size} x {size} window at row {row}, column {column} of {self.image} under "
+            f"{display_name(self.model)}: attributions by several methods, each on its own colour "
+            f"scale, and the window's sum of gradients as LR pixels are blurred or sharpened in "
+            f"their order (1: sharp image, 0: blurred; a mixture of both has edges of its own and "
+            f"may exceed 1). LAM is {lam['completeness_error']:.1%} off completeness. Infidelity: "
+            f"0 predicts every change of the target, 1 none."
+        )
+
+
+def compute(model: SRModel, pair: ImagePair, window: Window, seed: int = 0) -> Methods:
+    """Attribute a window of an image by every method."""
+    lr = pair.lr.to(model.device)
+    comparison = compare_methods(model, lr, window, seed=seed, sr=whole_output(model, lr))
+    return Methods(model.name, pair.name, pair.scale, comparison)
+
+
+def draw(result: Methods) -> Figure:
+    """One signed map a method above, deletion and insertion curves below."""
+    found = result.comparison
+    colors = dict(zip(found.attributions, _COLORS, strict=True))
+    figure = Figure(figsize=(PAGE, 3.9))
+    grid = figure.add_gridspec(2, 1, height_ratios=[1.3, 2.2])
+    maps = grid[0].subgridspec(1, len(colors))
+    numbers = result.frame().set_index("method")
+    part = _near(found.lam.window, result.scale).grown(_MARGIN, *found.lam.canvas)
+    for index, (name, attributions) in enumerate(found.attributions.items()):
+        ax = figure.add_subplot(maps[index])
+        signed = attributions.sum(0)
+        show_attribution(signed, ax, result.scale, float(signed.abs().max()) or 1.0)
+        zoom(mark_window(ax, found.lam.window, "black"), part, result.scale)
+        ax.set_title(name.replace(" gradient", "\ngradient").replace(" SHAP", "\nSHAP"))
+        ax.title.set_color(colors[name])
+        n_eff, infidelity = numbers.loc[name, ["n_eff", "infidelity"]]
+        ax.set_xlabel(f"n_eff {n_eff:.1f}\ninfidelity {infidelity:.2f}", fontsize=7)
+    below = grid[1].subgridspec(1, 2)
+    axes = [figure.add_subplot(below[column]) for column in range(2)]
+    for index, (ax, kind) in enumerate(zip(axes, ("deletion", "insertion"), strict=True)):
+        letter(plot_pixel_curves(found.curves, ax, kind=kind, colors=colors), index, kind)
+    # The titles above are the legend of the coloured lines.
+    axes[0].legend(handles=axes[0].lines[len(colors) :], loc="lower left")
+    return figure
+
+
+def _near(window: Window, scale: int) -> Box:
+    """The LR pixels under a window."""
+    row, column, size = window
+    last_row, last_column = (start + size - 1 for start in (row, column))
+    return Box(row // scale, column // scale, last_row // scale + 1, last_column // scale + 1)

@@ -1,0 +1,131 @@
+"""Attribution maps over photos. Maps are in LR pixels, photos in SR pixels; axes are in SR."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+import torch
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import CenteredNorm
+from matplotlib.patches import Rectangle
+from torch import Tensor
+
+from srlongtail.attribution.receptive_field import Box
+from srlongtail.image.color import luma
+from srlongtail.plots.images import show_photo
+from srlongtail.plots.style import SEQUENTIAL
+
+DIVERGING = "RdBu_r"  # red raises the target, blue lowers it
+WINDOW_COLOR = "#D55E00"
+FIELD_COLOR = "#0072B2"
+
+_BLIND_STYLES = {"random": ":"}
+
+
+def show_attribution(signed: Tensor, ax: Axes, scale: int, limit: float) -> ScalarMappable:
+    """Draw a signed map `(h, w)` on a diverging scale centred at 0.
+
+    Args:
+        signed: attributions of LR pixels.
+        ax: where to draw.
+        scale: SR pixels per LR pixel.
+        limit: the end of the colour scale on both sides; give it where maps share one scale.
+
+    >>> import matplotlib.pyplot as plt
+    >>> drawn = show_attribution(torch.eye(4), plt.figure().add_subplot(), scale=4, limit=1.0)
+    >>> drawn.norm.vcenter, drawn.get_extent()
+    (0, [-0.5, 15.5, 15.5, -0.5])
+    """
+    return _show_lr(signed, ax, scale, cmap=DIVERGING, norm=CenteredNorm(halfrange=limit))
+
+
+def show_density(density: Tensor, photo: Tensor, ax: Axes, scale: int) -> ScalarMappable:
+    """Lay a smooth map `(h, w)` in [0, 1] over a grey photo; where it is 0, the photo shows.
+
+    >>> import matplotlib.pyplot as plt
+    >>> ax = plt.figure().add_subplot()
+    >>> show_density(torch.eye(4), torch.rand(3, 16, 16), ax, scale=4) in ax.images
+    True
+    """
+    show_photo(luma(photo).expand(3, -1, -1), ax)
+    opacity = density.clamp(0, 1).sqrt().mul(0.9).cpu().numpy()
+    return _show_lr(density, ax, scale, cmap=SEQUENTIAL, vmin=0, vmax=1, alpha=opacity)
+
+
+def show_attributed_pixels(mask: Tensor, photo: Tensor, ax: Axes, scale: int) -> Axes:
+    """Show the LR pixels of a mask `(h, w)` in the photo's colours, the rest pale and grey.
+
+    >>> import matplotlib.pyplot as plt
+    >>> mask, photo = torch.eye(4, dtype=torch.bool), torch.rand(3, 16, 16)
+    >>> show_attributed_pixels(mask, photo, plt.figure().add_subplot(), scale=4).get_title()
+    ''
+    """
+    pale = 0.7 + 0.3 * luma(photo).expand(3, -1, -1)
+    enlarged = mask.repeat_interleave(scale, 0).repeat_interleave(scale, 1)
+    return show_photo(torch.where(enlarged, photo, pale), ax)
+
+
+def mark_field(ax: Axes, field: Box, scale: int) -> Axes:
+    """Outline the LR pixels that a window can depend on, dashed."""
+    place = (field.left * scale - 0.5, field.top * scale - 0.5)
+    size = field.width * scale, field.height * scale
+    for color, width, style in (("white", 1.8, "-"), (FIELD_COLOR, 1.1, (0, (2, 1)))):
+        box = Rectangle(place, *size, fill=False, edgecolor=color, linewidth=width, linestyle=style)
+        ax.add_patch(box)
+    return ax
+
+
+def plot_pixel_curves(
+    curves: pd.DataFrame, ax: Axes, *, kind: str, colors: Mapping[str, str]
+) -> Axes:
+    """The target as pixels are blurred (deletion) or sharpened (insertion), one line a method.
+
+    Args:
+        curves: tidy: `method, kind, share, value`.
+        ax: where to draw.
+        kind: "deletion" or "insertion".
+        colors: method -> colour; the first is drawn thicker, orders without one dashed and grey.
+
+    >>> import matplotlib.pyplot as plt
+    >>> curves = pd.DataFrame(
+    ...     {"method": "LAM", "kind": "deletion", "share": [0.0, 0.1, 1.0], "value": [1.0, 0.2, 0]}
+    ... )
+    >>> ax = plt.figure().add_subplot()
+    >>> plot_pixel_curves(curves, ax, kind="deletion", colors={"LAM": "black"}).get_ylabel()
+    'share of the target'
+    """
+    first = next(iter(colors))
+    for name, curve in curves[curves["kind"] == kind].groupby("method", sort=False):
+        blind = name not in colors
+        ax.plot(
+            curve["share"],
+            curve["value"],
+            color=colors.get(str(name), "0.45"),
+            linestyle=_BLIND_STYLES.get(str(name), "--") if blind else "-",
+            linewidth=2.0 if name == first else 1.0,
+            zorder=3 if name == first else 2,
+            label=name,
+        )
+    ax.set_xscale("symlog", linthresh=0.01)
+    ax.set(xlim=(0, 1), xlabel="share of the receptive field", ylabel="share of the target")
+    ax.set_xticks([0, 0.01, 0.1, 1], labels=["0", "1 %", "10 %", "100 %"])
+    return ax
+
+
+def zoom(ax: Axes, part: Box, scale: int) -> Axes:
+    """Show a part of the LR image only."""
+    ax.set_xlim(part.left * scale - 0.5, part.right * scale - 0.5)
+    ax.set_ylim(part.bottom * scale - 0.5, part.top * scale - 0.5)
+    return ax
+
+
+def _show_lr(values: Tensor, ax: Axes, scale: int, **options: Any) -> ScalarMappable:
+    height, width = values.shape
+    extent = (-0.5, width * scale - 0.5, height * scale - 0.5, -0.5)
+    data = values.detach().cpu().double().numpy()
+    drawn = ax.imshow(data, extent=extent, interpolation="nearest", **options)
+    ax.set_xticks([])
+    ax.set_yticks([])
+    ax.spines[:].set_visible(False)
+    return drawn
