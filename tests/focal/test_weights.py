@@ -1,9 +1,11 @@
 """Eq. 3 to 5 against a plain float64 re-derivation."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
-import torch.distributed as dist
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -68,15 +70,27 @@ def test_mistakes():
         FocalParameters(scope="pixel")
 
 
-def world_weights(rank, whole, folder):
-    dist.init_process_group("gloo", f"file://{folder}/meet", rank=rank, world_size=2)
-    torch.save(focal_weight(whole[rank::2], 0.5, 1.0, "world"), folder / f"{rank}.pt")
-    dist.destroy_process_group()
+WORLD = """
+import sys
+import torch
+import torch.distributed as dist
+from srlongtail.focal.weights import focal_weight
+
+dist.init_process_group("gloo")
+whole = torch.load(f"{sys.argv[1]}/whole.pt")
+own = whole[dist.get_rank() :: 2]
+torch.save(focal_weight(own, 0.5, 1.0, "world"), f"{sys.argv[1]}/{dist.get_rank()}.pt")
+dist.destroy_process_group()
+"""
 
 
 def test_the_world_scope_is_the_batch_of_all_processes(tmp_path):
     whole = torch.rand(4, 3, 5, 5, generator=torch.Generator().manual_seed(0))
-    torch.multiprocessing.spawn(world_weights, (whole, tmp_path), nprocs=2)
+    torch.save(whole, tmp_path / "whole.pt")
+    (tmp_path / "world.py").write_text(WORLD)
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    command = [*torchrun, "--nproc-per-node=2", tmp_path / "world.py", tmp_path]
+    subprocess.run(command, check=True)
     expected = focal_weight(whole, 0.5, 1.0, "batch")
     for rank in range(2):
         assert torch.equal(torch.load(tmp_path / f"{rank}.pt"), expected[rank::2])
