@@ -35,10 +35,11 @@ def test_all_combinations_of_the_parts_of_fpl():
 def test_the_paper_s_dials_one_at_a_time():
     grid = find_grid("focal-parameters")
     found = settings(grid)
-    assert len(found) == 12
-    assert len(list(grid.runs())) == 12 * 2
+    assert len(found) == 13
+    assert len(list(grid.runs())) == 13 * 2
     fpl = {"alpha_sp": 0.5, "gamma_sp": 1, "alpha_lp": 1, "gamma_lp": 1}
-    expected = {(True, True, True, *fpl.values()), (True, False, False, *fpl.values())}
+    parts = (True, True, True), (True, False, False), (False, False, False)
+    expected = {(*part, *fpl.values()) for part in parts}
     for key in fpl:
         for value in (0, 1, 2) if "gamma" in key else (0.1, 0.5, 1, 2):
             expected.add((True, True, True, *(fpl | {key: value}).values()))
@@ -52,6 +53,7 @@ def test_the_arms_of_the_grids_are_the_named_recipes():
         ("skip-static-learnable", "skip", "fsrcnn-skip-x4"),
         ("focal-parameters", "fpl", "fsrcnn-fpl-x4"),
         ("focal-parameters", "skip", "fsrcnn-skip-x4"),
+        ("focal-parameters", "baseline", "fsrcnn-x4"),
     ):
         (recipe,) = (r for a, r in GRIDS[grid].runs() if a == arm and r.seed == 0)
         named = replace(find_recipe(name), iterations=recipe.iterations, name=recipe.name)
