@@ -6,6 +6,7 @@ import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from srlongtail.training.loop import train
 from srlongtail.training.patches import SharedBank
 from srlongtail.training.recipe import Recipe, find_recipe, suggestion
 from srlongtail.training.runfolder import find_finished
+from srlongtail.training.turns import in_turns, locked
 from srlongtail.training.validation import Validation
 
 SETTINGS = ("skip", "static", "learnable", "alpha_sp", "gamma_sp", "alpha_lp", "gamma_lp")
@@ -157,12 +159,14 @@ def run_grid(
     device: str | None = None,
     deadline: float = math.inf,
     bank: SharedBank | None = None,
+    wait: bool = True,
     tell: Callable[[str], object] | None = None,
 ) -> pd.DataFrame:
     """Train all runs of a grid that are not done, and measure every network.
 
-    Writes `NAME.csv`, one row for each run and test set, and its provenance, `NAME.json`, after
-    every run; runs lie beside them. An interrupted grid goes on where it stopped.
+    Writes `NAME.csv`, one row for each finished run and test set, and its provenance,
+    `NAME.json`, after every run; runs lie beside them. An interrupted grid goes on where it
+    stopped. Several processes may work on one grid: a run that another is busy with comes last.
 
     Args:
         grid: what to run.
@@ -173,41 +177,102 @@ def run_grid(
             are not repeated; `out` unless given.
         device, deadline, tell: see `train`.
         bank: the training images, where several grids share them.
+        wait: for runs that other processes are busy with, once nothing else is left.
 
     Returns:
         Columns `arm, seed, iterations`, `SETTINGS`, `dataset, psnr_db, ssim, head_ad_levels,
         tail_ad_levels` (see `Fit`).
+
+    Raises:
+        InUseError: other processes are busy with all that is left, and `wait` is off.
+        InputError, StoppedError: see `train`.
     """
     out, data = Path(out), tuple(data)
-    scale = find_recipe(grid.base).scale
-    tests = [photos(scale)] if tests is None else tests
-    validations = [Validation(test.name, test) for test in tests]
     source = describe(find_images(data))
-    record = provenance(
-        [], tests, grid=grid.name, iterations=grid.iterations, seeds=list(grid.seeds)
-    )
     bank = bank or SharedBank()
-    rows: list[dict[str, Any]] = []
-    for arm, recipe in grid.runs():
-        recipe = replace(recipe, data=data)
-        run = find_finished(recipe, source, reuse or out)
-        if run is None:
-            run = out / recipe.name
-            train(
-                recipe,
-                run,
-                resume=True,
-                device=device,
-                bank=bank.of(recipe, device),
-                deadline=deadline,
-                tell=tell,
-            )
-        model = load_model(run / "checkpoint.safetensors")
-        settings = {key: getattr(recipe, key) for key in ("seed", "iterations", *SETTINGS)}
-        for validation in validations:
-            fit = validation.measure(model).as_dict()
-            rows.append({"arm": arm, **settings, "dataset": validation.name, **fit})
-        record["training"] = {key: model.provenance[key] for key in ("data", "device", "versions")}
-        write_table(out / f"{grid.name}.csv", pd.DataFrame(rows))
-        write_record(out / f"{grid.name}.json", {**record, "protocol": PAPER.name})
-    return pd.DataFrame(rows)
+    table = _Table(grid, out, tests, lambda recipe: find_finished(recipe, source, reuse or out))
+
+    def make(recipe: Recipe) -> None:
+        if table.find(recipe):
+            return
+        train(
+            replace(recipe, data=data),
+            out / recipe.name,
+            resume=True,
+            device=device,
+            find_bank=bank.of,
+            deadline=deadline,
+            tell=tell,
+        )
+        table.write()
+
+    recipes = [recipe for _, recipe in grid.runs()]
+    for _ in in_turns(recipes, make, wait=wait, deadline=deadline, tell=tell):
+        pass
+    return table.write()
+
+
+class _Table:
+    """Measures the finished runs of a grid, each once.
+
+    Args:
+        grid, out, tests: see `run_grid`.
+        find: the folder of a recipe's finished run, if there is one.
+    """
+
+    def __init__(
+        self,
+        grid: Grid,
+        out: Path,
+        tests: Sequence[ImageSet] | None,
+        find: Callable[[Recipe], Path | None],
+    ) -> None:
+        self._grid = grid
+        self._out = out
+        self._tests = [photos(find_recipe(grid.base).scale)] if tests is None else tests
+        self._find = find
+        self._found: dict[str, Path] = {}
+        self._measured: dict[str, tuple[list[dict[str, Any]], dict[str, Any]]] = {}
+
+    def find(self, recipe: Recipe) -> Path | None:
+        """The folder of a run, once it is finished."""
+        run = self._found.get(recipe.name) or self._find(recipe)
+        if run is not None:
+            self._found[recipe.name] = run
+        return run
+
+    def write(self) -> pd.DataFrame:
+        """Write the rows of all runs that are finished by now, whoever trained them."""
+        grid = self._grid
+        record = provenance(
+            [], self._tests, grid=grid.name, iterations=grid.iterations, seeds=list(grid.seeds)
+        )
+        rows: list[dict[str, Any]] = []
+        # Whoever writes last has looked last, so that a table never loses rows.
+        with locked(self._out, wait=True):
+            for arm, recipe in grid.runs():
+                run = self.find(recipe)
+                if run is not None:
+                    fits, record["training"] = self._measure(recipe, run)
+                    rows += ({"arm": arm, **fit} for fit in fits)
+            table = pd.DataFrame(rows)
+            write_table(self._out / f"{grid.name}.csv", table)
+            write_record(self._out / f"{grid.name}.json", {**record, "protocol": PAPER.name})
+        return table
+
+    def _measure(self, recipe: Recipe, run: Path) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+        """A row for each test set, and how the network was trained."""
+        if recipe.name not in self._measured:
+            model = load_model(run / "checkpoint.safetensors")
+            settings = {key: getattr(recipe, key) for key in ("seed", "iterations", *SETTINGS)}
+            rows = [
+                {**settings, "dataset": v.name, **v.measure(model).as_dict()}
+                for v in self._validations
+            ]
+            training = {key: model.provenance[key] for key in ("data", "device", "versions")}
+            self._measured[recipe.name] = rows, training
+        return self._measured[recipe.name]
+
+    @cached_property
+    def _validations(self) -> list[Validation]:
+        return [Validation(test.name, test) for test in self._tests]

@@ -28,7 +28,7 @@ def train(
     resume: bool = False,
     force: bool = False,
     device: str | None = None,
-    bank: PatchBank | None = None,
+    find_bank: Callable[[Recipe, torch.device], PatchBank] = PatchBank.of,
     deadline: float = math.inf,
     tell: Callable[[str], object] | None = None,
 ) -> SRModel:
@@ -45,7 +45,7 @@ def train(
         resume: go on where the folder's run stopped; a folder without a run begins one.
         force: go on although the recipe or the training images have changed.
         device: "cpu", "cuda", "cuda:1", ...; by default CUDA where there is some.
-        bank: the training images, where several runs share them; else those of `recipe.data`.
+        find_bank: gives the recipe's training images; of a `SharedBank`, where runs share them.
         deadline: on the clock of `time.monotonic`, when to stop as if by Ctrl-C.
         tell: is called with a line of text after each validation.
 
@@ -53,8 +53,9 @@ def train(
         The trained model, in eval mode; its provenance tells how it came to be.
 
     Raises:
-        InputError: something in the recipe, the data or the folder cannot be used, another process
-            uses the folder, a file cannot be written, or the loss is not finite.
+        InUseError: another process trains into the folder.
+        InputError: something in the recipe, the data or the folder cannot be used, a file cannot
+            be written, or the loss is not finite.
         StoppedError: by Ctrl-C, SIGTERM or the deadline, after the state was saved.
     """
     run = RunFolder(out)
@@ -62,7 +63,7 @@ def train(
         where = find_device(device)
         rank, processes = _place(recipe)
         state = run.begin(recipe, resume=resume, force=force)
-        bank = bank or PatchBank.of(recipe, where)
+        bank = find_bank(recipe, where)
         bank.check(recipe)
         learner = Learner(recipe, where, bank.device)
         done = _restore(learner, bank, state, force, run.path) if state else 0

@@ -15,7 +15,6 @@ from srlongtail.image.dataset import MOD_CROP, ImagePair, make_pair
 from srlongtail.image.degrade import Bicubic, BlurNoise, Degradation
 from srlongtail.image.io import quantize, read_image
 from srlongtail.image.resample import imresize
-from srlongtail.training.device import find_device
 from srlongtail.training.images import TrainingImage, describe, find_images
 from srlongtail.training.recipe import Recipe
 
@@ -159,13 +158,13 @@ class SharedBank:
         self._key: object = None
         self._bank: PatchBank | None = None
 
-    def of(self, recipe: Recipe, device: str | None = None) -> PatchBank:
-        """The bank of a recipe, on the device of this name or the best there is."""
+    def of(self, recipe: Recipe, device: torch.device | str = "cpu") -> PatchBank:
+        """The bank of a recipe."""
         r = recipe
-        key = (r.data, r.scale, r.degradation, r.pyramid, r.patch, device)
+        key = (r.data, r.scale, r.degradation, r.pyramid, r.patch, str(device))
         if self._bank is None or key != self._key:
             self._bank = None  # gives its memory back before the next one takes some
-            self._bank, self._key = PatchBank.of(recipe, find_device(device)), key
+            self._bank, self._key = PatchBank.of(recipe, device), key
         return self._bank
 
 

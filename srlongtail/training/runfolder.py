@@ -19,11 +19,7 @@ from srlongtail.models.sr_model import SRModel
 from srlongtail.models.state import read_state
 from srlongtail.parallel import is_writer
 from srlongtail.training.recipe import Recipe, differences, read_recipe, write_recipe
-
-try:
-    import fcntl
-except ImportError:  # pragma: no cover  # Windows, where nobody keeps a second process away
-    fcntl = None  # type: ignore[assignment]
+from srlongtail.training.turns import locked
 
 COLUMNS = (
     "iteration",
@@ -64,29 +60,10 @@ class RunFolder:
         The lock ends with the process, however that ends.
 
         Raises:
-            InputError: another process trains there, or the folder cannot be made.
+            InUseError: another process trains there.
+            InputError: the folder cannot be made.
         """
-        if not is_writer() or fcntl is None:
-            yield
-            return
-        path = self.path / ".lock"
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            file = path.open("a+")
-        except OSError as error:
-            raise InputError(f"{self.path}: cannot be written: {error.strerror}") from error
-        with file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                file.seek(0)
-                raise InputError(
-                    f"{self.path}: process {file.read() or 'unknown'} trains there, expected a "
-                    f"folder that no other process uses"
-                ) from error
-            file.truncate(0)
-            file.write(str(os.getpid()))
-            file.flush()
+        with locked(self.path) if is_writer() else contextlib.nullcontext():
             yield
 
     def begin(self, recipe: Recipe, *, resume: bool, force: bool) -> dict[str, Any] | None:

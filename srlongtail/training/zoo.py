@@ -22,6 +22,7 @@ from srlongtail.training.loop import train
 from srlongtail.training.patches import SharedBank
 from srlongtail.training.recipe import Recipe, find_recipe, suggestion
 from srlongtail.training.runfolder import find_finished
+from srlongtail.training.turns import InUseError, in_turns
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,9 @@ def build_zoo(
 ) -> None:
     """Train what is missing, one after the other, and install what ships.
 
-    May be killed at any time: what is done is not repeated, and what is not is resumed.
+    May be killed at any time: what is done is not repeated, and what is not is resumed. Several
+    processes may build into one folder: each goes on with the next run that no other is busy
+    with, and waits at the end until all are done.
 
     Args:
         data: folders of training images.
@@ -118,16 +121,22 @@ def build_zoo(
     entries = _chosen(only)
     builder = _Builder(Path(out), tuple(data), tests, device, deadline, tell)
     failed = []
-    for entry in entries:
+
+    def build(entry: ZooEntry) -> None:
         try:
             files = builder.make(entry)
+        except InUseError:
+            raise
         except InputError as error:
             builder.say(f"{entry.name}: {error}")
             failed.append(entry.name)
-            continue
+            return
         if install is not None and entry.ships:
             for file in files:
                 _install(file, Path(install) / f"{entry.name}{file.suffix}")
+
+    for _ in in_turns(entries, build, deadline=deadline, tell=tell):
+        pass
     if failed:
         raise InputError(f"not built: {', '.join(failed)}, expected every entry; see above")
 
@@ -150,8 +159,15 @@ class _Builder:
         self.source = describe(find_images(data))
         self.bank = SharedBank()
         self.device_type = find_device(device).type
-        self.say = tell or (lambda line: None)
+        self.tell = tell or (lambda line: None)
+        self.told: set[str] = set()
         self.options: dict[str, Any] = {"device": device, "deadline": deadline, "tell": tell}
+
+    def say(self, line: str) -> None:
+        """Tell a line, once: an entry that another process is busy with is tried again."""
+        if line not in self.told:
+            self.told.add(line)
+            self.tell(line)
 
     def make(self, entry: ZooEntry) -> list[Path]:
         """The files of an entry; none where it is not made on this device."""
@@ -169,8 +185,7 @@ class _Builder:
         run = find_finished(recipe, self.source, self.out)
         if run is None:
             run = self.out / f"{recipe.name}-{recipe.iterations}"
-            bank = self.bank.of(recipe, self.options["device"])
-            train(recipe, run, resume=True, bank=bank, **self.options)
+            train(recipe, run, resume=True, find_bank=self.bank.of, **self.options)
         return run / "checkpoint.safetensors"
 
     def _grid(self, grid: Grid) -> list[Path]:
@@ -182,6 +197,7 @@ class _Builder:
             tests=self.tests,
             reuse=self.out,
             bank=self.bank,
+            wait=False,  # there may be other entries to go on with
             **self.options,
         )
         return [folder / f"{grid.name}.csv", folder / f"{grid.name}.json"]

@@ -1,0 +1,122 @@
+"""Several processes in one folder: locks, and work that is put off while another does it."""
+
+import contextlib
+import math
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+from srlongtail.errors import InputError
+from srlongtail.training.interruption import StoppedError
+
+try:
+    import fcntl
+except ImportError:  # pragma: no cover  # Windows, where nobody keeps a second process away
+    fcntl = None  # type: ignore[assignment]
+
+PAUSE_S = 20.0
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+class InUseError(InputError):
+    """Another process is at work in a folder."""
+
+
+@contextlib.contextmanager
+def locked(folder: Path, *, wait: bool = False) -> Iterator[None]:
+    """Keep other processes from a folder, which is made if need be.
+
+    The lock ends with the process, however that ends.
+
+    Args:
+        folder: that the lock file lies in.
+        wait: for the process that is at work there, instead of refusing.
+
+    Raises:
+        InUseError: another process is at work there.
+        InputError: the folder cannot be made.
+
+    >>> import tempfile
+    >>> with locked(Path(tempfile.mkdtemp()) / "run"):
+    ...     pass
+    """
+    if fcntl is None:
+        yield
+        return
+    path = folder / ".lock"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        file = path.open("a+")
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be written: {error.strerror}") from error
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except OSError as error:
+            file.seek(0)
+            raise InUseError(
+                f"{folder}: process {file.read() or 'unknown'} trains there, expected a folder "
+                f"that no other process uses"
+            ) from error
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        yield
+
+
+def in_turns(
+    tasks: Sequence[T],
+    do: Callable[[T], R],
+    *,
+    wait: bool = True,
+    deadline: float = math.inf,
+    tell: Callable[[str], object] | None = None,
+) -> Iterator[R]:
+    """Do tasks, first those that no other process is busy with; their results as they come.
+
+    A task for which `do` raises `InUseError` is put off until the others are done, then tried
+    again and again: the other process may finish it, or may end before that.
+
+    Args:
+        tasks: in the order wanted.
+        do: does one; it has to see for itself that another process has done it.
+        wait: for the other processes, instead of raising what `do` raised.
+        deadline: on the clock of `time.monotonic`, when to stop waiting.
+        tell: is called with a line of text when the waiting begins.
+
+    Raises:
+        InUseError: all that is left is in use, and `wait` is off.
+        StoppedError: the deadline passed while waiting.
+
+    >>> list(in_turns([1, 2], lambda number: 10 * number))
+    [10, 20]
+    """
+    left, told = list(tasks), False
+    while left:
+        busy: list[T] = []
+        for task in left:
+            try:
+                result = do(task)
+            except InUseError as error:
+                busy.append(task)
+                reason = error
+            else:
+                yield result
+        if busy and len(busy) == len(left):
+            if not wait:
+                raise reason
+            if tell is not None and not told:
+                tell(f"waiting for others: {reason}")
+                told = True
+            _pause(deadline)
+        left = busy
+
+
+def _pause(deadline: float) -> None:
+    time.sleep(max(0.0, min(PAUSE_S, deadline - time.monotonic())))
+    if time.monotonic() >= deadline:
+        raise StoppedError("stopped while other processes were at work", 0)
