@@ -1,5 +1,7 @@
 """The loss of Focal Pixel Learning (Eq. 6 and 7 of the paper)."""
 
+from functools import reduce
+
 import torch
 from torch import Tensor, nn
 
@@ -53,12 +55,15 @@ class FocalPixelLoss(nn.Module):
             bicubic: f_BI(x), the enlarged LR images.
         """
         target = hr - bicubic if self.skip else hr
-        error = (output - target).abs().pow(self.p)
-        p = self.focal
+        distance = (output - target).abs()
+        error = distance if self.p == 1 else distance.square()
+        p, weights = self.focal, []
         if self.static:
             prior = structure_prior(hr, bicubic)
-            error = error * focal_weight(prior, p.alpha_sp, p.gamma_sp, p.scope)
+            weights.append(focal_weight(prior, p.alpha_sp, p.gamma_sp, p.scope))
         if self.learnable:
             prior = structure_prior(target, output)
-            error = error * focal_weight(prior, p.alpha_lp, p.gamma_lp, p.scope)
+            weights.append(focal_weight(prior, p.alpha_lp, p.gamma_lp, p.scope))
+        if weights:  # multiplied first, because none of them has a gradient to go through
+            error = error * reduce(torch.mul, weights)
         return torch.mean(error)

@@ -82,7 +82,7 @@ def focal_weight(prior: Tensor, alpha: float, gamma: float, scope: Scope = "batc
         dist.all_reduce(low, dist.ReduceOp.MIN)
         dist.all_reduce(high, dist.ReduceOp.MAX)
     spread = torch.where(high > low, high - low, 1)
-    return alpha * torch.exp(gamma * (prior - low) / spread)
+    return alpha * torch.exp((prior - low) * (gamma / spread))
 
 
 def focal_weights(
