@@ -116,8 +116,16 @@ def _squared_slopes(image: Tensor) -> Tensor:
     return down.square() + right.square()
 
 
-def check_window(window: Any, height: int, width: int) -> None:
-    """Refuse a window that does not lie inside an SR image of `height` x `width` pixels.
+def check_window(window: Any, height: int, width: int, image: str = "the SR image") -> None:
+    """Refuse a window that does not lie inside an image of `height` x `width` SR pixels.
+
+    Args:
+        window: row, column and size, to be checked.
+        height, width: of the image, in SR pixels.
+        image: what the error calls it.
+
+    Raises:
+        InputError: no three integers, no size that fits, or a place outside.
 
     >>> check_window((0, 8, 16), 24, 24)
     """
@@ -126,9 +134,9 @@ def check_window(window: Any, height: int, width: int) -> None:
     row, column, size = window
     given = f"window {row} {column} {size} (row, column, size in SR pixels)"
     if not 1 <= size <= min(height, width):
-        raise InputError(f"{given}, expected a size from 1 to {min(height, width)}")
+        raise InputError(f"{given}, expected a size from 1 to {min(height, width)} in {image}")
     if not (0 <= row <= height - size and 0 <= column <= width - size):
         raise InputError(
-            f"{given}, expected one inside the {height} x {width} pixels of the SR image: "
+            f"{given}, expected one inside the {height} x {width} pixels of {image}: "
             f"row from 0 to {height - size}, column from 0 to {width - size}"
         )

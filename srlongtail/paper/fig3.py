@@ -7,12 +7,12 @@ import torch.nn.functional as F
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from srlongtail.errors import InputError
+from srlongtail.attribution.target import Window, check_window
 from srlongtail.image.dataset import ImagePair
 from srlongtail.image.io import quantize
 from srlongtail.metrics import PAPER, Score
 from srlongtail.paper.inputs import FigureInputs
-from srlongtail.plots.images import Window, crop, mark_window, show_photo
+from srlongtail.plots.images import crop, mark_window, show_photo
 from srlongtail.plots.style import PAGE, display_name, letter
 
 SIZE = 72  # SR pixels: small enough to see single ones in print
@@ -67,7 +67,7 @@ def compute(inputs: FigureInputs) -> Fig3:
     """
     if inputs.window is not None:
         pair = inputs.pair()
-        check_window(inputs.window, pair)
+        check_window(inputs.window, *pair.hr.shape[-2:], pair.name)
         return Fig3(pair, inputs.window, _restore(inputs, pair), "as asked for")
     best: tuple[float, Fig3] | None = None
     for pair in inputs.pairs():
@@ -98,17 +98,6 @@ def draw(result: Fig3) -> Figure:
             below = f"{scores[name].psnr_db:.2f} / {scores[name].ssim:.4f}"
         ax.set_xlabel(below)
     return figure
-
-
-def check_window(window: Window, pair: ImagePair) -> None:
-    """Refuse a window that does not lie inside the HR image."""
-    row, column, size = window
-    height, width = pair.hr.shape[-2:]
-    if size < 1 or not (0 <= row <= height - size and 0 <= column <= width - size):
-        raise InputError(
-            f"window {row} {column} {size} (row, column, size in SR pixels), expected one inside "
-            f"the {height} x {width} pixels of {pair.name}"
-        )
 
 
 def _restore(inputs: FigureInputs, pair: ImagePair) -> dict[str, Tensor]:
