@@ -2,17 +2,21 @@
 
 import contextlib
 from collections.abc import Iterator
-from math import gcd, inf, isqrt
+from math import isqrt
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from srlongtail.attribution.integral import Model
-from srlongtail.attribution.receptive_field import Box, ReceptiveField
+from srlongtail.attribution.receptive_field import (
+    TOLERANCE,
+    Box,
+    ReceptiveField,
+    relative_difference,
+)
 from srlongtail.attribution.target import Target, WindowTarget
 
-_TOLERANCE = 1e-5  # of the largest value: outputs this close differ by rounding alone
 _WORTH_CROPPING = 0.8  # of the image: a larger crop saves less than its check costs
 
 
@@ -59,18 +63,15 @@ def choose_part(
         return seen_from(target, box, field.scale).cut(model(box.cut(lr)[None])[0])
 
     compared = _surroundings(reads, whole, spare) if sr is None else whole
-    with torch.no_grad():
-        reference = output(compared) if sr is None else target.cut(sr)
-        try:
-            found = output(reads)
-        except RuntimeError as error:  # sizes that do not fit a network are its own to refuse
-            said = str(error).splitlines()[0]
-            return Part(
-                whole, f"{reads.height} x {reads.width} LR pixels do not go through: {said}"
-            )
-        difference = _relative_difference(found, reference)
+    try:
+        with torch.no_grad():
+            reference = output(compared) if sr is None else target.cut(sr)
+            difference = relative_difference(output(reads), reference)
+    except RuntimeError as error:  # a network may refuse sizes that the whole image has not
+        said = str(error).splitlines()[0]
+        return Part(whole, f"{reads.height} x {reads.width} LR pixels do not go through: {said}")
     beside = f"that on {compared.height} x {compared.width} LR pixels"
-    if difference > _TOLERANCE:
+    if difference > TOLERANCE:
         return Part(whole, f"the output on the receptive field is {difference:.1g} off {beside}")
     return Part(reads, f"the output on the receptive field equals {beside} to {difference:.1g}")
 
@@ -114,13 +115,4 @@ def eval_mode(model: Model) -> Iterator[None]:
 def _surroundings(box: Box, whole: Box, pixels: int) -> Box:
     """The box with a margin that makes it about `pixels` large, at most the whole image."""
     margin = max(1, (isqrt(pixels) - min(box.height, box.width)) // 2)
-    # A network that works on a grid of blocks must meet that grid in another place.
-    while gcd(margin, 2 * 3 * 5 * 7) > 1:
-        margin -= 1
     return box.grown(margin, whole.height, whole.width)
-
-
-def _relative_difference(found: Tensor, reference: Tensor) -> float:
-    if found.shape != reference.shape:
-        return inf
-    return float((found - reference).abs().max() / reference.abs().max().clamp(min=1e-30))

@@ -65,9 +65,11 @@ def integrate(
         every_step: leave no step out.
 
     Raises:
-        InputError: no steps, an output of the wrong size, or a target that is not one finite
-            number an image.
+        InputError: no batch of images, no steps, an output of the wrong size, or a target that is
+            not one finite number an image.
     """
+    if images.dim() != 4:
+        raise InputError(f"images of shape {tuple(images.shape)}, expected (N, C, h, w)")
     for name, count in (("n_steps", n_steps), ("internal_batch_size", internal_batch_size)):
         if count is not None and count < 1:
             raise InputError(f"{name} {count}, expected at least 1")

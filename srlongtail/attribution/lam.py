@@ -59,7 +59,8 @@ class LocalAttribution(GradientAttribution):
 
         Args:
             inputs: `(N, C, h, w)`; captum's tools hand it over in a tuple, and get one back.
-            target: SR -> `(N,)`.
+            target: SR -> `(N,)` for any N: steps, and the copies that captum's tools make, go
+                through the network together.
             path: `BlurPath()` unless given.
             n_steps: steps along the path, at least 1.
             internal_batch_size: how many images go through the network at once.

@@ -2,14 +2,18 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import inf
 
 import torch
 from torch import Tensor
 
 from srlongtail.errors import InputError
 
-_FIRST_CANVAS = 32  # LR pixels; doubled until the field fits
+_FIRST_CANVAS = 32  # LR pixels; doubled until the field fits. Networks take multiples of it
 _LARGE = 256  # LR pixels; on images this large, a canvas larger than the image costs too much
+_MOVED = 16  # LR pixels; blocks up to this size show when the image moves
+
+TOLERANCE = 1e-5  # of the largest value: outputs this close differ by rounding alone
 
 
 @dataclass(frozen=True)
@@ -124,7 +128,14 @@ def receptive_field(model: Callable[[Tensor], Tensor], lr: Tensor) -> ReceptiveF
     while True:
         scale, rows, columns = _probe(model, lr.new_full((1, 3, side, side), 0.5))
         if rows is not None and columns is not None:
-            return ReceptiveField(scale, rows, columns)
+            off = _off_when_moved(model, lr, scale, rows, columns)
+            if off <= TOLERANCE:
+                return ReceptiveField(scale, rows, columns)
+            reason = (
+                f"the network does not look the same everywhere: for an image moved by one LR "
+                f"pixel its output is {off:.1g} off"
+            )
+            return ReceptiveField(scale, reason=reason)
         if 2 * side > largest:
             reason = f"every SR pixel reads farther than a canvas of {side} x {side} LR pixels"
             return ReceptiveField(scale, rows, columns, reason)
@@ -151,6 +162,17 @@ def output_scale(lr: Tensor, sr: Tensor) -> int:
     return scale
 
 
+def relative_difference(found: Tensor, reference: Tensor) -> float:
+    """The largest difference, as a share of the reference's largest value.
+
+    >>> relative_difference(torch.tensor([1.0, 4.5]), torch.tensor([1.0, 5.0]))
+    0.10000000149011612
+    """
+    if found.shape != reference.shape:
+        return inf
+    return float((found - reference).abs().max() / reference.abs().max().clamp(min=1e-30))
+
+
 def _probe(
     model: Callable[[Tensor], Tensor], canvas: Tensor
 ) -> tuple[int, tuple[int, int] | None, tuple[int, int] | None]:
@@ -166,6 +188,36 @@ def _probe(
     # An SR row that the NaN row reaches is NaN from end to end; the NaN column alone marks a part.
     origin = middle * scale
     return scale, _extent(reached.all(1), origin), _extent(reached.all(0), origin)
+
+
+def _off_when_moved(
+    model: Callable[[Tensor], Tensor],
+    lr: Tensor,
+    scale: int,
+    rows: tuple[int, int],
+    columns: tuple[int, int],
+) -> float:
+    """How much the output changes, apart from moving, when the input moves by one LR pixel."""
+    (height, top, bottom), (width, left, right) = (
+        _away_from_ends(r, scale) for r in (rows, columns)
+    )
+    generator = torch.Generator().manual_seed(0)
+    noise = torch.rand(lr.shape[0], height + 1, width + 1, generator=generator).to(lr)
+    with torch.no_grad():
+        before, after = model(torch.stack([noise[:, :-1, :-1], noise[:, 1:, 1:]]))
+    return relative_difference(
+        after[:, top : bottom - scale, left : right - scale],
+        before[:, top + scale : bottom, left + scale : right],
+    )
+
+
+def _away_from_ends(reached: tuple[int, int], scale: int) -> tuple[int, int, int]:
+    """A length in LR pixels, and from where to where its SR pixels read nothing beyond its ends."""
+    first, last = reached
+    start, short = max(last - scale + 1, 0), max(-first, 0)
+    wanted = _MOVED + (start + short) // scale
+    length = -(-wanted // _FIRST_CANVAS) * _FIRST_CANVAS
+    return length, start, length * scale - short
 
 
 def _extent(reached: Tensor, origin: int) -> tuple[int, int] | None:

@@ -103,9 +103,53 @@ def test_the_canvas_grows_with_the_field_but_not_far_beyond_the_image():
         return nn.functional.avg_pool2d(lr, 81, stride=1, padding=40)
 
     assert receptive_field(wide, torch.rand(3, 64, 20)).rows == (-40, 40)
-    assert sides == [32, 64, 128]
+    assert sides == [32, 64, 128, 96]  # the last one to see the output move with the input
     assert receptive_field(wide, torch.rand(3, 20, 40)).rows is None
     assert receptive_field(Global(), torch.rand(3, 20, 300)).reason.endswith("256 x 256 LR pixels")
+
+
+class InBlocks(nn.Module):
+    """Adds to the first row of each block the pixel above: elsewhere it reads one pixel only."""
+
+    def __init__(self, side):
+        super().__init__()
+        self.side = side
+
+    def forward(self, lr):
+        above = nn.functional.pad(lr, (0, 0, 1, 0))[..., :-1, :]
+        first = torch.arange(lr.shape[-2])[:, None] % self.side == 0
+        return lr + torch.where(first, above, 0)
+
+
+class HalfResolution(nn.Module):
+    """Sees the image at half its resolution, as nets that begin with a stride of 2 do."""
+
+    def __init__(self):
+        super().__init__()
+        self.down = nn.Conv2d(3, 12, 4, stride=2, padding=1)
+        self.up = nn.PixelShuffle(2)
+
+    def forward(self, lr):
+        return self.up(self.down(lr))
+
+
+@pytest.mark.parametrize(
+    "network", [InBlocks(2), InBlocks(7), InBlocks(16), HalfResolution()], ids=repr
+)
+def test_networks_that_do_not_look_the_same_everywhere_say_so(network):
+    field = receptive_field(network, torch.rand(3, 64, 64))
+    assert (field.rows, field.columns) == (None, None)
+    assert "the network does not look the same everywhere: for an image moved" in field.reason
+    assert field.box(3, 3, 1, 50, 60) == Box(0, 0, 50, 60)
+
+
+@pytest.mark.parametrize("mode", ["zeros", "reflect", "replicate"])
+def test_borders_are_no_difference_in_look(mode):
+    network = convolutions(5, 3, padding_mode=mode)
+    assert receptive_field(network, torch.rand(3, 64, 64)).reason == ""
+    causal = nn.Sequential(nn.ZeroPad2d((9, 0, 0, 7)), nn.Conv2d(3, 3, (8, 10)))
+    assert receptive_field(causal, LARGE).rows == (-7, 0)
+    assert receptive_field(causal, LARGE).columns == (0, 9)
 
 
 def test_the_probe_leaves_the_network_alone():
