@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 from tqdm import tqdm
 
 from srlongtail.attribution.crop import eval_mode, whole_output
@@ -189,7 +189,8 @@ def compare_by_band(
 ) -> WindowComparison:
     """Attribute the same windows, drawn by difficulty, under two networks.
 
-    One image is held at a time; under `torchrun` the processes share the images out.
+    One image is held at a time. Under `torchrun` the processes share the images out, and each
+    gets the whole result. A module gets the images on its own device.
 
     Args:
         models: two, by name: the reference first.
@@ -197,23 +198,56 @@ def compare_by_band(
         difference: bicubic's AD of a pair, `(H, W)`: what makes a window hard.
         size, bands, per_band, seed: see `windows_by_band`.
         settings: for `local_attribution`.
+
+    Raises:
+        InputError: not two networks, no images, or fewer windows in an image than bands.
+
+    >>> pair = ImagePair("noise", torch.rand(3, 64, 64), torch.rand(3, 16, 16))
+    >>> once = torch.nn.Upsample(scale_factor=4)
+    >>> found = compare_by_band({"a": once, "b": once}, [pair], lambda pair: pair.hr[0], bands=2)
+    >>> found.summary()[["band", "images", "difference"]].to_numpy().tolist()
+    [[1.0, 1.0, 0.0], [2.0, 1.0, 0.0]]
     """
-    if len(models) != 2:
-        raise InputError(f"{len(models)} networks, expected two to compare")
+    if len(models) != 2 or not len(pairs):
+        raise InputError(
+            f"{len(models)} networks and {len(pairs)} images, expected two networks to compare "
+            f"and at least one image"
+        )
     reference, other = models
-    rows = []
-    for pair in tqdm(share(pairs), disable=None, unit="image"):
+    tables = {}
+    for index in tqdm(list(share(range(len(pairs)))), disable=None, unit="image"):
+        pair = pairs[index]
         drawn = windows_by_band(
             difference(pair), size=size, bands=bands, per_band=per_band, seed=seed
         )
-        windows = [window for _, window in drawn]
-        for name, model in models.items():
-            maps = _maps(model, pair.lr, whole_output(model, pair.lr), windows, **settings)
-            for (band, _), found in zip(drawn, maps, strict=True):
-                place = {"model": name, "image": pair.name, "band": band}
-                rows.append(pd.DataFrame([place]).join(found.frame()))
-    table = pd.concat([row for part in gather(rows) for row in part], ignore_index=True)
+        each = [_drawn(name, model, pair, drawn, settings) for name, model in models.items()]
+        tables[index] = pd.concat(each)
+    by_image = {index: table for part in gather(tables) for index, table in part.items()}
+    table = pd.concat([by_image[index] for index in sorted(by_image)], ignore_index=True)
     return WindowComparison((reference, other), table)
+
+
+def _drawn(
+    name: str,
+    model: Model,
+    pair: ImagePair,
+    drawn: Sequence[tuple[int, Window]],
+    settings: Mapping[str, Any],
+) -> pd.DataFrame:
+    """What one network's maps of the windows drawn from one image say."""
+    lr = pair.lr.to(_device_of(model))
+    bands, windows = zip(*drawn, strict=True)
+    maps = _maps(model, lr, whole_output(model, lr), windows, **settings)
+    table = pd.concat([found.frame() for found in maps])
+    table.insert(0, "band", bands)
+    table.insert(0, "image", pair.name)
+    table.insert(0, "model", name)
+    return table
+
+
+def _device_of(model: Model) -> torch.device:
+    parameters = model.parameters() if isinstance(model, nn.Module) else iter(())
+    return next((parameter.device for parameter in parameters), torch.device("cpu"))
 
 
 def _maps(
