@@ -11,7 +11,7 @@ import signal
 import sys
 import warnings
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -24,6 +24,7 @@ from srlongtail.training.commands import ablate, train, zoo
 
 if TYPE_CHECKING:
     from srlongtail.image.dataset import ImageSet
+    from srlongtail.image.degrade import Degradation
     from srlongtail.models.sr_model import SRModel
 
 Many = UseAppendAction[tuple[tuple[str, ...], ...]]  # --data A B --data C
@@ -79,13 +80,14 @@ class DataOptions:
     make_lr: bool = False
     degradation: Literal["bicubic", "blur-noise"] = "bicubic"
 
-    def open(self, scale: int) -> "list[ImageSet]":
+    def open(self, scale: int, rule: "Degradation | None" = None) -> "list[ImageSet]":
         """Open the data folders, or the built-in photos."""
         from srlongtail.image.dataset import open_data, photos
         from srlongtail.image.degrade import BlurNoise
 
-        rule = BlurNoise(scale) if self.degradation == "blur-noise" else None
-        folders = [folder for group in self.data for folder in group]
+        if self.degradation == "blur-noise":
+            rule = BlurNoise(scale)
+        folders = _flat(self.data)
         if not folders:
             return [photos(scale, rule)]
         return [open_data(f, scale, make_lr=self.make_lr, degradation=rule) for f in folders]
@@ -108,6 +110,8 @@ def figures(
     models: Many = (),
     image: str | None = None,
     window: tuple[int, int, int] | None = None,
+    ablation: Path | None = None,
+    force: bool = False,
     out: Path = Path("figures"),
     data_options: Data = DataOptions(),
     model_options: Models = ModelOptions(),
@@ -118,20 +122,64 @@ def figures(
         only: names of figures, such as fig1; all unless given.
         models: the networks to show; the shipped ones unless given.
         image: name of the image to show.
-        window: row, column and size of the crop of Figure 3, in SR pixels.
+        window: row, column and size of the window of Figures 3 and 6, in SR pixels.
+        ablation: CSV of 'srlongtail ablate focal-parameters', for Figure 4; the shipped one unless
+            given.
+        force: compute everything anew, and not only what changed.
         out: folder to write to.
     """
     from srlongtail.models.checkpoint import default_networks
     from srlongtail.paper.build import build_figures
     from srlongtail.paper.inputs import FigureInputs
 
-    names = tuple(name for group in models for name in group) or default_networks()
+    names = _flat(models) or default_networks()
     if not names:
         note("no network ships with this version: bicubic alone is shown; --models names others")
     networks = tuple(m for m in model_options.load(names) if m.name != "bicubic")
     scale = networks[0].scale if networks else model_options.scale or 4
     inputs = FigureInputs(networks, data_options.open_one(scale), image, window)
-    for path in build_figures(inputs, out, [name for group in only for name in group]):
+    if ablation is not None:
+        inputs = replace(inputs, ablation=ablation)
+    for path in build_figures(inputs, out, _flat(only), force):
+        print(path)
+
+
+def tables(
+    *,
+    only: Many = (),
+    models: Many = (),
+    force: bool = False,
+    out: Path = Path("figures"),
+    data: Many = (),
+    make_lr: bool = False,
+    model_options: Models = ModelOptions(),
+) -> None:
+    """Regenerate the paper's tables: ours, the published numbers, and the difference.
+
+    Args:
+        only: table1 (x4), table2 (x2), table3 (x4, degraded), table4 (BSRN); those that a
+            network is at hand for, unless given.
+        models: the networks to score, of any scale; the shipped ones unless given.
+        force: score everything anew, and not only what changed.
+        out: folder to write to.
+        data: data folder, or NAME=FOLDER; the built-in photos unless given.
+        make_lr: make the LR images from HR even where the folder has some.
+    """
+    from srlongtail.models.checkpoint import zoo_names
+    from srlongtail.paper.build import build_tables
+
+    names = [name for name in _flat(models) or zoo_names() if name != "bicubic"]
+    loaded = [model for name in names for model in model_options.load((name,))]
+    paths = build_tables(
+        loaded,
+        lambda scale, rule: DataOptions(data, make_lr).open(scale, rule),
+        out,
+        _flat(only),
+        force,
+    )
+    for path in paths:
+        print(path.read_text())
+    for path in paths:
         print(path)
 
 
@@ -277,6 +325,7 @@ def inspect(model: OneModel, /, *, model_options: Models = ModelOptions()) -> No
 
 COMMANDS: dict[str, Callable[..., None]] = {
     "figures": figures,
+    "tables": tables,
     "evaluate": evaluate,
     "histogram": histogram,
     "weights": weights,
@@ -306,6 +355,10 @@ def main() -> None:
 def note(text: str) -> None:
     """Tell the user something that is neither a result nor an error."""
     print(f"srlongtail: note: {text}", file=sys.stderr)
+
+
+def _flat(groups: tuple[tuple[str, ...], ...]) -> tuple[str, ...]:
+    return tuple(item for group in groups for item in group)
 
 
 def _some(models: tuple[str, ...]) -> tuple[str, ...]:

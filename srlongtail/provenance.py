@@ -1,6 +1,5 @@
 """What another person needs to repeat a run: command, settings, models, data, versions."""
 
-import hashlib
 import importlib.metadata
 import platform
 import shlex
@@ -73,11 +72,10 @@ def _describe_model(model: SRModel) -> dict[str, Any]:
 
 
 def _describe_data(data: ImageSet) -> dict[str, Any]:
-    names = "\n".join(data.names)
     return {
         "name": data.name,
         "scale": data.scale,
         "images": len(data),
-        "names_sha256": hashlib.sha256(names.encode()).hexdigest(),
+        "sha256": data.sha256,
         "lr": repr(data.degradation) if data.makes_lr else "files",
     }

@@ -44,6 +44,16 @@ def data(tmp_path):
 
 
 @pytest.fixture
+def ablation(tmp_path):
+    rows = [
+        (arm, 0, 4000, "photos", 27.5, 0.8) for arm in ("baseline", "skip", "fpl", "gamma_sp=2")
+    ]
+    table = pd.DataFrame(rows, columns=["arm", "seed", "iterations", "dataset", "psnr_db", "ssim"])
+    table.to_csv(tmp_path / "ablation.csv", index=False)
+    return tmp_path / "ablation.csv"
+
+
+@pytest.fixture
 def network(tmp_path):
     torch.manual_seed(0)
     torch.save(build("fsrcnn", scale=4).state_dict(), tmp_path / "fsrcnn_x4.pth")
@@ -129,16 +139,34 @@ def test_inspect_tells_what_was_guessed(run, network):
     assert "mean absolute error on the photo" in facts["probe"]
 
 
-def test_figures_repeat_to_the_byte(run, data, network):
+def test_figures_repeat_to_the_byte(run, data, network, ablation):
     for folder in ("one", "two"):
-        code, out, _ = run("figures", "--models", network, "--data", data, "--out", folder)
+        options = ("--models", network, "--data", data, "--ablation", ablation, "--out", folder)
+        code, out, _ = run("figures", *options)
         assert code == 0
-        assert out.split() == [f"{folder}/fig{n}.png" for n in (1, 3, 5, 6)]
+        assert out.split() == [f"{folder}/fig{n}.png" for n in (1, 3, 4, 5, 6)]
     for suffix in ("png", "pdf", "csv"):
-        for n in (1, 3, 5, 6):
+        for n in (1, 3, 4, 5, 6):
             one, two = (Path(f"{f}/fig{n}.{suffix}").read_bytes() for f in ("one", "two"))
             assert one == two
     assert "caption" in json.loads(Path("one/fig3.json").read_text())
+    assert "## Figure 3" in Path("one/README.md").read_text()
+
+
+def test_tables(run, data, network):
+    options = ("--models", network, "--data", f"Set5={data}", "--out", "t")
+    code, out, err = run("tables", *options)
+    assert (code, err) == (0, "")
+    assert "| FSRCNN " in out
+    assert "28.71" in out  # the paper's
+    assert out.splitlines()[-1] == "t/table1.md"
+    ours = pd.read_csv("t/table1.csv").set_index("model")["psnr_db"]
+    run("evaluate", network, "--data", data, "--out", "scores.csv")
+    assert ours["fsrcnn-x4"] == pytest.approx(pd.read_csv("scores.csv")["psnr_db"].mean())
+    assert run("tables", *options, "--only", "table3")[0] == 0  # bicubic alone
+    degraded = pd.read_csv("t/table3.csv").set_index("model")["psnr_db"]
+    assert degraded["bicubic"] < ours["bicubic"]
+    assert run("tables", "--models", network, "--only", "table9")[0] == 2
 
 
 def test_figures_without_a_network_say_so(run, data, monkeypatch):

@@ -1,10 +1,11 @@
 """Pairs of HR and LR images: data folders in the layouts people have, and the built-in photos."""
 
+import hashlib
 import os
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import overload
 
@@ -82,6 +83,20 @@ class ImageSet(Sequence[ImagePair]):
     def makes_lr(self) -> bool:
         """Whether the LR images are made here rather than read from files."""
         return any(entry.read_lr is None for entry in self._entries)
+
+    @cached_property
+    def sha256(self) -> str:
+        """A hash of names, pixels and how LR is made: that of an equal set, however it is stored.
+
+        All images are read for it.
+        """
+        digest = hashlib.sha256()
+        for entry in self._entries:
+            digest.update(f"{entry.name}\n".encode())
+            for read in (entry.read_hr, entry.read_lr):
+                made = f"{self.degradation}\n".encode()
+                digest.update(made if read is None else read().numpy().tobytes())
+        return digest.hexdigest()
 
     def __len__(self) -> int:
         return len(self._entries)

@@ -1,16 +1,31 @@
-"""Compute, draw and write the paper's figures: picture, the data drawn, and provenance."""
+"""Figures and tables: what each needs, and how it is computed, drawn and written."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import pandas as pd
 from matplotlib.figure import Figure
 
+from srlongtail.attribution.crop import Part
+from srlongtail.attribution.lam import AttributionMap
+from srlongtail.attribution.receptive_field import Box
 from srlongtail.errors import InputError
 from srlongtail.files import replacing
-from srlongtail.paper import fig1, fig3, fig5, fig6
+from srlongtail.focal.weights import FocalWeights
+from srlongtail.image.dataset import ImagePair, ImageSet
+from srlongtail.image.degrade import Degradation
+from srlongtail.longtail.difference import DifferenceHistogram
+from srlongtail.models.sr_model import SRModel
+from srlongtail.paper import fig1, fig3, fig4, fig5, fig6
+from srlongtail.paper.gallery import write_gallery
+from srlongtail.paper.histogram import LongTail
 from srlongtail.paper.inputs import FigureInputs
+from srlongtail.paper.layout import latex, layout, markdown
+from srlongtail.paper.saved import Saved, identity
+from srlongtail.paper.tables import TABLES, PaperTable, build_table
 from srlongtail.plots.style import paper_style
 from srlongtail.provenance import provenance
 from srlongtail.results import write_record, write_table
@@ -30,26 +45,105 @@ class FigureModule(Protocol):
     def draw(self, result: Any) -> Figure: ...
 
 
-FIGURES: dict[str, FigureModule] = {
-    "fig1": fig1,
-    "fig3": fig3,
-    "fig5": fig5,
-    "fig6": fig6,
+class Needs(NamedTuple):
+    """What a figure depends on: it is computed anew if any of these changed."""
+
+    models: Iterable[SRModel] = ()
+    data: tuple[ImageSet, ...] = ()
+    settings: Mapping[str, Any] = {}
+
+
+@dataclass(frozen=True)
+class FigureEntry:
+    """A figure: the module that makes it, and what of the inputs it needs."""
+
+    module: FigureModule
+    needs: Callable[[FigureInputs], Needs]
+
+
+FIGURES = {
+    "fig1": FigureEntry(fig1, lambda i: Needs(i.models, (i.data,), {"image": i.image})),
+    "fig3": FigureEntry(fig3, lambda i: Needs(i.models, (i.chosen,), {"window": i.window})),
+    "fig4": FigureEntry(fig4, lambda i: Needs(settings=fig4.settings(i))),
+    "fig5": FigureEntry(fig5, lambda i: Needs(i.models[-1:], (i.shown,))),
+    "fig6": FigureEntry(
+        fig6, lambda i: Needs(i.networks or i.models, (i.shown,), {"window": i.window})
+    ),
 }
+"""The figures by name."""
+
+_RESULTS = (
+    *(fig1.Fig1, fig3.Fig3, fig4.Fig4, fig5.Fig5, fig6.Fig6),
+    *(ImagePair, LongTail, DifferenceHistogram, FocalWeights, AttributionMap, Part, Box),
+)
 
 
-def build_figures(inputs: FigureInputs, out: Path, only: Iterable[str] = ()) -> list[Path]:
-    """Write the figures asked for (all of them by default) to `out`; returns the PNGs' paths."""
+def build_figures(
+    inputs: FigureInputs, out: Path, only: Iterable[str] = (), force: bool = False
+) -> list[Path]:
+    """Write the figures asked for, and a gallery of all that lie there; returns the PNGs' paths.
+
+    Results are saved beside the figures. Only those whose inputs changed are computed; the others
+    are drawn from what was saved.
+
+    Args:
+        inputs: networks, images, and what is to be seen of them.
+        out: folder to write to.
+        only: names from `FIGURES`; all unless given.
+        force: compute all anew, as after a change of the code.
+
+    Raises:
+        InputError: no such figure, or inputs that do not fit.
+    """
     names = list(only) or list(FIGURES)
     unknown = [name for name in names if name not in FIGURES]
     if unknown:
         raise InputError(f"no figure {unknown[0]!r}, expected one of {', '.join(FIGURES)}")
-    settings = {"image": inputs.image, "window": inputs.window}
-    record = provenance(inputs.models, [inputs.data], **settings)
-    return [
-        write_result(out / name, FIGURES[name], FIGURES[name].compute(inputs), record)
-        for name in names
-    ]
+    saved = Saved(out, _RESULTS, force)
+    paths = []
+    for name in names:
+        module, needs = FIGURES[name].module, FIGURES[name].needs(inputs)
+        result = saved.result(name, _key(needs), partial(module.compute, inputs))
+        record = provenance(needs.models, needs.data, **needs.settings)
+        paths.append(write_result(out / name, module, result, record))
+    write_gallery(out)
+    return paths
+
+
+def build_tables(
+    models: Sequence[SRModel],
+    open_sets: Callable[[int, Degradation | None], Sequence[ImageSet]],
+    out: Path,
+    only: Iterable[str] = (),
+    force: bool = False,
+) -> list[Path]:
+    """Write tables as `.csv`, `.md`, `.tex` and `.json`; returns the Markdown files' paths.
+
+    Args:
+        models: each goes to the tables that it belongs to.
+        open_sets: opens the data sets at a scale, with LR made by a rule if one is given.
+        out: folder to write to.
+        only: names from `TABLES`; unless given, those that a model belongs to.
+        force: score all anew.
+
+    Raises:
+        InputError: no such table, or no model for any.
+    """
+    names = list(only) or [n for n, spec in TABLES.items() if any(map(spec.takes, models))]
+    unknown = [name for name in names if name not in TABLES]
+    if unknown:
+        raise InputError(f"no table {unknown[0]!r}, expected one of {', '.join(TABLES)}")
+    paths = []
+    for name in names:
+        spec = TABLES[name]
+        datasets = open_sets(spec.scale, spec.degradation)
+        table = build_table(spec, models, datasets, Saved(out, force=force))
+        record = provenance(
+            filter(spec.takes, models), datasets, protocol=spec.protocol.name, scale=spec.scale
+        )
+        paths.append(_write_table(out / name, table, record))
+    write_gallery(out)
+    return paths
 
 
 def write_result(
@@ -70,3 +164,28 @@ def write_result(
     caption = f"{result.caption()} {record['training']}".strip()
     write_record(stem.with_suffix(".json"), {"caption": caption, **record})
     return png
+
+
+def _write_table(stem: Path, table: PaperTable, record: Mapping[str, Any]) -> Path:
+    texts = layout(table)
+    notes = "\n".join(f"- {note}" for note in table.notes)
+    page = stem.with_suffix(".md")
+    for path, text in (
+        (page, f"{markdown(texts)}\n\n{notes}\n"),
+        (stem.with_suffix(".tex"), latex(texts)),
+    ):
+        with replacing(path) as temporary:
+            temporary.write_text(text)
+    write_table(stem.with_suffix(".csv"), table.frame())
+    write_table(stem.with_name(f"{stem.name}-images.csv"), table.scores)
+    caption = f"Ours beside the paper's Table {table.spec.number}. {record['training']}".strip()
+    write_record(stem.with_suffix(".json"), {"caption": caption, "notes": table.notes, **record})
+    return page
+
+
+def _key(needs: Needs) -> dict[str, Any]:
+    return {
+        "models": [identity(model) for model in needs.models],
+        "data": [(data.name, data.scale, data.sha256) for data in needs.data],
+        "settings": dict(needs.settings),
+    }

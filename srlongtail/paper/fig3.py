@@ -71,7 +71,7 @@ def compute(inputs: FigureInputs) -> Fig3:
         check_window(inputs.window, height, width, pair.name)
         return Fig3(pair, inputs.window, _restore(inputs, pair), "as asked for")
     best: tuple[float, Fig3] | None = None
-    for pair in inputs.pairs():
+    for pair in inputs.chosen:
         restored = _restore(inputs, pair)
         gain, window = _largest_gain(pair.hr, restored)
         if best is None or gain > best[0]:

@@ -19,6 +19,7 @@ from srlongtail.longtail.difference import absolute_difference
 from srlongtail.models.sr_model import SRModel, bicubic
 from srlongtail.paper.inputs import FigureInputs
 from srlongtail.plots.attribution import (
+    N_EFF,
     WINDOW_COLOR,
     mark_field,
     show_attributed_pixels,
@@ -171,8 +172,8 @@ def _draw_row(
     texts = {
         f"{result.photo_name}, {result.image}": "window, receptive field",
         "LAM": "red raises, blue lowers",
-        "KDE view": f"DI {found.diffusion_index:.2f} %, n_eff {found.n_eff:.1f}",
-        "attributed pixels": f"{MASS:.0%} in {int(attributed.sum())} LR pixels",
+        "KDE view": f"DI {found.diffusion_index:.2f} %, {N_EFF} {found.n_eff:.1f}",
+        "attributed pixels": f"{MASS * 100:.0f} % in {int(attributed.sum())} LR pixels",
         "SR": display_name(name),
     }
     for index, (ax, (title, below)) in enumerate(zip(axes, texts.items(), strict=True)):

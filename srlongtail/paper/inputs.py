@@ -1,11 +1,13 @@
 """What every figure is computed from."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
 
 from srlongtail.errors import InputError
 from srlongtail.evaluation import check_scales
 from srlongtail.image.dataset import ImagePair, ImageSet
+from srlongtail.models.checkpoint import ZOO
 from srlongtail.models.sr_model import SRModel, bicubic
 from srlongtail.plots.images import Window
 
@@ -19,12 +21,14 @@ class FigureInputs:
         data: the images.
         image: the name of the image to show; None lets each figure choose.
         window: the crop to show; None lets the figure choose.
+        ablation: the table of the focal-parameters grid; the shipped one unless given.
     """
 
     networks: tuple[SRModel, ...]
     data: ImageSet
     image: str | None = None
     window: Window | None = None
+    ablation: Path = ZOO / "focal-parameters.csv"
 
     def __post_init__(self) -> None:
         check_scales(self.networks, [self.data])
@@ -39,12 +43,19 @@ class FigureInputs:
         """Bicubic, then the networks."""
         return (bicubic(self.data.scale), *self.networks)
 
-    def pairs(self) -> Iterator[ImagePair]:
+    @cached_property
+    def chosen(self) -> ImageSet:
         """The image asked for, or all."""
-        for index, name in enumerate(self.data.names):
-            if self.image in (None, name):
-                yield self.data[index]
+        if self.image is None:
+            return self.data
+        index = self.data.names.index(self.image)
+        return self.data[index : index + 1]
+
+    @cached_property
+    def shown(self) -> ImageSet:
+        """The one image asked for, or the first."""
+        return self.chosen[:1]
 
     def pair(self) -> ImagePair:
         """The image asked for, or the first."""
-        return next(self.pairs())
+        return self.shown[0]

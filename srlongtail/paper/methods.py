@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from srlongtail.attribution.crop import whole_output
@@ -11,7 +12,7 @@ from srlongtail.attribution.receptive_field import Box
 from srlongtail.attribution.target import Window
 from srlongtail.image.dataset import ImagePair
 from srlongtail.models.sr_model import SRModel
-from srlongtail.plots.attribution import plot_pixel_curves, show_attribution, zoom
+from srlongtail.plots.attribution import N_EFF, plot_pixel_curves, show_attribution, zoom
 from srlongtail.plots.images import mark_window
 from srlongtail.plots.style import PAGE, display_name, letter
 
@@ -33,6 +34,19 @@ class Methods:
         """One row a method: spread, sums, and how far to trust it."""
         return self.comparison.frame()
 
+    def message(self) -> str:
+        """The figure in one line."""
+        curves = self.comparison.curves.query("kind == 'deletion'").groupby("method")
+        half = {
+            order: curve.loc[curve["value"] <= 0.5, "share"].min()
+            for order, curve in curves
+            if order in ("LAM", "distance to window", "random")
+        }
+        return (
+            f"Half of the target is gone with {half['LAM']:.1%} of the LR pixels blurred in LAM's "
+            f"order, {half['distance to window']:.1%} by distance, {half['random']:.0%} at random"
+        )
+
     def caption(self) -> str:
         """What the figure shows, in a few sentences."""
         row, column, size = self.comparison.lam.window
@@ -40,7 +54,7 @@ class Methods:
         return (
             f"The {size} x {size} window at row {row}, column {column} of {self.image} under "
             f"{display_name(self.model)}: attributions by several methods, each on its own colour "
-            f"scale, and the window's sum of gradients as LR pixels are blurred or sharpened in "
+            f"scale (red raises the target, blue lowers it), and the window's sum of gradients as LR pixels are blurred or sharpened in "
             f"their order (1: sharp image, 0: blurred; a mixture of both has edges of its own and "
             f"may exceed 1). LAM is {lam['completeness_error']:.1%} off completeness. Infidelity: "
             f"0 predicts every change of the target, 1 none."
@@ -58,27 +72,33 @@ def draw(result: Methods) -> Figure:
     """One signed map a method above, deletion and insertion curves below."""
     found = result.comparison
     colors = dict(zip(found.attributions, _COLORS, strict=True))
-    figure = Figure(figsize=(PAGE, 3.9))
+    figure = Figure(figsize=(PAGE, 4.3))
+    figure.suptitle(result.message(), fontsize=8)
     grid = figure.add_gridspec(2, 1, height_ratios=[1.3, 2.2])
     maps = grid[0].subgridspec(1, len(colors))
-    numbers = result.frame().set_index("method")
-    part = _near(found.lam.window, result.scale).grown(_MARGIN, *found.lam.canvas)
-    for index, (name, attributions) in enumerate(found.attributions.items()):
-        ax = figure.add_subplot(maps[index])
-        signed = attributions.sum(0)
-        show_attribution(signed, ax, result.scale, float(signed.abs().max()) or 1.0)
-        zoom(mark_window(ax, found.lam.window, "black"), part, result.scale)
-        ax.set_title(name.replace(" gradient", "\ngradient").replace(" SHAP", "\nSHAP"))
-        ax.title.set_color(colors[name])
-        n_eff, infidelity = numbers.loc[name, ["n_eff", "infidelity"]]
-        ax.set_xlabel(f"n_eff {n_eff:.1f}\ninfidelity {infidelity:.2f}", fontsize=7)
+    for index, name in enumerate(colors):
+        _draw_map(result, name, figure.add_subplot(maps[index]), index)
     below = grid[1].subgridspec(1, 2)
     axes = [figure.add_subplot(below[column]) for column in range(2)]
-    for index, (ax, kind) in enumerate(zip(axes, ("deletion", "insertion"), strict=True)):
-        letter(plot_pixel_curves(found.curves, ax, kind=kind, colors=colors), index, kind)
-    # The titles above are the legend of the coloured lines.
-    axes[0].legend(handles=axes[0].lines[len(colors) :], loc="lower left")
+    kinds = {"deletion": "lower is better", "insertion": "higher is better"}
+    for index, (ax, (kind, aim)) in enumerate(zip(axes, kinds.items(), strict=True)):
+        plot_pixel_curves(found.curves, ax, kind=kind, colors=colors)
+        letter(ax, len(colors) + index, f"{kind}: {aim}")
+    figure.legend(handles=list(axes[0].lines), loc="outside lower center", ncols=5)
     return figure
+
+
+def _draw_map(result: Methods, name: str, ax: Axes, index: int) -> None:
+    found = result.comparison
+    signed = found.attributions[name].sum(0)
+    part = _near(found.lam.window, result.scale).grown(_MARGIN, *found.lam.canvas)
+    show_attribution(signed, ax, result.scale, float(signed.abs().max()) or 1.0)
+    zoom(mark_window(ax, found.lam.window, "black"), part, result.scale)
+    letter(ax, index, name.replace(" gradient", "\ngradient").replace(" SHAP", "\nSHAP"))
+    n_eff, infidelity = result.frame().set_index("method").loc[name, ["n_eff", "infidelity"]]
+    ax.set_xlabel(f"{N_EFF} {n_eff:.1f}\ninfidelity {infidelity:.2f}", fontsize=7)
+    if index == 0:
+        ax.set_ylabel("red raises,\nblue lowers", fontsize=7)
 
 
 def _near(window: Window, scale: int) -> Box:

@@ -6,8 +6,7 @@ import torch
 
 from srlongtail.errors import InputError
 from srlongtail.focal.weights import focal_weight
-from srlongtail.image.dataset import open_data
-from srlongtail.image.io import quantize, write_image
+from srlongtail.image.io import quantize
 from srlongtail.image.resample import upsample_bicubic
 from srlongtail.longtail.difference import absolute_difference
 from srlongtail.models.sr_model import SRModel, ZeroResidual, bicubic
@@ -32,15 +31,6 @@ class Oracle(torch.nn.Module):
         scale = 4
         blank = lr.new_zeros(len(lr), 3, lr.shape[2] * scale, lr.shape[3] * scale)
         return self.residual[None] if known else blank
-
-
-@pytest.fixture
-def data(tmp_path):
-    generator = torch.Generator().manual_seed(0)
-    for name in "abc":
-        image = torch.rand(3, 144, 180, generator=generator)
-        write_image(tmp_path / "Set3" / f"{name}.png", image)
-    return open_data(tmp_path / "Set3")
 
 
 @pytest.fixture
@@ -109,11 +99,14 @@ def test_figure_5_holds_the_papers_weights(data, oracle):
 
 @pytest.mark.parametrize("name", FIGURES)
 @pytest.mark.parametrize("networks", [0, 1, 2])
-def test_every_figure_is_a_page_wide_with_any_number_of_networks(data, oracle, name, networks):
+def test_every_figure_is_a_page_wide_with_any_number_of_networks(
+    data, oracle, ablation, name, networks
+):
     twin = SRModel(ZeroResidual(4), 4, predicts="residual", name="carn-x4")
-    result = FIGURES[name].compute(FigureInputs((oracle, twin)[:networks], data))
+    module = FIGURES[name].module
+    result = module.compute(FigureInputs((oracle, twin)[:networks], data, ablation=ablation))
     with paper_style():
-        figure = FIGURES[name].draw(result)
+        figure = module.draw(result)
     assert figure.get_figwidth() == PAGE
     sizes = [text.get_fontsize() for text in figure.findobj(lambda t: hasattr(t, "get_fontsize"))]
     assert min(sizes) >= 7

@@ -1,0 +1,203 @@
+"""Figure 4: what the dials of Focal Pixel Learning do, and how much of it is chance."""
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from scipy.stats import t as student
+
+from srlongtail.errors import InputError
+from srlongtail.focal.weights import FocalParameters
+from srlongtail.paper.inputs import FigureInputs
+from srlongtail.plots.ablation import plot_gains
+from srlongtail.plots.style import PAGE, letter
+from srlongtail.stats import Interval
+
+_METRICS = {"psnr_db": "PSNR gain over baseline (dB)", "ssim": "SSIM gain over baseline"}
+_DIALS = {"gamma": "strength of a weight, gamma", "alpha": "factor of a weight, alpha"}
+_PRIORS = {"sp": "static", "lp": "learnable"}
+_COLUMNS = ["arm", "seed", "iterations", "dataset", *_METRICS]
+_CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True)
+class Fig4:
+    """The runs of the focal-parameters grid, measured on one data set.
+
+    Attributes:
+        dataset: its name.
+        runs: one row a run, with columns `arm, seed, iterations, dataset, psnr_db, ssim`.
+    """
+
+    dataset: str
+    runs: pd.DataFrame
+
+    def frame(self) -> pd.DataFrame:
+        """One row a run, with its gains over the mean of the baseline's runs."""
+        table = self.runs.copy()
+        base = table[table["arm"] == "baseline"]
+        for metric in _METRICS:
+            table[f"{metric}_gain"] = table[metric] - base[metric].mean()
+        return table
+
+    def gain(self, arm: str, metric: str = "psnr_db") -> float:
+        """Mean gain of an arm over the baseline."""
+        table = self.frame()
+        return float(table.loc[table["arm"] == arm, f"{metric}_gain"].mean())
+
+    def floor(self, metric: str) -> Interval | None:
+        """FPL's mean gain, and the interval that the means of equal arms would fall in.
+
+        The runs with a bicubic skip are modelled as arm plus seed plus chance, so that what a seed
+        does to all arms alike does not count; two means over n seeds differ by the chance times
+        sqrt(2 / n). None where there is one seed.
+        """
+        runs = self.runs[self.runs["arm"] != "baseline"]
+        table = runs.pivot(index="arm", columns="seed", values=metric).dropna(axis="columns")
+        arms, seeds = table.shape
+        if seeds < 2:
+            return None
+        values = table.to_numpy()
+        rest = values - values.mean(0) - values.mean(1, keepdims=True) + values.mean()
+        freedom = (arms - 1) * (seeds - 1)
+        spread = np.sqrt((rest**2).sum() / freedom * 2 / seeds)
+        half = float(student.ppf((1 + _CONFIDENCE) / 2, freedom) * spread)
+        middle = self.gain("fpl", metric)
+        return Interval(middle, middle - half, middle + half)
+
+    def outside(self, dial: str) -> tuple[int, int]:
+        """How many settings of a dial differ from FPL's by more than chance, and of how many.
+
+        Without several seeds nothing tells, and none is counted.
+        """
+        floor = self.floor("psnr_db")
+        gains = [self.gain(arm) for arm in self.runs["arm"].unique() if arm.startswith(dial)]
+        low, high = (floor.low, floor.high) if floor else (-np.inf, np.inf)
+        return sum(not low <= gain <= high for gain in gains), len(gains)
+
+    def dial(self, dial: str, metric: str) -> dict[str, pd.DataFrame]:
+        """The gains along one dial of both priors, `value` and `gain`; FPL is a point of each."""
+        table, fpl = self.frame(), FocalParameters()
+        found = {}
+        for prior, name in _PRIORS.items():
+            key = f"{dial}_{prior}"
+            rows = table[(table["arm"] == "fpl") | table["arm"].str.startswith(f"{key}=")]
+            values = [
+                getattr(fpl, key) if arm == "fpl" else float(arm.partition("=")[2])
+                for arm in rows["arm"]
+            ]
+            line = pd.DataFrame({"value": values, "gain": rows[f"{metric}_gain"].to_numpy()})
+            found[f"{name} prior"] = line.sort_values("value", kind="stable")
+        return found
+
+    def caption(self) -> str:
+        """What the figure shows."""
+        seeds = self.runs["seed"].nunique()
+        return (
+            f"Gains over the baseline on {self.dataset} after {self.runs['iterations'].iloc[0]:,} "
+            f"iterations (small marks: seeds, {seeds}; lines: their means), as one dial is turned "
+            f"and the others stay at FPL's. Dotted: bicubic skip alone, without weights, which "
+            f"already has {self.gain('skip'):+.3f} dB of FPL's {self.gain('fpl'):+.3f} dB. "
+            f"{self._chance()}"
+        )
+
+    def _chance(self) -> str:
+        if self.floor("psnr_db") is None:
+            return "There is one seed: nothing tells what is chance."
+        (gammas, all_gammas), (alphas, all_alphas) = map(self.outside, _DIALS)
+        return (
+            f"Grey: where {_CONFIDENCE:.0%} of the arms that are no better or worse than FPL would "
+            f"lie, by the spread over seeds. Outside: {gammas} of {all_gammas} settings of gamma, "
+            f"{alphas} of {all_alphas} of alpha, a constant factor on the loss that Adam all but "
+            f"cancels."
+        )
+
+
+def settings(inputs: FigureInputs) -> dict[str, Any]:
+    """The table and the data set that the figure depends on.
+
+    Raises:
+        InputError: there is no such table.
+    """
+    path = inputs.ablation
+    if not path.is_file():
+        raise InputError(
+            f"{path}: no such table, expected the one that "
+            f"'srlongtail ablate focal-parameters' writes"
+        )
+    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    return {"ablation": path.name, "sha256": sha256, "dataset": _dataset(inputs)}
+
+
+def compute(inputs: FigureInputs) -> Fig4:
+    """Read the table of the ablation, for the data set asked for or else its first.
+
+    Raises:
+        InputError: not such a table, or one without the baseline, the skip alone or FPL.
+    """
+    dataset = settings(inputs)["dataset"]
+    table = _read(inputs)
+    return Fig4(dataset, table.loc[table["dataset"] == dataset, _COLUMNS].reset_index(drop=True))
+
+
+def draw(result: Fig4) -> Figure:
+    """PSNR above, SSIM below; gamma left, alpha right."""
+    figure = Figure(figsize=(PAGE, 3.9))
+    grid = figure.subplots(2, 2, sharey="row", sharex="col")
+    for row, (metric, label) in enumerate(_METRICS.items()):
+        for column, (dial, meaning) in enumerate(_DIALS.items()):
+            ax = grid[row, column]
+            floor = result.floor(metric)
+            plot_gains(result.dial(dial, metric), ax, floor=floor, log=dial == "alpha")
+            ax.axhline(result.gain("skip", metric), color="black", linestyle=":", linewidth=1)
+            letter(ax, 2 * row + column, meaning if row == 0 else "")
+        grid[row, 0].set_ylabel(label)
+    _label(result, grid[0, 0])
+    for ax, dial in zip(grid[1], _DIALS, strict=True):
+        ax.set_xlabel(f"{dial} of one prior (the others as FPL's)")
+    return figure
+
+
+def _label(result: Fig4, ax: Axes) -> None:
+    """Say in the first panel what line and shade are; the legend lists the marks."""
+    ax.legend(loc="best")
+    notes = {"bicubic skip alone": result.gain("skip")}
+    floor = result.floor("psnr_db")
+    if floor is not None:
+        notes["grey: within the seeds' spread of FPL"] = floor.low
+    for text, height in notes.items():
+        ax.annotate(
+            text,
+            (1, height),
+            xycoords=("axes fraction", "data"),
+            xytext=(-2, 2),
+            textcoords="offset points",
+            ha="right",
+            va="bottom",
+        )
+
+
+def _dataset(inputs: FigureInputs) -> str:
+    names = list(_read(inputs)["dataset"].unique())
+    return inputs.data.name if inputs.data.name in names else names[0]
+
+
+def _read(inputs: FigureInputs) -> pd.DataFrame:
+    path = inputs.ablation
+    try:
+        table = pd.read_csv(path)
+    except (ValueError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: no CSV table: {error}") from error
+    missing = [name for name in _COLUMNS if name not in table]
+    arms = [] if missing else list(table["arm"].unique())
+    missing += [f"arm {arm}" for arm in ("baseline", "skip", "fpl") if arms and arm not in arms]
+    if missing:
+        raise InputError(
+            f"{path}: without {', '.join(missing)}, expected the table that "
+            f"'srlongtail ablate focal-parameters' writes"
+        )
+    return table

@@ -1,0 +1,93 @@
+"""A table as the paper sets it: one line a network, one pair of columns a data set."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import pandas as pd
+
+from srlongtail.paper.tables import METRICS, PaperTable, label
+
+_HEADERS = {"psnr_db": "PSNR (dB)", "ssim": "SSIM"}
+_DIGITS = {"psnr_db": 2, "ssim": 4}
+
+
+def layout(table: PaperTable) -> pd.DataFrame:
+    """Texts in the paper's order; below each network's numbers the paper's, and the difference.
+
+    Columns are pairs: a data set (empty for the two that say what a line is), and a metric.
+    """
+    frame = table.frame()
+    lines = []
+    for (network, arm, model), rows in frame.groupby(["network", "arm", "model"], sort=False):
+        is_gain = " - " in str(model)
+        title = _capital(arm) if is_gain else label(str(network), str(arm))
+        cells = rows.set_index("dataset")
+        kinds = {"ours": ""}
+        if is_gain:
+            kinds["95 % interval"] = "interval"
+        if rows["psnr_db_published"].notna().any():
+            kinds["paper"] = "_published"
+            kinds["difference"] = "_difference"
+        for number, (kind, suffix) in enumerate(kinds.items()):
+            texts = [
+                _text(cells.loc[dataset], metric, suffix, signed=is_gain)
+                for dataset in table.datasets
+                for metric in METRICS
+            ]
+            lines.append([title if number == 0 else "", kind, *texts])
+    columns = [("", "network"), ("", "numbers")]
+    columns += [(dataset, _HEADERS[metric]) for dataset in table.datasets for metric in METRICS]
+    return pd.DataFrame(lines, columns=pd.MultiIndex.from_tuples(columns))
+
+
+def markdown(texts: pd.DataFrame) -> str:
+    """A Markdown table, aligned to be read as it is.
+
+    >>> print(markdown(pd.DataFrame([["a", "1.00"]], columns=[("", "network"), ("Set5", "SSIM")])))
+    | network | Set5 SSIM |
+    | ------- | --------- |
+    | a       |      1.00 |
+    """
+    header = [" ".join(column).strip() for column in texts.columns]
+    rows = [header, *texts.to_numpy().tolist()]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = [_line(row, widths) for row in rows]
+    lines.insert(1, _line(["-" * width for width in widths], widths))
+    return "\n".join(lines)
+
+
+def latex(texts: pd.DataFrame) -> str:
+    """A LaTeX tabular with the rules of the package booktabs."""
+    words = sum(not dataset for dataset, _ in texts.columns)
+    style = texts.style.hide(axis="index").format(escape="latex")
+    return style.format_index(escape="latex", axis="columns").to_latex(
+        hrules=True, multicol_align="c", column_format="l" * words + "r" * (texts.shape[1] - words)
+    )
+
+
+def _text(cells: Any, metric: str, suffix: str, *, signed: bool) -> str:
+    digits = _DIGITS[metric]
+    if suffix == "interval":
+        low, high = (cells[f"{metric}_{end}"] for end in ("low", "high"))
+        return (
+            "" if pd.isna(low) else f"{_number(low, digits, True)} to {_number(high, digits, True)}"
+        )
+    value = cells[f"{metric}{suffix}"]
+    return "" if pd.isna(value) else _number(value, digits, signed or suffix == "_difference")
+
+
+def _number(value: float, digits: int, signed: bool) -> str:
+    rounded = round(value, digits) + 0.0  # no minus before zero
+    return f"{rounded:{'+' if signed and rounded else ''}.{digits}f}"
+
+
+def _line(cells: Sequence[str], widths: Iterable[int]) -> str:
+    padded = [
+        cell.rjust(width) if cell[:1] in "+-0123456789" else cell.ljust(width)
+        for cell, width in zip(cells, widths, strict=True)
+    ]
+    return f"| {' | '.join(padded)} |"
+
+
+def _capital(text: Any) -> str:
+    return f"{str(text)[:1].upper()}{str(text)[1:]}"

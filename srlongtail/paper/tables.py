@@ -1,0 +1,354 @@
+"""Tables 1 to 4: what the models at hand score, beside what the paper printed."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache, partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from srlongtail.errors import InputError
+from srlongtail.evaluation import evaluate
+from srlongtail.image.dataset import ImageSet
+from srlongtail.image.degrade import BlurNoise, Degradation
+from srlongtail.metrics import PAPER, Y_CHANNEL, Protocol
+from srlongtail.models.catalog import CATALOG
+from srlongtail.models.sr_model import SRModel, bicubic
+from srlongtail.paper.saved import Saved, identity
+from srlongtail.stats import bootstrap_interval
+
+METRICS = ("psnr_db", "ssim")
+_ARMS = ("baseline", "FPL")
+_REFERENCE = Path(__file__).with_name("reference.csv")
+
+
+@dataclass(frozen=True)
+class TableSpec:
+    """One of the paper's tables.
+
+    Attributes:
+        number: in the paper.
+        task: what `reference.csv` calls it.
+        scale: SR pixels per LR pixel.
+        protocol: how it is scored.
+        degraded: whether LR is made by Eq. 8.
+        only: the architectures it is about; all others, unless given.
+    """
+
+    number: int
+    task: str
+    scale: int
+    protocol: Protocol
+    degraded: bool = False
+    only: frozenset[str] = frozenset()
+
+    @property
+    def name(self) -> str:
+        """What files are called."""
+        return f"table{self.number}"
+
+    def takes(self, model: SRModel) -> bool:
+        """Whether a model belongs here: its scale, what it was trained for, its architecture."""
+        fits = model.scale == self.scale and is_degraded(model) == self.degraded
+        if self.only:
+            return fits and model.architecture in self.only
+        return fits and model.architecture not in _OF_ITS_OWN
+
+    @property
+    def degradation(self) -> Degradation | None:
+        """How LR is made: by Eq. 8, or, if None, as the data folder has it or by bicubic."""
+        return BlurNoise(self.scale) if self.degraded else None
+
+    def published(self) -> pd.DataFrame:
+        """What the paper printed: `model, arm, dataset, psnr_db, ssim`."""
+        table = _reference()
+        return table[table["table"] == self.number].drop(columns=["table", "task"])
+
+
+_OF_ITS_OWN = frozenset({"bsrn"})
+
+TABLES = {
+    spec.name: spec
+    for spec in (
+        TableSpec(1, "x4", 4, PAPER),
+        TableSpec(2, "x2", 2, PAPER),
+        TableSpec(3, "x4-degraded", 4, PAPER, degraded=True),
+        TableSpec(4, "x4", 4, Y_CHANNEL, only=_OF_ITS_OWN),
+    )
+}
+"""The tables by name."""
+
+
+class Row(NamedTuple):
+    """A model in a table.
+
+    Attributes:
+        network: as the paper calls it; the model's own name where it is not in the paper.
+        arm: baseline, FPL, or what of FPL it was trained with.
+        model: its name.
+        budget: iterations and images it was trained with; None where the file does not say.
+    """
+
+    network: str
+    arm: str
+    model: str
+    budget: tuple[int, str] | None
+
+
+@dataclass(frozen=True)
+class PaperTable:
+    """What a table shows.
+
+    Attributes:
+        name: such as table1.
+        rows: the models.
+        datasets: names of the data sets, as the paper has them where it does.
+        scores: one row a model and image: `model, dataset, image, psnr_db, ssim`.
+        notes: what a reader must know, one sentence each.
+    """
+
+    name: str
+    rows: tuple[Row, ...]
+    datasets: tuple[str, ...]
+    scores: pd.DataFrame
+    notes: tuple[str, ...] = field(default=())
+
+    @property
+    def spec(self) -> TableSpec:
+        """Which of the paper's tables it is."""
+        return TABLES[self.name]
+
+    def frame(self) -> pd.DataFrame:
+        """One row a network, arm and data set; gains, with a 95 % interval over images, as arms.
+
+        Columns `network, arm, model, dataset, images`, then for `psnr_db` and `ssim` ours, `_low`
+        and `_high` (gains only), `_published` and `_difference` (ours less published); NaN where
+        absent.
+        """
+        records = [
+            record
+            for row in _with_absent(self.rows, self.spec, self.datasets)
+            for dataset in self.datasets
+            for record in [self._score(row, dataset)]
+        ]
+        records += [
+            self._gain(better, base, dataset)
+            for better, base in gain_pairs(self.rows)
+            for dataset in self.datasets
+        ]
+        return pd.DataFrame(records)
+
+    def absent(self) -> list[str]:
+        """The published cells that nothing at hand fills: what is missing of which networks."""
+        there = {(r.network, r.arm, d) for r in self.rows for d in self.datasets}
+        published = self.spec.published()
+        missing: dict[str, list[str]] = {}
+        for (network, arm), cells in published.groupby(["model", "arm"], sort=False):
+            gone = [d for d in cells["dataset"] if (network, arm, d) not in there]
+            what = "everything" if len(gone) == len(cells) else ", ".join(gone)
+            missing.setdefault(what, []).append(label(str(network), str(arm)))
+        return [f"{what} of {', '.join(names)}" for what, names in missing.items() if what]
+
+    def _per_image(self, model: str, dataset: str) -> pd.DataFrame:
+        chosen = (self.scores["model"] == model) & (self.scores["dataset"] == dataset)
+        return self.scores[chosen].set_index("image")[list(METRICS)]
+
+    def _score(self, row: Row, dataset: str) -> dict[str, Any]:
+        scores = self._per_image(row.model, dataset)
+        published = _published(self.spec, row.network, dataset).get(row.arm, {})
+        record: dict[str, Any] = {**_place(row, dataset), "images": len(scores)}
+        for metric in METRICS:
+            ours = scores[metric].mean() if len(scores) else np.nan
+            record |= _cells(metric, ours, (np.nan, np.nan), published.get(metric, np.nan))
+        return record
+
+    def _gain(self, better: Row, base: Row, dataset: str) -> dict[str, Any]:
+        gains = self._per_image(better.model, dataset) - self._per_image(base.model, dataset)
+        arms = _published(self.spec, better.network, dataset)
+        record = {**_place(better, dataset), "arm": f"gain of {better.arm} over {base.arm}"}
+        record |= {"model": f"{better.model} - {base.model}", "images": len(gains)}
+        for metric in METRICS:
+            found = bootstrap_interval(gains[metric].to_numpy())
+            published = (
+                arms[better.arm][metric] - arms[base.arm][metric]
+                if {better.arm, base.arm} <= set(arms)
+                else np.nan
+            )
+            record |= _cells(metric, found.estimate, (found.low, found.high), published)
+        return record
+
+
+def build_table(
+    spec: TableSpec, models: Sequence[SRModel], datasets: Sequence[ImageSet], saved: Saved
+) -> PaperTable:
+    """Score the models that belong in a table, and bicubic; what was scored before is not again.
+
+    Args:
+        spec: which table.
+        models: any; those that do not belong there are left out.
+        datasets: images at the table's scale and degradation.
+        saved: scores of earlier runs.
+
+    Raises:
+        InputError: two models or data sets of one name.
+    """
+    chosen = [bicubic(spec.scale), *filter(spec.takes, models)]
+    _refuse_twins([model.name for model in chosen], "models")
+    names = [paper_name(data.name) for data in datasets]
+    _refuse_twins(names, "data sets")
+    scores = [
+        _scores(model, data, spec.protocol, saved).assign(dataset=name)
+        for model in chosen
+        for data, name in zip(datasets, names, strict=True)
+    ]
+    rows = tuple(_row(model) for model in chosen)
+    found = PaperTable(spec.name, rows, tuple(names), pd.concat(scores, ignore_index=True))
+    return PaperTable(**{**vars(found), "notes": tuple(_notes(found, datasets))})
+
+
+def is_degraded(model: SRModel) -> bool:
+    """Whether a network was trained for Eq. 8, by its recipe, else by its name."""
+    recipe = model.provenance.get("recipe")
+    return recipe["degradation"] == "blur-noise" if recipe else "degraded" in model.name.lower()
+
+
+def arm_of(model: SRModel) -> str:
+    """baseline, FPL, or the parts of FPL that a network was trained with.
+
+    By its recipe; a foreign file is FPL where its name says so, else a baseline.
+
+    >>> from srlongtail.models.catalog import new_model
+    >>> model = new_model("fsrcnn", 4)
+    >>> model.provenance["recipe"] = {"skip": True, "static": True, "learnable": False}
+    >>> arm_of(model)
+    'skip+static'
+    """
+    recipe = model.provenance.get("recipe")
+    if recipe is None:
+        return "FPL" if "fpl" in model.name.lower() else "baseline"
+    parts = [part for part in ("skip", "static", "learnable") if recipe[part]]
+    return "FPL" if len(parts) == 3 else "+".join(parts) or "baseline"
+
+
+def gain_pairs(rows: Sequence[Row]) -> Iterator[tuple[Row, Row]]:
+    """FPL over the baseline, and over the skip alone, which is the fair comparison for the weights.
+
+    Only models of one network, trained equally long on the same images, or of unknown training
+    both, are compared: a difference in training is no gain of a loss.
+    """
+    for better in rows:
+        if better.arm == "FPL":
+            twins = [r for r in rows if (r.network, r.budget) == (better.network, better.budget)]
+            yield from ((better, row) for row in twins if row.arm in ("baseline", "skip"))
+
+
+def label(network: str, arm: str) -> str:
+    """A row's title: the network's name for its baseline, else with what was added.
+
+    >>> label("FSRCNN", "baseline"), label("FSRCNN", "FPL")
+    ('FSRCNN', 'FSRCNN+FPL')
+    """
+    return network if arm == "baseline" else f"{network}+{arm}"
+
+
+def paper_name(dataset: str) -> str:
+    """What the paper calls a data set.
+
+    >>> paper_name("urban100"), paper_name("B100"), paper_name("mine")
+    ('Urban100', 'BSD100', 'mine')
+    """
+    known = {name.lower(): name for name in _reference()["dataset"].unique()} | {"b100": "BSD100"}
+    return known.get(dataset.lower(), dataset)
+
+
+@cache
+def _reference() -> pd.DataFrame:
+    return pd.read_csv(_REFERENCE)
+
+
+@cache
+def _published(spec: TableSpec, network: str, dataset: str) -> dict[str, dict[str, float]]:
+    """Arm -> metric -> what the paper printed; empty where it printed nothing."""
+    table = spec.published()
+    rows = table[(table["model"] == network) & (table["dataset"] == dataset)]
+    return {
+        row.arm: {metric: getattr(row, metric) for metric in METRICS} for row in rows.itertuples()
+    }
+
+
+def _scores(model: SRModel, data: ImageSet, protocol: Protocol, saved: Saved) -> pd.DataFrame:
+    key = {"model": identity(model), "data": [data.name, data.sha256], "protocol": protocol.name}
+    name = f"scores-{model.name}-x{data.scale}-{data.name}-{protocol.name}".replace("/", "-")
+    if not data.makes_lr:
+        name += "-stored"
+    return saved.result(name, key, partial(evaluate, [model], [data], protocol))
+
+
+def _row(model: SRModel) -> Row:
+    known = CATALOG.get(model.architecture or "")
+    trained = model.provenance.get("iterations")
+    images = model.provenance.get("data", {}).get("names_sha256", "")
+    budget = None if trained is None else (trained, images)
+    return Row(known.label if known else model.name, arm_of(model), model.name, budget)
+
+
+def _with_absent(rows: Iterable[Row], spec: TableSpec, datasets: Sequence[str]) -> list[Row]:
+    """The rows by network, with the arms that the paper has and nothing at hand fills."""
+    networks = {row.network: [r for r in rows if r.network == row.network] for row in rows}
+    for network, there in networks.items():
+        published = {arm for dataset in datasets for arm in _published(spec, network, dataset)}
+        missing = published - {row.arm for row in there}
+        there += [Row(network, arm, "", None) for arm in missing]
+        there.sort(key=lambda row: (row.arm == "FPL", row.arm != "baseline"))
+    return [row for there in networks.values() for row in there]
+
+
+def _place(row: Row, dataset: str) -> dict[str, Any]:
+    return {"network": row.network, "arm": row.arm, "model": row.model, "dataset": dataset}
+
+
+def _cells(
+    metric: str, ours: float, interval: tuple[float, float], published: float
+) -> dict[str, float]:
+    low, high = interval
+    return {
+        metric: ours,
+        f"{metric}_low": low,
+        f"{metric}_high": high,
+        f"{metric}_published": published,
+        f"{metric}_difference": ours - published,
+    }
+
+
+def _notes(table: PaperTable, datasets: Sequence[ImageSet]) -> Iterator[str]:
+    spec = table.spec
+    color = "RGB" if spec.protocol.channels == "rgb" else "luma"
+    yield (
+        f"Scored on {color} with the {spec.protocol.window} SSIM window, {spec.scale} pixels "
+        f"cropped on each side; means over the images of "
+        f"{', '.join(f'{data.name} ({len(data)})' for data in datasets)}."
+    )
+    stored = [data.name for data in datasets if not data.makes_lr]
+    if stored:
+        yield f"LR images of {', '.join(stored)} are the stored ones."
+    if spec.degraded:
+        yield f"LR by Eq. 8: {spec.degradation}."
+    yield "Intervals: 95 %, bootstrapped over images."
+    compared = {better.model for better, _ in gain_pairs(table.rows)}
+    alone = [row.model for row in table.rows if row.arm == "FPL" and row.model not in compared]
+    if alone:
+        yield (
+            f"No gain is given for {', '.join(alone)}: no baseline at hand that is known to be "
+            f"trained as long on the same images."
+        )
+    absent = table.absent()
+    if absent:
+        yield f"Of the paper's numbers these have no counterpart here: {'; '.join(absent)}."
+
+
+def _refuse_twins(names: Sequence[str], what: str) -> None:
+    twins: Mapping[str, None] = {name: None for name in names if names.count(name) > 1}
+    if twins:
+        raise InputError(f"two {what} called {', '.join(twins)}, expected different names")

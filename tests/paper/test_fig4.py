@@ -1,0 +1,83 @@
+"""Figure 4 against known gains, and its noise floor against a simulation."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from srlongtail.errors import InputError
+from srlongtail.image.dataset import photos
+from srlongtail.paper import fig4
+from srlongtail.paper.inputs import FigureInputs
+from srlongtail.plots.style import paper_style
+
+
+def found(ablation, data=None):
+    return fig4.compute(FigureInputs((), data or photos(), ablation=ablation))
+
+
+def test_gains_are_those_over_the_mean_baseline(ablation):
+    result = found(ablation)
+    assert result.dataset == "photos"
+    assert result.gain("skip") == pytest.approx(1.0, abs=0.05)
+    assert result.gain("gamma_sp=2") == pytest.approx(1.5, abs=0.05)
+    assert result.gain("fpl", "ssim") == pytest.approx(1.1 / 40, abs=2e-3)
+    assert result.gain("baseline") == pytest.approx(0, abs=1e-12)
+
+
+def test_the_data_set_asked_for_is_shown_where_the_table_has_it(ablation, data):
+    assert found(ablation, data).dataset == "Set3"
+
+
+def test_a_dial_runs_through_fpl(ablation):
+    result = found(ablation)
+    static, learnable = result.dial("gamma", "psnr_db").values()
+    assert static["value"].tolist() == [0, 0, 1, 1, 2, 2]
+    assert static.groupby("value")["gain"].mean()[2] == pytest.approx(1.5, abs=0.05)
+    assert learnable.groupby("value")["gain"].mean()[2] == pytest.approx(1.1, abs=0.05)
+    assert set(result.dial("alpha", "psnr_db")["static prior"]["value"]) == {0.1, 0.5, 1, 2}
+
+
+def test_only_what_is_more_than_chance_is_counted(ablation):
+    result = found(ablation)
+    assert result.outside("gamma") == (1, 4)
+    assert "Outside: 1 of 4 settings of gamma" in result.caption()
+
+
+def test_the_floor_holds_95_percent_of_equal_arms(ablation):
+    """What a seed does to all arms alike, here 0.2 dB, must not widen it."""
+    table, inside, trials = pd.read_csv(ablation), [], 60
+    arms = [arm for arm in table["arm"].unique() if arm not in ("baseline", "skip", "fpl")]
+    for trial in range(trials):
+        chance = np.random.default_rng(trial).normal(0, 0.02, len(table))
+        equal = table.assign(psnr_db=28 + 0.2 * table["seed"] + chance)
+        result = fig4.Fig4("photos", equal[equal["dataset"] == "photos"])
+        floor = result.floor("psnr_db")
+        inside += [floor.low <= result.gain(arm) <= floor.high for arm in arms]
+    assert np.mean(inside) == pytest.approx(0.95, abs=0.03)
+
+
+def test_one_seed_has_no_floor(ablation):
+    table = pd.read_csv(ablation)
+    table[table["seed"] == 0].to_csv(ablation, index=False)
+    result = found(ablation)
+    assert result.floor("psnr_db") is None
+    assert "one seed: nothing tells what is chance" in result.caption()
+    with paper_style():
+        assert len(fig4.draw(result).axes) == 4
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (None, "no such table, expected the one that 'srlongtail ablate focal-parameters' writes"),
+        ("a,b\n1,2\n", "without arm, seed, iterations, dataset, psnr_db, ssim, expected"),
+        ("arm,seed,iterations,dataset,psnr_db,ssim\nfpl,0,1,d,1,1\n", "without arm baseline, arm"),
+        ("", "no CSV table"),
+    ],
+)
+def test_tables_of_something_else(tmp_path, text, message):
+    path = tmp_path / "other.csv"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(InputError, match=message):
+        found(path)

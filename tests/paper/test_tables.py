@@ -1,0 +1,224 @@
+"""The tables against the paper's numbers, plain evaluation, and scipy's bootstrap."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.stats
+import torch
+
+from srlongtail.errors import InputError
+from srlongtail.evaluation import evaluate
+from srlongtail.image.dataset import open_data
+from srlongtail.image.degrade import BlurNoise
+from srlongtail.metrics import PAPER, Y_CHANNEL
+from srlongtail.models.catalog import new_model
+from srlongtail.models.checkpoint import load_model
+from srlongtail.models.sr_model import SRModel, ZeroResidual, bicubic
+from srlongtail.paper import tables
+from srlongtail.paper.layout import latex, layout, markdown
+from srlongtail.paper.saved import Saved
+from srlongtail.paper.tables import TABLES, build_table, paper_name
+
+TRAINED = {"iterations": 8000, "data": {"names_sha256": "a", "images": 3}}
+PARTS = ("skip", "static", "learnable")
+
+
+class Sharpener(torch.nn.Module):
+    """A residual that differs from image to image."""
+
+    def __init__(self, strength, scale=4):
+        super().__init__()
+        self.register_buffer("strength", torch.tensor(strength))
+        self.scale = scale
+
+    def forward(self, lr):
+        blurred = torch.nn.functional.avg_pool2d(lr, 3, 1, 1, count_include_pad=False)
+        residual = self.strength * (lr - blurred)
+        return torch.nn.functional.interpolate(residual, scale_factor=self.scale, mode="bicubic")
+
+
+def trained(name, arm="baseline", strength=0.0, *, architecture="fsrcnn", scale=4, **more):
+    on = {"baseline": (), "skip": PARTS[:1], "FPL": PARTS}[arm]
+    recipe = {part: part in on for part in PARTS} | {"degradation": "bicubic"} | more
+    provenance = {"architecture": architecture, "recipe": recipe, **TRAINED}
+    network = Sharpener(strength, scale)
+    return SRModel(network, scale, predicts="residual", name=name, provenance=provenance)
+
+
+@pytest.fixture
+def pair():
+    return [trained("fsrcnn-x4", "baseline", 0.1), trained("fsrcnn-fpl-x4", "FPL", 0.5)]
+
+
+@pytest.fixture
+def saved(tmp_path):
+    return Saved(tmp_path / "out")
+
+
+def test_every_number_of_the_paper_is_there():
+    published = pd.concat([spec.published() for spec in TABLES.values()])
+    assert len(published) == 172
+    assert published["psnr_db"].between(20, 36).all()
+    assert published["ssim"].between(0.5, 1).all()
+    table = TABLES["table2"].published().set_index(["model", "arm", "dataset"])
+    # Table 2, the paper's own line of gains for FSRCNN on Urban100.
+    gain = table.loc["FSRCNN", "FPL", "Urban100"] - table.loc["FSRCNN", "baseline", "Urban100"]
+    assert gain.round(4).tolist() == [0.58, 0.0089]
+
+
+def test_the_reference_is_the_papers(shared):
+    theirs = pd.read_csv(shared / "paper" / "tables.csv")
+    pd.testing.assert_frame_equal(tables._reference(), theirs)
+
+
+def test_the_authors_network_reproduces_table_1(saved, shared):
+    model = load_model(shared / "checkpoints" / "4x_FSRCNN_FPL.pth")
+    sets = [open_data(shared / "data" / "test" / name / "HR") for name in ("Set5", "Set14")]
+    texts = layout(build_table(TABLES["table1"], [model], sets, saved))
+    rows = texts.set_index(("", "numbers")).iloc[4:, 1:].to_numpy().tolist()
+    assert rows == [
+        ["29.00", "0.8565", "26.01", "0.7446"],
+        ["29.00", "0.8565", "26.01", "0.7446"],
+        ["0.00", "0.0000", "0.00", "0.0000"],
+    ]
+
+
+def test_scores_and_gains_are_those_of_evaluate(pair, data, saved):
+    table = build_table(TABLES["table1"], pair, [data], saved)
+    frame = table.frame().set_index("model")
+    scores = evaluate([bicubic(4), *pair], [data])
+    means = scores.groupby("model")[["psnr_db", "ssim"]].mean()
+    for name, row in means.iterrows():
+        assert frame.loc[name, ["psnr_db", "ssim"]].tolist() == pytest.approx(row.tolist())
+    by_image = scores.pivot(index="image", columns="model", values="psnr_db")
+    gains = (by_image["fsrcnn-fpl-x4"] - by_image["fsrcnn-x4"]).to_numpy()
+    interval = scipy.stats.bootstrap(
+        (gains,), np.mean, method="percentile", rng=np.random.default_rng(0)
+    ).confidence_interval
+    gain = frame.loc["fsrcnn-fpl-x4 - fsrcnn-x4"]
+    assert gain["arm"] == "gain of FPL over baseline"
+    found = gain[["psnr_db", "psnr_db_low", "psnr_db_high", "images"]].tolist()
+    assert found == pytest.approx([gains.mean(), interval.low, interval.high, 3])
+
+
+def test_published_numbers_stand_beside_data_sets_of_their_name(pair, tmp_path, data, saved):
+    renamed = open_data(f"set5={tmp_path / 'Set3'}")
+    frame = build_table(TABLES["table1"], pair, [renamed], saved).frame()
+    assert set(frame["dataset"]) == {"Set5"}
+    row = frame.set_index("arm").loc["FPL"]
+    assert (row["psnr_db_published"], row["ssim_published"]) == (29.00, 0.8565)
+    assert row["psnr_db_difference"] == pytest.approx(row["psnr_db"] - 29)
+    gain = frame.set_index("arm").loc["gain of FPL over baseline"]
+    assert gain["psnr_db_published"] == pytest.approx(0.29)
+    unknown = build_table(TABLES["table1"], pair, [data], saved).frame()
+    assert unknown["psnr_db_published"].isna().all()
+
+
+def test_absent_cells_are_empty_and_listed(pair, tmp_path, data, saved):
+    renamed = open_data(f"B100={tmp_path / 'Set3'}")
+    table = build_table(TABLES["table1"], pair[1:], [renamed], saved)
+    frame = table.frame().set_index(["network", "arm"])
+    assert np.isnan(frame.loc[("FSRCNN", "baseline"), "psnr_db"])
+    assert frame.loc[("FSRCNN", "baseline"), "psnr_db_published"] == 25.58
+    assert table.absent() == [
+        "everything of FSRCNN, CARN, CARN+FPL, SRResNet, SRResNet+FPL, MSRN, MSRN+FPL, SwinIR, "
+        "SwinIR+FPL",
+        "Set5, Set14, Manga109, Urban100, Test2K of FSRCNN+FPL",
+    ]
+    assert any("No gain is given for fsrcnn-fpl-x4" in note for note in table.notes)
+
+
+def test_only_equal_training_is_compared(pair):
+    longer = trained("fsrcnn-long", "baseline")
+    longer.provenance["iterations"] = 9000
+    foreign = SRModel(ZeroResidual(4), 4, name="4x_FSRCNN_FPL")
+    foreign.provenance["architecture"] = "fsrcnn"
+    skip = trained("fsrcnn-skip-x4", "skip")
+    other = trained("carn-x4", architecture="carn")
+    rows = [tables._row(model) for model in (*pair, longer, foreign, skip, other)]
+    pairs = [(better.model, base.model) for better, base in tables.gain_pairs(rows)]
+    assert pairs == [("fsrcnn-fpl-x4", "fsrcnn-x4"), ("fsrcnn-fpl-x4", "fsrcnn-skip-x4")]
+
+
+def test_models_go_to_the_tables_they_belong_to():
+    def belongs(model):
+        return [name for name, spec in TABLES.items() if spec.takes(model)]
+
+    assert belongs(trained("a")) == ["table1"]
+    assert belongs(trained("a", scale=2)) == ["table2"]
+    assert belongs(trained("a", degradation="blur-noise")) == ["table3"]
+    assert belongs(trained("a", architecture="bsrn")) == ["table4"]
+    assert belongs(trained("a", scale=3)) == []
+    assert belongs(SRModel(ZeroResidual(4), 4, name="carn-x4-degraded")) == ["table3"]
+    assert belongs(new_model("swinir", 4)) == ["table1"]
+
+
+def test_each_table_has_its_protocol_and_its_degradation(data, saved, tmp_path):
+    bsrn = trained("b", architecture="bsrn", strength=0.3)
+    found = build_table(TABLES["table4"], [bsrn], [data], saved).scores
+    expected = evaluate([bsrn], [data], Y_CHANNEL)
+    assert found.query("model == 'b'")["ssim"].tolist() == expected["ssim"].tolist()
+    spec = TABLES["table3"]
+    assert spec.degradation == BlurNoise(4)
+    assert TABLES["table2"].degradation is None
+    assert {TABLES[f"table{n}"].protocol for n in (1, 2, 3)} == {PAPER}
+    degraded = trained("d", degradation="blur-noise")
+    noisy = open_data(tmp_path / "Set3", degradation=spec.degradation)
+    assert "LR by Eq. 8" in build_table(spec, [degraded], [noisy], saved).notes[1]
+
+
+def test_only_what_changed_is_scored_again(pair, data, saved, monkeypatch):
+    scored = []
+
+    def watched(models, datasets, protocol):
+        scored.append(models[0].name)
+        return evaluate(models, datasets, protocol)
+
+    monkeypatch.setattr(tables, "evaluate", watched)
+    spec = TABLES["table1"]
+    first = build_table(spec, pair, [data], saved)
+    assert scored == ["bicubic", "fsrcnn-x4", "fsrcnn-fpl-x4"]
+    again = build_table(spec, pair, [data], saved)
+    pd.testing.assert_frame_equal(first.frame(), again.frame())
+    build_table(spec, [pair[0], trained("fsrcnn-fpl-x4", "FPL", 0.7)], [data], saved)
+    assert scored[3:] == ["fsrcnn-fpl-x4"]
+
+
+def test_models_and_data_sets_of_one_name_are_refused(pair, data, saved):
+    with pytest.raises(InputError, match="two models called fsrcnn-x4, expected different names"):
+        build_table(TABLES["table1"], [pair[0], pair[0]], [data], saved)
+    with pytest.raises(InputError, match="two data sets called Set3"):
+        build_table(TABLES["table1"], pair, [data, data], saved)
+
+
+def test_the_layout_in_markdown_and_latex(pair, tmp_path, data, saved):
+    sets = [open_data(f"Set5={tmp_path / 'Set3'}"), data]
+    texts = layout(build_table(TABLES["table1"], pair, sets, saved))
+    assert texts[("", "network")].tolist() == [
+        "bicubic",
+        *("FSRCNN", "", ""),
+        *("FSRCNN+FPL", "", ""),
+        *("Gain of FPL over baseline", "", "", ""),
+    ]
+    assert texts.iloc[-4:][("", "numbers")].tolist() == [
+        "ours",
+        "95 % interval",
+        "paper",
+        "difference",
+    ]
+    assert texts.iloc[-2][("Set5", "PSNR (dB)")] == "+0.29"
+    assert texts.iloc[-2][("Set3", "PSNR (dB)")] == ""
+    lines = markdown(texts).splitlines()
+    assert len({len(line) for line in lines}) == 1
+    assert {line.count("|") for line in lines} == {7}
+    code = latex(texts)
+    assert all(rule in code for rule in ("\\toprule", "\\midrule", "\\bottomrule"))
+    assert "\\multicolumn{2}{c}{Set5}" in code
+    assert "95 \\% interval" in code
+    body = code.split("\\midrule")[1].split("\\bottomrule")[0].strip().splitlines()
+    assert {line.count("&") for line in body} == {5}
+
+
+@pytest.mark.parametrize(("name", "expected"), [("SET14", "Set14"), ("b100", "BSD100"), ("x", "x")])
+def test_names_of_data_sets(name, expected):
+    assert paper_name(name) == expected
