@@ -71,7 +71,7 @@ class DataOptions:
     """Which images.
 
     Args:
-        data: data folder, or NAME=FOLDER; the built-in photos unless given.
+        data: data folder, NAME=FOLDER, or photos, the built-in ones; these unless given.
         make_lr: make the LR images from HR even where the folder has some.
         degradation: how LR images are made; blur-noise is Eq. 8 of the paper.
     """
@@ -162,14 +162,17 @@ def tables(
         models: the networks to score, of any scale; the shipped ones unless given.
         force: score everything anew, and not only what changed.
         out: folder to write to.
-        data: data folder, or NAME=FOLDER; the built-in photos unless given.
+        data: data folder, NAME=FOLDER, or photos, the built-in ones; these unless given.
         make_lr: make the LR images from HR even where the folder has some.
     """
     from srlongtail.models.checkpoint import zoo_names
-    from srlongtail.paper.build import build_tables
+    from srlongtail.paper.build import TABLES, build_tables
 
     names = [name for name in _flat(models) or zoo_names() if name != "bicubic"]
     loaded = [model for name in names for model in model_options.load((name,))]
+    for model in loaded:
+        if not any(spec.takes(model) for spec in TABLES.values()):
+            note(f"{model.name}: the paper has no table of x{model.scale}, left out")
     paths = build_tables(
         loaded,
         lambda scale, rule: DataOptions(data, make_lr).open(scale, rule),

@@ -167,6 +167,9 @@ def test_tables(run, data, network):
     degraded = pd.read_csv("t/table3.csv").set_index("model")["psnr_db"]
     assert degraded["bicubic"] < ours["bicubic"]
     assert run("tables", "--models", network, "--only", "table9")[0] == 2
+    torch.save(build("fsrcnn", scale=3).state_dict(), "fsrcnn_x3.pth")
+    _, _, err = run("tables", "--models", "fsrcnn_x3.pth", "--only", "table2", "--out", "t")
+    assert "fsrcnn_x3: the paper has no table of x3, left out" in err
 
 
 def test_figures_without_a_network_say_so(run, data, monkeypatch):

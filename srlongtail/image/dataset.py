@@ -183,8 +183,9 @@ def open_data(
     `LR_bicubic/X4` (EDSR, DIV2K), `GTmod12` with `LRbicx4` (BasicSR), and images lying flat.
 
     Args:
-        location: a path, or `NAME=PATH`. Without a name, the set is called after its folder,
-            or after the parent of a folder called `HR`, `GTmod12` and the like.
+        location: a path, or `NAME=PATH`; `photos`, where there is no such path, means the
+            built-in ones. Without a name, the set is called after its folder, or after the parent
+            of a folder called `HR`, `GTmod12` and the like.
         scale: HR pixels per LR pixel.
         make_lr: make the LR images even where the folder has some.
         degradation: how LR images are made, `Bicubic(scale)` unless given; giving one implies
@@ -196,6 +197,8 @@ def open_data(
     name, path = _named_path(location)
     rule = degradation or Bicubic(scale)
     stored_lr = not make_lr and degradation is None
+    if str(location) == "photos" and not path.exists():
+        return photos(scale, rule)
     if path.is_file():
         return ImageSet(name or path.stem, [_Entry(path.stem, partial(read_image, path))], rule)
     if not path.is_dir():

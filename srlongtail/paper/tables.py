@@ -17,6 +17,7 @@ from srlongtail.metrics import PAPER, Y_CHANNEL, Protocol
 from srlongtail.models.catalog import CATALOG
 from srlongtail.models.sr_model import SRModel, bicubic
 from srlongtail.paper.saved import Saved, identity
+from srlongtail.paper.seeds import seed_spread
 from srlongtail.stats import bootstrap_interval
 
 METRICS = ("psnr_db", "ssim")
@@ -343,9 +344,22 @@ def _notes(table: PaperTable, datasets: Sequence[ImageSet]) -> Iterator[str]:
             f"No gain is given for {', '.join(alone)}: no baseline at hand that is known to be "
             f"trained as long on the same images."
         )
+    if spec.number == 1:
+        yield from _seed_notes(table.datasets)
     absent = table.absent()
     if absent:
         yield f"Of the paper's numbers these have no counterpart here: {'; '.join(absent)}."
+
+
+def _seed_notes(datasets: Iterable[str]) -> Iterator[str]:
+    for dataset in datasets:
+        found = seed_spread(dataset)
+        if found:
+            yield (
+                f"Over {found.seeds} seeds of FSRCNN after {found.iterations:,} iterations each, "
+                f"the gain of FPL on {dataset} is {found.mean_db:+.2f} dB with a standard "
+                f"deviation of {found.std_db:.2f} dB."
+            )
 
 
 def _refuse_twins(names: Sequence[str], what: str) -> None:

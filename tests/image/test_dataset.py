@@ -69,6 +69,34 @@ def test_hr_is_cropped_to_multiples_of_twelve_from_the_top_left():
     assert torch.equal(pair.lr, Bicubic(4)(hr[:, :48, :36]))
 
 
+def test_the_hash_is_that_of_names_pixels_and_degradation(tmp_path):
+    for folder in "ab":
+        for name, value in (("x", 0.2), ("y", 0.4)):
+            put(tmp_path / folder / f"{name}.png", 24, 24, value)
+    one, other = (open_data(tmp_path / folder) for folder in "ab")
+    assert one.sha256 == other.sha256 == open_data(tmp_path / "a").sha256
+    different = [
+        open_data(tmp_path / "a", scale=2),
+        open_data(tmp_path / "a", degradation=BlurNoise(4)),
+        open_data(tmp_path / "a")[:1],
+    ]
+    put(tmp_path / "b" / "y.png", 24, 24, 0.5)
+    different.append(open_data(tmp_path / "b"))
+    assert len({data.sha256 for data in (one, *different)}) == 5
+    stored = open_data(layout(tmp_path / "c", "edsr"))
+    before = stored.sha256
+    put(tmp_path / "c" / "LR_bicubic/X4/img_001x4.png", 12, 9, value=0.7)
+    assert open_data(tmp_path / "c").sha256 != before
+
+
+def test_the_built_in_photos_may_be_named(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert open_data("photos", 2, degradation=BlurNoise(2)).degradation == BlurNoise(2)
+    assert open_data("photos").names == photos().names
+    put(tmp_path / "photos" / "x.png", 24, 24)
+    assert open_data("photos").names == ("x",)
+
+
 def test_noise_follows_the_image_not_its_place(tmp_path):
     for name in "abc":
         put(tmp_path / f"{name}.png", 24, 24)
