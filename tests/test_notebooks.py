@@ -1,0 +1,87 @@
+"""The notebooks: clean as they are stored, and running from top to bottom."""
+
+import os
+import re
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import pairwise
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+FOLDER = Path(__file__).parents[1] / "notebooks"
+NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
+
+# Text such as /home/me/photo.png, but neither </div> nor n/a nor an address.
+ABSOLUTE_PATH = re.compile(r"(?<![\w.:/<])/(?:\w[\w.+-]*/)+\w|\b[A-Z]:\\")
+
+pytestmark = pytest.mark.parametrize("path", NOTEBOOKS, ids=[path.stem for path in NOTEBOOKS])
+
+
+def texts(notebook: nbformat.NotebookNode) -> list[str]:
+    """All that a reader sees as text: sources, what was printed, tables."""
+    found = [cell.source for cell in notebook.cells]
+    for output in outputs(notebook):
+        found.append(output.get("text", ""))
+        found += [str(v) for kind, v in output.get("data", {}).items() if "text" in kind]
+    return found
+
+
+def outputs(notebook: nbformat.NotebookNode) -> list[nbformat.NotebookNode]:
+    return [output for cell in notebook.cells for output in cell.get("outputs", [])]
+
+
+def pictures(notebook: nbformat.NotebookNode) -> list[str]:
+    """The cells that draw, once for each picture."""
+    return [
+        cell.id
+        for cell in notebook.cells
+        for output in cell.get("outputs", [])
+        if "image/png" in output.get("data", {})
+    ]
+
+
+def test_stored_notebook_is_clean(path):
+    notebook = nbformat.read(path, as_version=4)
+    nbformat.validate(notebook)
+    assert path.stat().st_size < 600_000
+    assert notebook.metadata.kernelspec.name == "python3"
+    assert all(not cell.metadata for cell in notebook.cells)  # no timings, no editor's state
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    assert [cell.execution_count for cell in code] == list(range(1, len(code) + 1))
+    assert {output.output_type for output in outputs(notebook)} <= {
+        "stream",
+        "display_data",
+        "execute_result",
+    }
+    assert all(output.get("name") != "stderr" for output in outputs(notebook))
+    assert [ABSOLUTE_PATH.findall(text) for text in texts(notebook)] == [[]] * len(texts(notebook))
+
+
+def test_every_code_cell_is_announced(path):
+    cells = nbformat.read(path, as_version=4).cells
+    kinds = [cell.cell_type for cell in cells]
+    assert kinds[0] == "markdown"
+    assert all(before == "markdown" for before, kind in pairwise(kinds) if kind == "code")
+
+
+def run(path: Path, folder: Path) -> nbformat.NotebookNode:
+    notebook = nbformat.read(path, as_version=4)
+    client = NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(folder)}})
+    return client.execute(env={**os.environ, "OMP_NUM_THREADS": "1"})  # see conftest.py
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """The notebook that each path will be once it has run; two run at a time."""
+    with ThreadPoolExecutor(2) as pool:
+        yield {
+            path: pool.submit(run, path, tmp_path_factory.mktemp(path.stem)) for path in NOTEBOOKS
+        }
+
+
+def test_notebook_runs(path: Path, runs: dict[Path, Future[nbformat.NotebookNode]]):
+    fresh = runs[path].result()
+    assert pictures(fresh) == pictures(nbformat.read(path, as_version=4))
+    assert all(output.get("name") != "stderr" for output in outputs(fresh))
