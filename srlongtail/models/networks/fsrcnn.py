@@ -12,6 +12,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from srlongtail.models.networks._enlarge import EnlargingConv
 from srlongtail.models.networks._layers import count_keys, same_conv, shuffle_factors
 
 _TAIL_KERNEL = 9
@@ -49,17 +50,7 @@ class FSRCNN(nn.Module):
             nn.PReLU(),
             nn.Sequential(same_conv(shrunk, features, 1), nn.PReLU()),
         )
-        # The output has scale * (h - 1) + kernel - 2 * padding + output_padding rows, and
-        # scale * h are wanted.
-        output_padding = (_TAIL_KERNEL - scale) % 2
-        self.tail_conv = nn.ConvTranspose2d(
-            features,
-            3,
-            _TAIL_KERNEL,
-            stride=scale,
-            padding=(_TAIL_KERNEL - scale + output_padding) // 2,
-            output_padding=output_padding,
-        )
+        self.tail_conv = EnlargingConv(features, 3, _TAIL_KERNEL, scale)
         self._initialise()
 
     def _initialise(self) -> None:
