@@ -8,6 +8,7 @@ import os
 from collections.abc import Iterator, Sequence
 from typing import TypeVar
 
+import torch
 import torch.distributed as dist
 
 T = TypeVar("T")
@@ -17,6 +18,9 @@ T = TypeVar("T")
 def process_group() -> Iterator[None]:
     """Join the group of processes that `torchrun` started, and leave it at the end.
 
+    Where there is CUDA, each process has the GPU of its local rank as the current one, and the
+    group passes on both what lies on the GPUs (nccl) and what does not (gloo).
+
     >>> with process_group():
     ...     is_writer()
     True
@@ -24,7 +28,10 @@ def process_group() -> Iterator[None]:
     if int(os.environ.get("WORLD_SIZE", "1")) == 1 or dist.is_initialized():
         yield
         return
-    dist.init_process_group("gloo")
+    gpu = int(os.environ.get("LOCAL_RANK", "0"))
+    if gpu < torch.cuda.device_count():
+        torch.cuda.set_device(gpu)
+    dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo")
     try:
         yield
     finally:

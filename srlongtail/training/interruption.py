@@ -6,8 +6,9 @@ import threading
 import time
 from types import FrameType, TracebackType
 
-import torch
 import torch.distributed as dist
+
+from srlongtail.parallel import gather
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -69,11 +70,7 @@ class Interruption:
             return here
         if iteration % self._AGREE_EVERY:
             return False
-        anywhere = torch.tensor(float(here))
-        if dist.get_backend() == "nccl":
-            anywhere = anywhere.cuda()
-        dist.all_reduce(anywhere, dist.ReduceOp.MAX)
-        return bool(anywhere)
+        return any(gather(here))
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         self.signal = number
