@@ -13,10 +13,10 @@ from srlongtail.image.dataset import ImagePair, open_image
 from srlongtail.image.io import read_image
 from srlongtail.image.resample import upsample_bicubic
 from srlongtail.models.sr_model import SRModel
-from srlongtail.paper import fig6
+from srlongtail.paper import fig6, methods
 from srlongtail.paper.build import write_result
 from srlongtail.provenance import provenance
-from srlongtail.results import write_maps
+from srlongtail.results import write_maps, write_table
 
 
 def attribute_image(
@@ -43,17 +43,40 @@ def attribute_image(
     >>> attribute_image(bicubic(4), "chelsea", (80, 80, 16)).maps["bicubic"].canvas
     (75, 111)
     """
-    if not is_lr:
-        make = published_pair if published else _paper_pair
-        return fig6.attribute([model], make(image, model.scale), window, published=published)
-    if window is None:
+    if is_lr and window is None:
         raise InputError(
             f"{image}: without HR nothing tells the tail, expected --window ROW COL SIZE"
         )
-    lr = read_image(image)
-    enlarged = upsample_bicubic(lr, model.scale).clamp(0, 1)
-    pair = ImagePair(Path(image).stem, enlarged, lr)
-    return fig6.attribute([model], pair, window, photo_name="LR", published=published)
+    pair = _pair(model, image, is_lr=is_lr, published=published)
+    photo_name = "LR" if is_lr else "HR"
+    return fig6.attribute([model], pair, window, photo_name=photo_name, published=published)
+
+
+def compare_image(
+    model: SRModel,
+    image: str,
+    window: Window,
+    *,
+    is_lr: bool = False,
+    published: bool = False,
+    seed: int = 0,
+) -> methods.Methods:
+    """Tell whether to believe the map of a window: LAM beside captum's methods.
+
+    Args:
+        model: the network.
+        image: an HR image, from which LR is made by the paper's rule, or the LR image itself.
+        window: row, column and size in SR pixels.
+        is_lr: the image is the network's input.
+        published: make LR by Pillow's bicubic, as the published code.
+        seed: of all that is random.
+
+    Returns:
+        `frame()` is the table, one row a method (see `compare_methods`), `draw` of
+        `paper.methods` the picture.
+    """
+    pair = _pair(model, image, is_lr=is_lr, published=published)
+    return methods.compare(model, pair, window, seed)
 
 
 def published_pair(image: str, scale: int) -> ImagePair:
@@ -79,12 +102,11 @@ def write_attribution(
 ) -> list[Path]:
     """Write `attribute.png`, `.pdf`, `.csv`, `.json` (the numbers) and `.npz` (the maps)."""
     found = result.maps[model.name]
-    origin = "Pillow's bicubic of 8 bits" if published else "MATLAB's bicubic"
     about = provenance(
         [model],
         [],
         image=result.image,
-        lr="as given" if is_lr else origin,
+        lr=_lr_origin(is_lr, published),
         window=list(result.window),
         window_rule=result.rule,
         published=published,
@@ -98,6 +120,45 @@ def write_attribution(
         write_result(out / "attribute", fig6, result, found.record() | about),
         write_maps(out / "attribute.npz", maps),
     ]
+
+
+def write_methods(
+    result: methods.Methods,
+    model: SRModel,
+    out: Path,
+    *,
+    is_lr: bool = False,
+    published: bool = False,
+) -> list[Path]:
+    """Write `methods.png`, `.pdf`, `.csv` (the table), `.json`, `.npz` and `methods-curves.csv`."""
+    found = result.comparison
+    about = provenance(
+        [model],
+        [],
+        image=result.image,
+        lr=_lr_origin(is_lr, published),
+        window=list(found.lam.window),
+        attribution=found.lam.settings,
+    )
+    return [
+        write_result(out / "methods", methods, result, about),
+        write_table(out / "methods-curves.csv", found.curves),
+        write_maps(out / "methods.npz", found.attributions),
+    ]
+
+
+def _pair(model: SRModel, image: str, *, is_lr: bool, published: bool) -> ImagePair:
+    """The image with the network's input; where there is no HR, the enlarged LR is in its place."""
+    if not is_lr:
+        return (published_pair if published else _paper_pair)(image, model.scale)
+    lr = read_image(image)
+    return ImagePair(Path(image).stem, upsample_bicubic(lr, model.scale).clamp(0, 1), lr)
+
+
+def _lr_origin(is_lr: bool, published: bool) -> str:
+    if is_lr:
+        return "as given"
+    return "Pillow's bicubic of 8 bits" if published else "MATLAB's bicubic"
 
 
 def _paper_pair(image: str, scale: int) -> ImagePair:

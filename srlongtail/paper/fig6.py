@@ -124,14 +124,7 @@ def attribute(
     published: bool = False,
 ) -> Fig6:
     """Attribute a window of an image, by default the hardest, under some networks."""
-    rule = "as asked for"
-    if window is None:
-        low = bicubic(pair.scale).restore(pair.lr)
-        window, share = hardest_window(absolute_difference(low, pair.hr))
-        rule = (
-            f"the one with the largest share ({share:.0%}) of tail pixels, the tenth of the "
-            f"image's pixels with the largest bicubic AD"
-        )
+    window, rule = (window, "as asked for") if window else choose_window(pair)
     maps, restored = {}, {}
     for model in models:
         lr = pair.lr.to(model.device)
@@ -140,6 +133,16 @@ def attribute(
         maps[model.name] = replace(found, attributions=found.attributions.cpu())
         restored[model.name] = sr.clamp(0, 1).cpu()
     return Fig6(pair.name, pair.scale, pair.hr, photo_name, window, rule, maps, restored)
+
+
+def choose_window(pair: ImagePair) -> tuple[Window, str]:
+    """The hardest window of an image, by bicubic's AD, and in words why it is that one."""
+    low = bicubic(pair.scale).restore(pair.lr)
+    window, share = hardest_window(absolute_difference(low, pair.hr))
+    return window, (
+        f"the one with the largest share ({share:.0%}) of tail pixels, the tenth of the image's "
+        f"pixels with the largest bicubic AD"
+    )
 
 
 def draw(result: Fig6) -> Figure:

@@ -1,7 +1,11 @@
-"""Whether to believe a local attribution map: LAM beside other methods, by the same measures."""
+"""Whether to believe a local attribution map: LAM beside other methods, by the same measures.
+
+`srlongtail.paper.attribute.compare_image` does it for an image file.
+"""
 
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -12,6 +16,8 @@ from srlongtail.attribution.receptive_field import Box
 from srlongtail.attribution.target import Window
 from srlongtail.image.dataset import ImagePair
 from srlongtail.models.sr_model import SRModel
+from srlongtail.paper.fig6 import choose_window
+from srlongtail.paper.inputs import FigureInputs
 from srlongtail.plots.attribution import N_EFF, plot_pixel_curves, show_attribution, zoom
 from srlongtail.plots.images import mark_window
 from srlongtail.plots.style import PAGE, display_name, letter
@@ -37,31 +43,39 @@ class Methods:
     def message(self) -> str:
         """The figure in one line."""
         curves = self.comparison.curves.query("kind == 'deletion'").groupby("method")
-        half = {
-            order: curve.loc[curve["value"] <= 0.5, "share"].min()
-            for order, curve in curves
-            if order in ("LAM", "distance to window", "random")
+        orders = {
+            "LAM": "in LAM's order",
+            "distance to window": "by distance",
+            "random": "at random",
         }
-        return (
-            f"Half of the target is gone with {half['LAM']:.1%} of the LR pixels blurred in LAM's "
-            f"order, {half['distance to window']:.1%} by distance, {half['random']:.0%} at random"
-        )
+        shares = [
+            f"{100 * _share_at_half(curves.get_group(name)):.1f} % {words}"
+            for name, words in orders.items()
+        ]
+        return f"Share of LR pixels to blur until half of the target is gone: {', '.join(shares)}"
 
     def caption(self) -> str:
         """What the figure shows, in a few sentences."""
         row, column, size = self.comparison.lam.window
         lam = self.frame().set_index("method").loc["LAM"]
+        off = lam["completeness_error"]
         return (
             f"The {size} x {size} window at row {row}, column {column} of {self.image} under "
             f"{display_name(self.model)}: attributions by several methods, each on its own colour "
-            f"scale (red raises the target, blue lowers it), and the window's sum of gradients as LR pixels are blurred or sharpened in "
-            f"their order (1: sharp image, 0: blurred; a mixture of both has edges of its own and "
-            f"may exceed 1). LAM is {lam['completeness_error']:.1%} off completeness. Infidelity: "
-            f"0 predicts every change of the target, 1 none."
+            f"scale (red raises the target, blue lowers it), and the window's sum of gradients as "
+            f"LR pixels are blurred or sharpened in their order (1: sharp image, 0: blurred; a "
+            f"mixture of both has edges of its own and may exceed 1). LAM is {off:.1%} off "
+            f"completeness. Infidelity: 0 predicts every change of the target, 1 none."
         )
 
 
-def compute(model: SRModel, pair: ImagePair, window: Window, seed: int = 0) -> Methods:
+def compute(inputs: FigureInputs) -> Methods:
+    """Attribute the window asked for, or the hardest, by every method under the last network."""
+    pair = inputs.pair()
+    return compare(inputs.models[-1], pair, inputs.window or choose_window(pair)[0])
+
+
+def compare(model: SRModel, pair: ImagePair, window: Window, seed: int = 0) -> Methods:
     """Attribute a window of an image by every method."""
     lr = pair.lr.to(model.device)
     comparison = compare_methods(model, lr, window, seed=seed, sr=whole_output(model, lr))
@@ -99,6 +113,14 @@ def _draw_map(result: Methods, name: str, ax: Axes, index: int) -> None:
     ax.set_xlabel(f"{N_EFF} {n_eff:.1f}\ninfidelity {infidelity:.2f}", fontsize=7)
     if index == 0:
         ax.set_ylabel("red raises,\nblue lowers", fontsize=7)
+
+
+def _share_at_half(curve: pd.DataFrame) -> float:
+    """Where a deletion curve first falls to a half, on the line between its points."""
+    shares, values = curve["share"].to_numpy(), curve["value"].to_numpy()
+    after = int((values <= 0.5).argmax())  # not 0: the curve starts at 1 and ends at 0
+    pair = slice(after - 1, after + 1)
+    return float(np.interp(-0.5, -values[pair], shares[pair]))
 
 
 def _near(window: Window, scale: int) -> Box:

@@ -20,7 +20,20 @@ DIVERGING = "RdBu_r"  # red raises the target, blue lowers it
 WINDOW_COLOR = "#D55E00"
 FIELD_COLOR = "#0072B2"
 
-_BLIND_STYLES = {"random": ":"}
+N_EFF = r"$n_\mathrm{eff}$"
+
+# Of methods, in their order, the first one solid: lines that meet can be told apart.
+_DASHES: list[tuple[int, ...]] = [
+    (),
+    (5, 1),
+    (1, 1),
+    (3, 1, 1, 1),
+    (5, 1, 1, 1, 1, 1),
+    (2, 1),
+    (7, 2, 2, 2),
+]
+_BLIND_DASHES: dict[str, tuple[int, ...]] = {"random": (1, 2)}
+_BLIND_COLOR = "0.45"
 
 
 def show_attribution(signed: Tensor, ax: Axes, scale: int, limit: float) -> ScalarMappable:
@@ -85,7 +98,8 @@ def plot_pixel_curves(
         curves: tidy: `method, kind, share, value`.
         ax: where to draw.
         kind: "deletion" or "insertion".
-        colors: method -> colour; the first is drawn thicker, orders without one dashed and grey.
+        colors: method -> colour; the first is drawn thick and solid, the others dashed, each in
+            its way; orders of pixels without a colour are grey.
 
     >>> import matplotlib.pyplot as plt
     >>> curves = pd.DataFrame(
@@ -93,22 +107,26 @@ def plot_pixel_curves(
     ... )
     >>> ax = plt.figure().add_subplot()
     >>> plot_pixel_curves(curves, ax, kind="deletion", colors={"LAM": "black"}).get_ylabel()
-    'share of the target'
+    'share of the target left'
     """
-    first = next(iter(colors))
+    names = list(colors)
     for name, curve in curves[curves["kind"] == kind].groupby("method", sort=False):
-        blind = name not in colors
-        ax.plot(
+        dashes = _BLIND_DASHES.get(str(name), (4, 2))
+        if name in colors:
+            dashes = _DASHES[names.index(str(name)) % len(_DASHES)]
+        (line,) = ax.plot(
             curve["share"],
             curve["value"],
-            color=colors.get(str(name), "0.45"),
-            linestyle=_BLIND_STYLES.get(str(name), "--") if blind else "-",
-            linewidth=2.0 if name == first else 1.0,
-            zorder=3 if name == first else 2,
+            color=colors.get(str(name), _BLIND_COLOR),
+            linewidth=2.2 if name == names[0] else 1.2,
+            zorder=2 if name == names[0] else 3,
             label=name,
         )
+        line.set_dashes(dashes)
+    left, changed = {"deletion": ("left", "blurred"), "insertion": ("back", "sharpened")}[kind]
     ax.set_xscale("symlog", linthresh=0.01)
-    ax.set(xlim=(0, 1), xlabel="share of the receptive field", ylabel="share of the target")
+    ax.set(xlim=(0, 1), ylabel=f"share of the target {left}")
+    ax.set_xlabel(f"LR pixels {changed}, share of the receptive field")
     ax.set_xticks([0, 0.01, 0.1, 1], labels=["0", "1 %", "10 %", "100 %"])
     return ax
 

@@ -46,11 +46,14 @@ def test_completeness_is_as_far_off_as_published(shared, authors_fsrcnn):
     assert fifty.completeness_error < ten.completeness_error / 2 < 0.1
 
 
-def check_crop(model, lr, window, crop, n_steps=3):
+def check_crop(model, lr, window, n_steps=3):
     """LAM on the crop equals LAM on the whole image, which `published` computes."""
     found = local_attribution(model, lr, window, n_steps=n_steps)
     whole = local_attribution(model, lr, window, n_steps=n_steps, published=True)
+    row, column, size = window
+    crop = receptive_field(model, lr).box(row, column, size + 1, *lr.shape[-2:])
     assert found.computed_on.box == found.field == crop
+    assert crop.pixels < 0.8 * lr[0].numel()
     assert "equals that on" in found.computed_on.why
     assert relative(found.attributions, whole.attributions) < 1e-5
     exact = local_attribution(model, lr, window, n_steps=n_steps, target=partial(_whole, window))
@@ -70,21 +73,21 @@ def _whole(window, _):
 
 
 @pytest.mark.parametrize(
-    ("name", "side", "window", "crop"),
+    ("name", "side", "window"),
     [
-        ("fsrcnn", 40, (60, 80, 16), Box(8, 13, 26, 31)),
-        ("fsrcnn", 30, (104, 0, 16), Box(19, 0, 30, 11)),
-        ("carn", 40, (0, 4, 16), Box(0, 0, 25, 26)),
-        pytest.param("carn", 64, (120, 130, 16), Box(9, 11, 55, 58), marks=pytest.mark.slow),
-        pytest.param("srresnet", 70, (0, 8, 16), Box(0, 0, 44, 46), marks=pytest.mark.slow),
-        pytest.param("srresnet", 100, (190, 190, 16), Box(8, 8, 92, 92), marks=pytest.mark.slow),
-        pytest.param("msrn", 64, (240, 0, 16), Box(24, 0, 64, 40), marks=pytest.mark.slow),
+        ("fsrcnn", 40, (60, 80, 16)),
+        ("fsrcnn", 30, (104, 0, 16)),
+        ("carn", 40, (0, 4, 16)),
+        pytest.param("carn", 64, (120, 130, 16), marks=pytest.mark.slow),
+        pytest.param("srresnet", 70, (0, 8, 16), marks=pytest.mark.slow),
+        pytest.param("srresnet", 100, (190, 190, 16), marks=pytest.mark.slow),
+        pytest.param("msrn", 64, (240, 0, 16), marks=pytest.mark.slow),
     ],
 )
-def test_crop_and_whole_are_equal(name, side, window, crop):
+def test_crop_and_whole_are_equal(name, side, window):
     torch.manual_seed(0)
     model = new_model(name, 4, predicts="residual" if name == "fsrcnn" else "image")
-    check_crop(model, torch.rand(3, side, side), window, crop)
+    check_crop(model, torch.rand(3, side, side), window)
 
 
 @pytest.mark.parametrize(("name", "size"), [("swinir", (17, 13)), ("bsrn", (30, 27))])

@@ -48,26 +48,33 @@ def test_bicubic_reads_four_pixels():
 
 
 @pytest.mark.parametrize(
-    ("name", "reached"),
+    ("name", "reach"),
     [
-        # Body: 5x5 and four 3x3 reach 6 pixels. Transposed 9x9, stride 4, padding 3: -3 to 5.
-        ("fsrcnn", (-4 * 6 - 3, 4 * 6 + 5)),
-        # Entry, 9 uses of two 3x3, and up[0]: 20 pixels; at x2 one, at x4 one.
-        ("carn", (4 * -20 - 2 - 1, 4 * 20 + 3 + 2 + 1)),
-        pytest.param("srresnet", (4 * -38 - 2 - 4, 4 * 38 + 3 + 2 + 4), marks=pytest.mark.slow),
-        # Head, 8 blocks of two 5x5, tail[1] and tail[2][0]: 35 pixels; at x2 one, at x4 one.
-        pytest.param("msrn", (4 * -35 - 2 - 1, 4 * 35 + 3 + 2 + 1), marks=pytest.mark.slow),
+        # Body: 5x5 and four 3x3. Transposed 9x9, stride 4, padding 3: one.
+        ("fsrcnn", 6 + 1),
+        # Entry, 9 uses of two 3x3, and up[0]: 20 pixels; at x2 and at x4 one each.
+        ("carn", 20 + 1),
+        # 9x9, 16 blocks of two 3x3, mid, up[0]: 38 pixels; at x2 one, at x4 four.
+        pytest.param("srresnet", 38 + 2, marks=pytest.mark.slow),
+        # Head, 8 blocks of two 5x5, tail[1] and tail[2][0]: 35 pixels; at x2 and at x4 one each.
+        pytest.param("msrn", 35 + 1, marks=pytest.mark.slow),
     ],
 )
-def test_networks_of_the_paper(name, reached):
+def test_networks_of_the_paper(name, reach):
     field = receptive_field(new_model(name, 4), LARGE)
-    assert (field.scale, field.rows, field.columns) == (4, reached, reached)
+    # The SR pixels of one LR pixel, which see as far on all sides.
+    seen = field.box(400, 404, 4, 256, 256)
+    assert seen == Box(100 - reach, 101 - reach, 101 + reach, 102 + reach)
 
 
 @pytest.mark.parametrize("scale", [2, 3])
 def test_other_scales_by_brute_force(scale):
     torch.manual_seed(0)
-    model = new_model("fsrcnn", scale, predicts="residual").double()
+    model = nn.Sequential(
+        nn.Conv2d(3, 8, 5, padding=2),
+        nn.PReLU(),
+        nn.ConvTranspose2d(8, 3, 3 + scale, scale, padding=2, output_padding=1),
+    ).double()
     field = receptive_field(model, LARGE.double())
     lr = torch.rand(1, 3, 32, 32, dtype=torch.float64, requires_grad=True)
     for row, column, size in [(30, 31, 1), (24, 29, 4), (0, 50, 3)]:

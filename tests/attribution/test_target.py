@@ -95,3 +95,8 @@ def test_flat_pixels_are_noticed_inside_the_window_only():
 def test_windows_outside_are_refused(window, message):
     with pytest.raises(InputError, match=message):
         check_window(window, 12, 20)
+
+
+def test_the_error_names_the_image():
+    with pytest.raises(InputError, match=r"the 12 x 20 pixels of baby: row from 0 to 8"):
+        check_window((9, 0, 4), 12, 20, "baby")
