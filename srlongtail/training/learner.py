@@ -225,6 +225,8 @@ class Replay:
         self._generator = generator
         self._calls = 0
         self._graph = torch.cuda.CUDAGraph()
+        # One for all: each stream has its own share of the memory, and gradients belong to one.
+        self._stream = torch.cuda.Stream()
 
     def __call__(self) -> None:
         """One step."""
@@ -237,19 +239,20 @@ class Replay:
         self._calls += 1
 
     def _run_aside(self) -> None:
-        side, main = torch.cuda.Stream(), torch.cuda.current_stream()
-        side.wait_stream(main)
-        with torch.cuda.stream(side):
+        main = torch.cuda.current_stream()
+        self._stream.wait_stream(main)
+        with torch.cuda.stream(self._stream):
             self._step()
-        main.wait_stream(side)
+        main.wait_stream(self._stream)
 
     def _record(self) -> None:
         self._graph.register_generator_state(self._generator)
         try:
-            with torch.cuda.graph(self._graph):
+            with torch.cuda.graph(self._graph, stream=self._stream):
                 self._step()
         except RuntimeError as error:
-            reason = str(error).splitlines()[0]
+            # To end a recording that has failed fails, too; the first error tells why.
+            reason = str(error.__context__ or error).splitlines()[0]
             raise InputError(
                 f"an iteration cannot be recorded as a CUDA graph, expected one that can, or "
                 f"--cuda-graph False: {reason}"

@@ -195,7 +195,9 @@ def _gather(
 
 def _as_images(squares: Tensor, device: torch.device | str | None) -> Tensor:
     """Bytes `(N, size, size, 3)` as floats `(N, 3, size, size)`, channels last in memory."""
-    return squares.to(device or squares.device, non_blocking=True).permute(0, 3, 1, 2) / 255
+    target = torch.device(device or squares.device)
+    # What the host is to read must have arrived; a GPU's own operations keep their order.
+    return squares.to(target, non_blocking=target.type != "cpu").permute(0, 3, 1, 2) / 255
 
 
 def _pyramid(
