@@ -19,11 +19,19 @@ from srlongtail.models.sr_model import Predicts, SRModel
 
 @dataclass(frozen=True)
 class Architecture:
-    """A network class, its name in figures, and what its input's sides must be a multiple of."""
+    """A network class, and what is to know about it.
+
+    Attributes:
+        network: its class.
+        label: its name in figures.
+        multiple: what its input's sides must be a multiple of.
+        constant: how the keys of tensors end that it makes itself, whatever a state holds.
+    """
 
     network: type[FSRCNN | CARN | SRResNet | MSRN | SwinIR | BSRN]
     label: str
     multiple: int = 1
+    constant: tuple[str, ...] = ()
 
 
 CATALOG: dict[str, Architecture] = {
@@ -31,7 +39,7 @@ CATALOG: dict[str, Architecture] = {
     "carn": Architecture(CARN, "CARN"),
     "srresnet": Architecture(SRResNet, "SRResNet"),
     "msrn": Architecture(MSRN, "MSRN"),
-    "swinir": Architecture(SwinIR, "SwinIR", multiple=8),
+    "swinir": Architecture(SwinIR, "SwinIR", multiple=8, constant=(".attn_mask",)),
     "bsrn": Architecture(BSRN, "BSRN"),
 }
 

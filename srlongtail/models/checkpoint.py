@@ -132,7 +132,10 @@ def save_model(path: str | os.PathLike[str], model: SRModel) -> None:
     loading it then takes `network=`.
     """
     settings = ("scale", "predicts", "value_range", "multiple", "provenance")
-    write_state(path, model.network.state_dict(), {key: getattr(model, key) for key in settings})
+    known = CATALOG.get(model.architecture or "")
+    constant = known.constant if known else ()  # SwinIR's masks would be three quarters of the file
+    state = {k: v for k, v in model.network.state_dict().items() if not k.endswith(constant)}
+    write_state(path, state, {key: getattr(model, key) for key in settings})
 
 
 def zoo_names() -> list[str]:

@@ -18,6 +18,7 @@ from srlongtail.models.checkpoint import load_model, load_models, save_model, zo
 from srlongtail.models.complexity import count_operations, count_parameters
 from srlongtail.models.probe import probe
 from srlongtail.models.sr_model import SRModel, ZeroResidual, bicubic
+from srlongtail.models.state import read_state
 
 LR = torch.rand(1, 3, 32, 24, generator=torch.Generator().manual_seed(0))
 
@@ -41,6 +42,20 @@ def test_saved_and_loaded_again_is_the_same_to_the_bit(tmp_path, name):
     assert loaded.provenance["iterations"] == 7
     assert "probe" not in loaded.provenance
     assert not loaded.training
+
+
+def test_what_a_network_makes_itself_is_not_saved(tmp_path):
+    model = sample("swinir")
+    save_model(tmp_path / "ours.safetensors", model)
+    assert (tmp_path / "ours.safetensors").stat().st_size < 5e6
+    assert not any("attn_mask" in key for key in read_state(tmp_path / "ours.safetensors")[0])
+    # Published files hold the masks.
+    torch.save(model.network.state_dict(), tmp_path / "theirs_x4.pth")
+    ours = load_model(tmp_path / "ours.safetensors")
+    theirs = load_model(tmp_path / "theirs_x4.pth", predicts="residual", value_range=1)
+    assert ours.network.state_dict().keys() == theirs.network.state_dict().keys()
+    with torch.no_grad():
+        assert torch.equal(ours(LR), theirs(LR))
 
 
 WRAPPINGS = {
