@@ -106,6 +106,7 @@ def test_two_networks_are_compared_on_the_same_windows(network):
     table = found.frame()
     assert list(table.columns[:6]) == ["model", "image", "band", "row", "col", "size"]
     assert len(table) == 2 * 3 * 3 * 2
+    assert table["image"].unique().tolist() == ["image0", "image1", "image2"]
     places = ["image", "band", "row", "col"]
     one, two = (table[table["model"] == name][places].reset_index(drop=True) for name in models)
     assert one.equals(two)
