@@ -82,12 +82,12 @@ def _focal_parameters() -> dict[str, dict[str, Any]]:
     """FPL, one of its parameters changed at a time; the skip alone; and the baseline."""
     fpl = find_recipe("fsrcnn-fpl-x4")
     values = {"gamma": (0.0, 1.0, 2.0), "alpha": (0.1, 0.5, 1.0, 2.0)}
-    arms: dict[str, dict[str, Any]] = {"fpl": {}}
+    # What all others are compared with comes first, so that early results can be drawn.
+    skip = {"static": False, "learnable": False}
+    arms: dict[str, dict[str, Any]] = {"baseline": {"skip": False, **skip}, "skip": skip, "fpl": {}}
     for (dial, choices), prior in itertools.product(values.items(), ("sp", "lp")):
         key = f"{dial}_{prior}"
         arms |= {f"{key}={v:g}": {key: v} for v in choices if v != getattr(fpl, key)}
-    arms["skip"] = {"static": False, "learnable": False}
-    arms["baseline"] = {"skip": False, **arms["skip"]}
     return arms
 
 
