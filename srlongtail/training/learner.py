@@ -165,8 +165,8 @@ class Learner:
             first = iteration - bad + 1 if bad else iteration
             what = "loss" if bad else "network"
             raise InputError(
-                f"{self.model.name}: the {what} is not finite since iteration {first}, the last "
-                f"good checkpoint stays; try a lower --learning-rate or --precision float32, with "
+                f"{self.model.name}: the {what} is not finite since iteration {first}; what was "
+                f"saved before stays; try a lower --learning-rate or --precision float32, with "
                 f"--resume --force"
             )
 

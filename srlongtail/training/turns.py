@@ -110,7 +110,7 @@ def in_turns(
             if not wait:
                 raise reason
             if tell is not None and not told:
-                tell(f"waiting for others: {reason}")
+                tell(f"waiting for others: {str(reason).partition(', expected')[0]}")
                 told = True
             _pause(deadline)
         left = busy
