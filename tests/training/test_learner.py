@@ -96,7 +96,7 @@ def test_a_loss_that_is_not_finite_is_told_with_its_iteration(value, small):
     learner = Learner(small, CPU, CPU)
     for iteration in range(1, 8):
         learner.meter.add(torch.tensor(value if iteration == 5 else 0.1))
-    with pytest.raises(InputError, match=r"small: the loss is not finite since iteration 5, the"):
+    with pytest.raises(InputError, match=r"small: the loss is not finite since iteration 5; what"):
         learner.check(7)
 
 
