@@ -67,6 +67,13 @@ def test_networks_of_the_paper(name, reach):
     assert seen == Box(100 - reach, 101 - reach, 101 + reach, 102 + reach)
 
 
+def test_a_single_pixel_of_fsrcnn():
+    # Through the transposed 9x9, padding 3, SR pixel o sees LR pixels from (o - 5) / 4 to
+    # (o + 3) / 4; the layers before see 6 more on all sides.
+    field = receptive_field(new_model("fsrcnn", 4), LARGE)
+    assert field.box(400, 401, 1, 256, 256) == Box(99 - 6, 99 - 6, 100 + 7, 101 + 7)
+
+
 @pytest.mark.parametrize("scale", [2, 3])
 def test_other_scales_by_brute_force(scale):
     torch.manual_seed(0)

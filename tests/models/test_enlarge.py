@@ -38,6 +38,14 @@ def test_output_and_gradients(kernel, scale):
         assert torch.allclose(one, other, atol=1e-12)
 
 
+@pytest.mark.parametrize("value", [torch.nan, torch.inf])
+def test_a_value_that_is_not_finite_reaches_what_the_kernel_reads_and_no_more(value):
+    ours, torchs = pair(9, 4)
+    x = torch.rand(1, 4, 7, 7)
+    x[..., 3, 3] = value
+    assert torch.equal(ours(x).isfinite(), torchs(x).isfinite())
+
+
 @pytest.mark.parametrize("scale", [2, 3, 4])
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
 def test_float_and_memory_formats(scale, layout):
