@@ -289,6 +289,7 @@ def attribute(
     window: tuple[int, int, int] | None = None,
     lr: bool = False,
     published: bool = False,
+    methods: bool = False,
     out: Path = Path("."),
     model_options: Models = ModelOptions(),
 ) -> None:
@@ -301,15 +302,27 @@ def attribute(
             given.
         lr: the image is the network's input itself.
         published: reproduce the published code of LAM to the letter.
+        methods: compare LAM with captum's methods, too, and write methods.png, .pdf, .csv, .json,
+            .npz and methods-curves.csv.
         out: folder to write attribute.png, .pdf, .csv, .json and .npz (the maps) to.
     """
-    from srlongtail.paper.attribute import attribute_image, write_attribution
+    from srlongtail.paper.attribute import (
+        attribute_image,
+        compare_image,
+        write_attribution,
+        write_methods,
+    )
 
     (loaded,) = model_options.load((model,))
     result = attribute_image(loaded, image, window, is_lr=lr, published=published)
     if window is None:
         note(f"window {' '.join(map(str, result.window))}: {result.rule}")
-    for path in write_attribution(result, loaded, out, is_lr=lr, published=published):
+    paths = write_attribution(result, loaded, out, is_lr=lr, published=published)
+    if methods:
+        compared = compare_image(loaded, image, result.window, is_lr=lr, published=published)
+        paths += write_methods(compared, loaded, out, is_lr=lr, published=published)
+        print(compared.frame().round(3).to_string(index=False))
+    for path in paths:
         print(path)
 
 

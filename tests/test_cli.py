@@ -127,6 +127,21 @@ def test_attribute(run, data, network):
     assert "window 90 0 16" in err
 
 
+def test_attribute_compares_methods(run, data, network):
+    window = ("--window", 40, 32, 12)
+    code, out, _ = run("attribute", network, data / "a.png", *window, "--methods", "--out", "m")
+    assert code == 0
+    table = pd.read_csv("m/methods.csv")
+    assert table["method"].iloc[0] == "LAM"
+    assert {"saliency", "occlusion", "distance to window", "random"} <= set(table["method"])
+    assert all(name.split()[0] in out for name in table["method"])
+    record = json.loads(Path("m/attribute.json").read_text())
+    assert table["n_eff"].iloc[0] == pytest.approx(record["n_eff"], rel=1e-4)
+    written = [line for line in out.splitlines() if line.startswith("m/")]
+    assert written[:3] == ["m/attribute.png", "m/attribute.npz", "m/methods.png"]
+    assert all(Path(path).is_file() for path in written)
+
+
 def test_inspect_tells_what_was_guessed(run, network):
     code, out, err = run("inspect", network.with_name("fsrcnn_x4.pth"))
     assert (code, err) == (0, "")

@@ -73,6 +73,8 @@ def pad_symmetric(image: Tensor, before: int, after: int, axis: int) -> Tensor:
     >>> pad_symmetric(torch.tensor([1, 2, 3]), 2, 4, axis=0)
     tensor([2, 1, 1, 2, 3, 3, 2, 1, 1])
     """
+    if before == after == 0:
+        return image
     size = image.shape[axis]
     index = torch.arange(-before, size + after, device=image.device) % (2 * size)
     return image.index_select(axis, torch.minimum(index, 2 * size - 1 - index))

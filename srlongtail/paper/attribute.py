@@ -1,5 +1,6 @@
 """One image under one network: what `srlongtail attribute` reads, computes and writes."""
 
+import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -106,6 +107,7 @@ def write_attribution(
         [model],
         [],
         image=result.image,
+        image_sha256=hashlib.sha256(result.photo.numpy().tobytes()).hexdigest(),
         lr=_lr_origin(is_lr, published),
         window=list(result.window),
         window_rule=result.rule,
