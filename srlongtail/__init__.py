@@ -12,6 +12,7 @@ _HOMES = {
     "FocalPixelLoss": "srlongtail.focal.loss",
     "ImagePair": "srlongtail.image.dataset",
     "InputError": "srlongtail.errors",
+    "LocalAttribution": "srlongtail.attribution.lam",
     "PAPER": "srlongtail.metrics",
     "SRModel": "srlongtail.models.sr_model",
     "Y_CHANNEL": "srlongtail.metrics",
@@ -19,7 +20,9 @@ _HOMES = {
     "difference_histogram": "srlongtail.longtail.difference",
     "evaluate": "srlongtail.evaluation",
     "focal_weights": "srlongtail.focal.weights",
+    "hardest_window": "srlongtail.attribution.windows",
     "load_model": "srlongtail.models.checkpoint",
+    "local_attribution": "srlongtail.attribution.lam",
     "open_data": "srlongtail.image.dataset",
     "photos": "srlongtail.image.dataset",
     "psnr": "srlongtail.metrics",
@@ -32,6 +35,9 @@ _HOMES = {
 __all__ = sorted(_HOMES)
 
 if TYPE_CHECKING:
+    from srlongtail.attribution.lam import LocalAttribution as LocalAttribution
+    from srlongtail.attribution.lam import local_attribution as local_attribution
+    from srlongtail.attribution.windows import hardest_window as hardest_window
     from srlongtail.errors import InputError as InputError
     from srlongtail.evaluation import evaluate as evaluate
     from srlongtail.focal.loss import FocalPixelLoss as FocalPixelLoss
