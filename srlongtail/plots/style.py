@@ -1,7 +1,8 @@
 """One look for every figure: a two-column paper's widths, its text sizes, and safe colours."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import matplotlib as mpl
@@ -55,14 +56,19 @@ _PAPER: Any = {
 }
 
 
-def paper_style() -> Any:
+@contextmanager
+def paper_style() -> Iterator[None]:
     """A context in which figures look as a two-column paper wants them.
 
     >>> with paper_style():
     ...     mpl.rcParams["font.size"]
     7.0
     """
-    return mpl.rc_context(_PAPER)
+    with mpl.rc_context(_PAPER):
+        yield
+        # A notebook becomes interactive at its first figure, and must not lose that again.
+        interactive = mpl.is_interactive()
+    mpl.interactive(interactive)
 
 
 def network_colors(names: Iterable[str]) -> dict[str, str]:

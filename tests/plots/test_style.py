@@ -70,3 +70,16 @@ def test_letters():
     ax = Figure().add_subplot()
     assert letter(ax, 3, "HR") is ax
     assert ax.get_title(loc="left") == "(d) HR"
+
+
+def test_the_style_ends_with_its_block_but_leaves_a_notebook_interactive():
+    before = mpl.rcParams["font.size"]
+    was_interactive = mpl.is_interactive()
+    try:
+        mpl.interactive(False)
+        with paper_style():
+            mpl.interactive(True)
+        assert mpl.is_interactive()
+        assert mpl.rcParams["font.size"] == before != 7
+    finally:
+        mpl.interactive(was_interactive)
