@@ -67,6 +67,15 @@ def test_one_seed_has_no_floor(ablation):
         assert len(fig4.draw(result).axes) == 4
 
 
+def test_a_seed_that_some_arms_lack_is_left_out(ablation):
+    table = pd.read_csv(ablation)
+    unfinished = (table["seed"] == 1) & table["arm"].str.startswith("alpha_lp")
+    table[~unfinished].to_csv(ablation, index=False)
+    result = found(ablation)
+    assert set(result.runs["seed"]) == {0}
+    assert len(result.runs) == 13
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
