@@ -41,7 +41,8 @@ def plot_gains(
         )
         ax.scatter(table["value"], table["gain"], color=color, marker=marker, s=5, alpha=0.5)
     if floor is not None:
-        ax.axhspan(floor.low, floor.high, color="0.88", zorder=0, linewidth=0)
+        label = "within chance, by the spread over seeds"
+        ax.axhspan(floor.low, floor.high, color="0.88", zorder=0, linewidth=0, label=label)
     values = sorted({value for table in gains.values() for value in table["value"]})
     if log:
         ax.set_xscale("log")

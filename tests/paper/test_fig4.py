@@ -57,6 +57,14 @@ def test_the_floor_holds_95_percent_of_equal_arms(ablation):
     assert np.mean(inside) == pytest.approx(0.95, abs=0.02)
 
 
+def test_arms_of_alpha_do_not_pass_for_a_lack_of_chance(ablation):
+    table = pd.read_csv(ablation)
+    table.loc[table["arm"].str.startswith("alpha"), "psnr_db"] = 40
+    table.to_csv(ablation, index=False)
+    floor = found(ablation).floor("psnr_db")
+    assert floor.high - floor.low > 0.01
+
+
 def test_one_seed_has_no_floor(ablation):
     table = pd.read_csv(ablation)
     table[table["seed"] == 0].to_csv(ablation, index=False)
