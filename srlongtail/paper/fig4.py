@@ -20,6 +20,8 @@ _METRICS = {"psnr_db": "PSNR gain over baseline (dB)", "ssim": "SSIM gain over b
 _DIALS = {"gamma": "strength of a weight, gamma", "alpha": "factor of a weight, alpha"}
 _PRIORS = {"sp": "static", "lp": "learnable"}
 _COLUMNS = ["arm", "seed", "iterations", "dataset", *_METRICS]
+_ENDS = ("fpl", "baseline")
+_COMPARED = (*_ENDS, "skip")
 _CONFIDENCE = 0.95
 
 
@@ -36,11 +38,16 @@ class Fig4:
     runs: pd.DataFrame
 
     def frame(self) -> pd.DataFrame:
-        """One row a run, with its gains over the mean of the baseline's runs."""
+        """One row a run, with its gains over the baseline.
+
+        Each run is compared with FPL's of the same seed, and FPL's mean with the baseline's: so
+        what a seed does to all arms alike does not count, and arms that lack a seed can be shown.
+        """
         table = self.runs.copy()
-        base = table[table["arm"] == "baseline"]
         for metric in _METRICS:
-            table[f"{metric}_gain"] = table[metric] - base[metric].mean()
+            fpl, base = (table[table["arm"] == arm].set_index("seed")[metric] for arm in _ENDS)
+            over_fpl = table[metric] - table["seed"].map(fpl)
+            table[f"{metric}_gain"] = over_fpl + fpl.mean() - base.mean()
         return table
 
     def gain(self, arm: str, metric: str = "psnr_db") -> float:
@@ -58,9 +65,9 @@ class Fig4:
         """
         apart = self.runs["arm"].str.match("baseline|alpha")
         runs = self.runs[~apart]
-        table = runs.pivot(index="arm", columns="seed", values=metric).dropna(axis="columns")
+        table = runs.pivot(index="arm", columns="seed", values=metric).dropna(axis="index")
         arms, seeds = table.shape
-        if seeds < 2:
+        if min(arms, seeds) < 2:
             return None
         values = table.to_numpy()
         rest = values - values.mean(0) - values.mean(1, keepdims=True) + values.mean()
@@ -97,13 +104,14 @@ class Fig4:
 
     def caption(self) -> str:
         """What the figure shows."""
-        seeds = self.runs["seed"].nunique()
+        counts = self.runs.groupby("arm").size()
+        seeds = " to ".join(f"{n}" for n in sorted({counts.min(), counts.max()}))
         return (
             f"Gains over the baseline on {self.dataset} after {self.runs['iterations'].iloc[0]:,} "
-            f"iterations (small marks: seeds, {seeds}; lines: their means), as one dial is turned "
-            f"and the others stay at FPL's. Dotted: bicubic skip alone, without weights, which "
-            f"already has {self.gain('skip'):+.3f} dB of FPL's {self.gain('fpl'):+.3f} dB. "
-            f"{self._chance()}"
+            f"iterations, as one dial is turned and the others stay at FPL's. Small marks: seeds "
+            f"({seeds} an arm), compared with FPL's run of that seed; lines: their means. Dotted: "
+            f"bicubic skip alone, without weights, which already has {self.gain('skip'):+.3f} dB "
+            f"of FPL's {self.gain('fpl'):+.3f} dB. {self._chance()}"
         )
 
     def _chance(self) -> str:
@@ -112,9 +120,9 @@ class Fig4:
         (gammas, all_gammas), (alphas, all_alphas) = map(self.outside, _DIALS)
         return (
             f"Grey: where {_CONFIDENCE:.0%} of the arms that are no better or worse than FPL would "
-            f"lie, by the spread over seeds. Outside: {gammas} of {all_gammas} settings of gamma, "
-            f"{alphas} of {all_alphas} of alpha, a constant factor on the loss that Adam all but "
-            f"cancels."
+            f"lie, by the spread over seeds (without alpha's arms). Outside: {gammas} of "
+            f"{all_gammas} settings of gamma, {alphas} of {all_alphas} of alpha, a constant factor "
+            f"on the loss that Adam all but cancels."
         )
 
 
@@ -137,8 +145,7 @@ def settings(inputs: FigureInputs) -> dict[str, Any]:
 def compute(inputs: FigureInputs) -> Fig4:
     """Read the table of the ablation, for the data set asked for or else its first.
 
-    While the grid runs, a seed that not every arm has yet is left out: it would lift some arms and
-    not others.
+    While the grid runs, a seed that baseline, skip or FPL do not have yet is left out.
 
     Raises:
         InputError: not such a table, or one without the baseline, the skip alone or FPL.
@@ -146,8 +153,9 @@ def compute(inputs: FigureInputs) -> Fig4:
     dataset = settings(inputs)["dataset"]
     table = _read(inputs)
     runs = table.loc[table["dataset"] == dataset, _COLUMNS]
-    arms = runs.groupby("seed")["arm"].transform("nunique")
-    return Fig4(dataset, runs[arms == arms.max()].reset_index(drop=True))
+    compared = runs[runs["arm"].isin(_COMPARED)].groupby("seed")["arm"].nunique()
+    seeds = compared.index[compared == len(_COMPARED)]
+    return Fig4(dataset, runs[runs["seed"].isin(seeds)].reset_index(drop=True))
 
 
 def draw(result: Fig4) -> Figure:
@@ -183,7 +191,7 @@ def _read(inputs: FigureInputs) -> pd.DataFrame:
         raise InputError(f"{path}: no CSV table: {error}") from error
     missing = [name for name in _COLUMNS if name not in table]
     arms = [] if missing else list(table["arm"].unique())
-    missing += [f"arm {arm}" for arm in ("baseline", "skip", "fpl") if arms and arm not in arms]
+    missing += [f"arm {arm}" for arm in _COMPARED if arms and arm not in arms]
     if missing:
         raise InputError(
             f"{path}: without {', '.join(missing)}, expected the table that "
