@@ -120,7 +120,7 @@ class Fig4:
         (gammas, all_gammas), (alphas, all_alphas) = map(self.outside, _DIALS)
         return (
             f"Grey: where {_CONFIDENCE:.0%} of the arms that are no better or worse than FPL would "
-            f"lie, by the spread over seeds (without alpha's arms). Outside: {gammas} of "
+            f"lie, by the spread over seeds (without alpha's arms). Outside by PSNR: {gammas} of "
             f"{all_gammas} settings of gamma, {alphas} of {all_alphas} of alpha, a constant factor "
             f"on the loss that Adam all but cancels."
         )

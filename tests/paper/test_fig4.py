@@ -40,7 +40,7 @@ def test_a_dial_runs_through_fpl(ablation):
 def test_only_what_is_more_than_chance_is_counted(ablation):
     result = found(ablation)
     assert result.outside("gamma") == (1, 4)
-    assert "Outside: 1 of 4 settings of gamma" in result.caption()
+    assert "Outside by PSNR: 1 of 4 settings of gamma" in result.caption()
 
 
 def test_the_floor_holds_95_percent_of_equal_arms(ablation):
