@@ -20,7 +20,7 @@ from tyro.conf import Positional, UseAppendAction
 
 from srlongtail import __version__
 from srlongtail.errors import InputError
-from srlongtail.training.commands import ablate, train, zoo
+from srlongtail.training.commands import ablate, flat, train, zoo
 
 if TYPE_CHECKING:
     from srlongtail.image.dataset import ImageSet
@@ -87,7 +87,7 @@ class DataOptions:
 
         if self.degradation == "blur-noise":
             rule = BlurNoise(scale)
-        folders = _flat(self.data)
+        folders = flat(self.data)
         if not folders:
             return [photos(scale, rule)]
         return [open_data(f, scale, make_lr=self.make_lr, degradation=rule) for f in folders]
@@ -132,7 +132,7 @@ def figures(
     from srlongtail.paper.build import build_figures
     from srlongtail.paper.inputs import FigureInputs
 
-    names = _flat(models) or default_networks()
+    names = flat(models) or default_networks()
     if not names:
         note("no network ships with this version: bicubic alone is shown; --models names others")
     networks = tuple(m for m in model_options.load(names) if m.name != "bicubic")
@@ -140,7 +140,7 @@ def figures(
     inputs = FigureInputs(networks, data_options.open_one(scale), image, window)
     if ablation is not None:
         inputs = replace(inputs, ablation=ablation)
-    for path in build_figures(inputs, out, _flat(only), force):
+    for path in build_figures(inputs, out, flat(only), force):
         print(path)
 
 
@@ -168,7 +168,7 @@ def tables(
     from srlongtail.models.checkpoint import zoo_names
     from srlongtail.paper.build import TABLES, build_tables
 
-    names = [name for name in _flat(models) or zoo_names() if name != "bicubic"]
+    names = [name for name in flat(models) or zoo_names() if name != "bicubic"]
     loaded = [model for name in names for model in model_options.load((name,))]
     for model in loaded:
         if not any(spec.takes(model) for spec in TABLES.values()):
@@ -177,7 +177,7 @@ def tables(
         loaded,
         lambda scale, rule: DataOptions(data, make_lr).open(scale, rule),
         out,
-        _flat(only),
+        flat(only),
         force,
     )
     for path in paths:
@@ -371,10 +371,6 @@ def main() -> None:
 def note(text: str) -> None:
     """Tell the user something that is neither a result nor an error."""
     print(f"srlongtail: note: {text}", file=sys.stderr)
-
-
-def _flat(groups: tuple[tuple[str, ...], ...]) -> tuple[str, ...]:
-    return tuple(item for group in groups for item in group)
 
 
 def _some(models: tuple[str, ...]) -> tuple[str, ...]:

@@ -4,12 +4,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from srlongtail.attribution.target import Window
 from srlongtail.errors import InputError
 from srlongtail.evaluation import check_scales
 from srlongtail.image.dataset import ImagePair, ImageSet
 from srlongtail.models.checkpoint import ZOO
 from srlongtail.models.sr_model import SRModel, bicubic
-from srlongtail.plots.images import Window
 
 
 @dataclass(frozen=True)

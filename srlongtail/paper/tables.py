@@ -1,7 +1,7 @@
 """Tables 1 to 4: what the models at hand score, beside what the paper printed."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,7 +21,6 @@ from srlongtail.paper.seeds import seed_spread
 from srlongtail.stats import bootstrap_interval
 
 METRICS = ("psnr_db", "ssim")
-_ARMS = ("baseline", "FPL")
 _REFERENCE = Path(__file__).with_name("reference.csv")
 
 
@@ -31,7 +30,6 @@ class TableSpec:
 
     Attributes:
         number: in the paper.
-        task: what `reference.csv` calls it.
         scale: SR pixels per LR pixel.
         protocol: how it is scored.
         degraded: whether LR is made by Eq. 8.
@@ -39,7 +37,6 @@ class TableSpec:
     """
 
     number: int
-    task: str
     scale: int
     protocol: Protocol
     degraded: bool = False
@@ -73,10 +70,10 @@ _OF_ITS_OWN = frozenset({"bsrn"})
 TABLES = {
     spec.name: spec
     for spec in (
-        TableSpec(1, "x4", 4, PAPER),
-        TableSpec(2, "x2", 2, PAPER),
-        TableSpec(3, "x4-degraded", 4, PAPER, degraded=True),
-        TableSpec(4, "x4", 4, Y_CHANNEL, only=_OF_ITS_OWN),
+        TableSpec(1, 4, PAPER),
+        TableSpec(2, 2, PAPER),
+        TableSpec(3, 4, PAPER, degraded=True),
+        TableSpec(4, 4, Y_CHANNEL, only=_OF_ITS_OWN),
     )
 }
 """The tables by name."""
@@ -114,7 +111,7 @@ class PaperTable:
     rows: tuple[Row, ...]
     datasets: tuple[str, ...]
     scores: pd.DataFrame
-    notes: tuple[str, ...] = field(default=())
+    notes: tuple[str, ...] = ()
 
     @property
     def spec(self) -> TableSpec:
@@ -129,10 +126,9 @@ class PaperTable:
         absent.
         """
         records = [
-            record
+            self._score(row, dataset)
             for row in _with_absent(self.rows, self.spec, self.datasets)
             for dataset in self.datasets
-            for record in [self._score(row, dataset)]
         ]
         records += [
             self._gain(better, base, dataset)
@@ -206,7 +202,7 @@ def build_table(
     ]
     rows = tuple(_row(model) for model in chosen)
     found = PaperTable(spec.name, rows, tuple(names), pd.concat(scores, ignore_index=True))
-    return PaperTable(**{**vars(found), "notes": tuple(_notes(found, datasets))})
+    return replace(found, notes=tuple(_notes(found, datasets)))
 
 
 def is_degraded(model: SRModel) -> bool:

@@ -8,10 +8,8 @@ from matplotlib.colors import LogNorm, Normalize
 from matplotlib.patches import Rectangle
 from torch import Tensor
 
+from srlongtail.attribution.target import Window
 from srlongtail.plots.style import SEQUENTIAL
-
-Window = tuple[int, int, int]
-"""A square window: row and column of its first pixel and its side, all in SR pixels."""
 
 
 def show_photo(image: Tensor, ax: Axes) -> Axes:

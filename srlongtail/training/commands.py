@@ -113,7 +113,7 @@ def ablate(
     _prepare_process()
     from srlongtail.training import ablation
 
-    chosen = ablation.custom_grid(grid, _flat(vary)) if vary else ablation.find_grid(grid)
+    chosen = ablation.custom_grid(grid, flat(vary)) if vary else ablation.find_grid(grid)
     if seeds is not None:
         chosen = replace(chosen, seeds=seeds)
     if iterations is not None:
@@ -157,7 +157,7 @@ def zoo(
             networks.build_zoo(
                 _absolute(data),
                 out,
-                only=_flat(only),
+                only=flat(only),
                 tests=_open(test, 4),
                 install=install or networks.checkout(),
                 device=device,
@@ -186,19 +186,24 @@ def _prepare_process() -> None:
         mallopt(m_mmap_threshold, 2**25)  # the largest that it takes
 
 
-def _flat(groups: tuple[tuple[str, ...], ...]) -> tuple[str, ...]:
+def flat(groups: tuple[tuple[str, ...], ...]) -> tuple[str, ...]:
+    """What an option that may be repeated was given, in order.
+
+    >>> flat((("a", "b"), ("c",)))
+    ('a', 'b', 'c')
+    """
     return tuple(item for group in groups for item in group)
 
 
 def _absolute(folders: tuple[tuple[str, ...], ...]) -> tuple[str, ...]:
     """The folders, so that a run finds them when it is resumed from elsewhere."""
-    return tuple(str(Path(folder).resolve()) for folder in _flat(folders))
+    return tuple(str(Path(folder).resolve()) for folder in flat(folders))
 
 
 def _open(folders: tuple[tuple[str, ...], ...], scale: int) -> "list[ImageSet] | None":
     from srlongtail.image.dataset import open_data
 
-    return [open_data(folder, scale) for folder in _flat(folders)] or None
+    return [open_data(folder, scale) for folder in flat(folders)] or None
 
 
 def _tell(line: str) -> None:

@@ -20,15 +20,6 @@ from srlongtail.models.catalog import new_model
 STEPS = 50
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    # Threads that wait for each other on a busy machine count as CPU time.
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 def plain(model: nn.Module, lr: Tensor, window: tuple[int, int, int], weights: bool) -> Tensor:
     """One step at a time, as the published code; with or without gradients of the weights."""
     points = BlurPath()(lr[None], torch.arange(STEPS + 1) / STEPS)

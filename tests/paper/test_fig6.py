@@ -37,14 +37,6 @@ from srlongtail.plots.attribution import N_EFF
 from srlongtail.plots.style import PAGE, paper_style
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 @pytest.fixture
 def twins():
     torch.manual_seed(0)
