@@ -2,6 +2,7 @@
 
 import hashlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -106,9 +107,7 @@ def write_attribution(
     about = provenance(
         [model],
         [],
-        image=result.image,
-        image_sha256=hashlib.sha256(result.photo.numpy().tobytes()).hexdigest(),
-        lr=_lr_origin(is_lr, published),
+        **_image_record(result, is_lr, published),
         window=list(result.window),
         window_rule=result.rule,
         published=published,
@@ -137,8 +136,7 @@ def write_methods(
     about = provenance(
         [model],
         [],
-        image=result.image,
-        lr=_lr_origin(is_lr, published),
+        **_image_record(result, is_lr, published),
         window=list(found.lam.window),
         attribution=found.lam.settings,
     )
@@ -157,10 +155,15 @@ def _pair(model: SRModel, image: str, *, is_lr: bool, published: bool) -> ImageP
     return ImagePair(Path(image).stem, upsample_bicubic(lr, model.scale).clamp(0, 1), lr)
 
 
-def _lr_origin(is_lr: bool, published: bool) -> str:
-    if is_lr:
-        return "as given"
-    return "Pillow's bicubic of 8 bits" if published else "MATLAB's bicubic"
+def _image_record(
+    result: fig6.Fig6 | methods.Methods, is_lr: bool, published: bool
+) -> dict[str, Any]:
+    made = "Pillow's bicubic of 8 bits" if published else "MATLAB's bicubic"
+    return {
+        "image": result.image,
+        "image_sha256": hashlib.sha256(result.photo.numpy().tobytes()).hexdigest(),
+        "lr": "as given" if is_lr else made,
+    }
 
 
 def _paper_pair(image: str, scale: int) -> ImagePair:

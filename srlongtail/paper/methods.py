@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from torch import Tensor
 
 from srlongtail.attribution.crop import whole_output
 from srlongtail.attribution.methods import MethodComparison, compare_methods
@@ -29,10 +30,18 @@ _MARGIN = 5  # LR pixels shown around the window
 
 @dataclass(frozen=True)
 class Methods:
-    """The same target of one window under several methods."""
+    """The same target of one window under several methods.
+
+    Attributes:
+        model, image: their names.
+        photo: HR, `(3, H, W)`, or, where there is none, the enlarged LR image.
+        scale: of the network.
+        comparison: the attributions, and how far to trust them.
+    """
 
     model: str
     image: str
+    photo: Tensor
     scale: int
     comparison: MethodComparison
 
@@ -79,7 +88,7 @@ def compare(model: SRModel, pair: ImagePair, window: Window, seed: int = 0) -> M
     """Attribute a window of an image by every method."""
     lr = pair.lr.to(model.device)
     comparison = compare_methods(model, lr, window, seed=seed, sr=whole_output(model, lr))
-    return Methods(model.name, pair.name, pair.scale, comparison)
+    return Methods(model.name, pair.name, pair.hr, pair.scale, comparison)
 
 
 def draw(result: Methods) -> Figure:

@@ -213,8 +213,11 @@ def _chosen(only: Sequence[str]) -> list[ZooEntry]:
 
 def _state(entry: ZooEntry, folder: Path) -> dict[str, Any]:
     if isinstance(entry, Grid):
-        there = (folder / f"{entry.name}.csv").is_file()
-        return {"state": "there" if there else "missing", "iterations": entry.iterations}
+        table = folder / f"{entry.name}.csv"
+        done = len(pd.read_csv(table).groupby(["arm", "seed"])) if table.is_file() else 0
+        runs = sum(1 for _ in entry.runs())
+        partly = f"{done} of {runs} runs" if done else "missing"
+        return {"state": "there" if done == runs else partly, "iterations": entry.iterations}
     path = folder / f"{entry.name}.safetensors"
     if not path.is_file():
         return {"state": "missing" if entry.ships else "too large to ship"}

@@ -1,5 +1,6 @@
 """Figure 6 and the attribute command: what they compute, draw and write."""
 
+import hashlib
 import importlib
 import json
 import sys
@@ -281,7 +282,7 @@ def test_the_headline_is_read_off_the_curves(comparison):
     )
 
 
-def test_the_comparison_is_written_with_its_curves_and_maps(comparison, tmp_path):
+def test_the_comparison_is_written_with_its_curves_and_maps(comparison, rings, tmp_path):
     model, result = comparison
     paths = write_methods(result, model, tmp_path)
     assert [path.name for path in paths] == ["methods.png", "methods-curves.csv", "methods.npz"]
@@ -291,3 +292,6 @@ def test_the_comparison_is_written_with_its_curves_and_maps(comparison, tmp_path
     record = json.loads((tmp_path / "methods.json").read_text())
     assert record["settings"]["attribution"]["n_steps"] == 4
     assert record["settings"]["lr"] == "MATLAB's bicubic"
+    pixels = np.float32(Image.open(rings)).transpose(2, 0, 1) / np.float32(255)
+    sha256 = hashlib.sha256(np.ascontiguousarray(pixels)).hexdigest()
+    assert record["settings"]["image_sha256"] == sha256

@@ -75,10 +75,19 @@ def test_building(small_zoo, data, tmp_path):
     }
     assert table.loc["fsrcnn-fpl-x4", "iterations"] == 2
     assert table.loc["fsrcnn-fpl-x4", "psnr_db"] > 10
+    (tmp_path / "zoo" / "pair.csv").write_text("arm,seed\n")
+    assert list_zoo(tmp_path / "zoo").set_index("name").loc["pair", "state"] == "missing"
 
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*.pt")}
     build_zoo(**build, install=tmp_path / "zoo")
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*.pt")} == before
+
+
+def test_a_grid_that_is_not_complete_is_listed_so(tmp_path):
+    rows = "baseline,0,photos\nbaseline,0,Set5\nfpl,0,photos\n"
+    (tmp_path / "seed-spread.csv").write_text("arm,seed,dataset\n" + rows)
+    table = list_zoo(tmp_path).set_index("name")
+    assert table.loc["seed-spread", "state"] == "2 of 6 runs"
 
 
 def test_a_longer_trained_network_is_not_replaced(small_zoo, data, tmp_path):
