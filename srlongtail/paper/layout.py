@@ -5,22 +5,20 @@ from typing import Any
 
 import pandas as pd
 
-from srlongtail.paper.tables import METRICS, PaperTable, label
+from srlongtail.paper.tables import METRICS, PaperTable
 
 _HEADERS = {"psnr_db": "PSNR (dB)", "ssim": "SSIM"}
 _DIGITS = {"psnr_db": 2, "ssim": 4}
 
 
 def layout(table: PaperTable) -> pd.DataFrame:
-    """Texts in the paper's order; below each network's numbers the paper's, and the difference.
+    """Texts in the paper's order: each network, its numbers, the paper's, and what it gains.
 
     Columns are pairs: a data set (empty for the two that say what a line is), and a metric.
     """
     frame = table.frame()
     lines = []
-    for (network, arm, model), rows in frame.groupby(["network", "arm", "model"], sort=False):
-        is_gain = " - " in str(model)
-        title = _capital(arm) if is_gain else label(str(network), str(arm))
+    for (_, title, is_gain), rows in frame.groupby(["model", "title", "is_gain"], sort=False):
         cells = rows.set_index("dataset")
         kinds = {"ours": ""}
         if is_gain:
@@ -30,7 +28,7 @@ def layout(table: PaperTable) -> pd.DataFrame:
             kinds["difference"] = "_difference"
         for number, (kind, suffix) in enumerate(kinds.items()):
             texts = [
-                _text(cells.loc[dataset], metric, suffix, signed=is_gain)
+                _text(cells.loc[dataset], metric, suffix, signed=bool(is_gain))
                 for dataset in table.datasets
                 for metric in METRICS
             ]
@@ -87,7 +85,3 @@ def _line(cells: Sequence[str], widths: Iterable[int]) -> str:
         for cell, width in zip(cells, widths, strict=True)
     ]
     return f"| {' | '.join(padded)} |"
-
-
-def _capital(text: Any) -> str:
-    return f"{str(text)[:1].upper()}{str(text)[1:]}"

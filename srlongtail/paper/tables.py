@@ -121,20 +121,18 @@ class PaperTable:
     def frame(self) -> pd.DataFrame:
         """One row a network, arm and data set; gains, with a 95 % interval over images, as arms.
 
-        Columns `network, arm, model, dataset, images`, then for `psnr_db` and `ssim` ours, `_low`
-        and `_high` (gains only), `_published` and `_difference` (ours less published); NaN where
-        absent.
+        As in the paper, the gains of a network follow its scores. Columns `network, arm, model,
+        title, is_gain, dataset, images`, then for `psnr_db` and `ssim` ours, `_low` and `_high`
+        (gains only), `_published` and `_difference` (ours less published); NaN where absent.
         """
-        records = [
-            self._score(row, dataset)
-            for row in _with_absent(self.rows, self.spec, self.datasets)
-            for dataset in self.datasets
-        ]
-        records += [
-            self._gain(better, base, dataset)
-            for better, base in gain_pairs(self.rows)
-            for dataset in self.datasets
-        ]
+        records = []
+        for rows in _by_network(self.rows, self.spec, self.datasets):
+            records += [self._score(row, dataset) for row in rows for dataset in self.datasets]
+            records += [
+                self._gain(better, base, dataset)
+                for better, base in gain_pairs([row for row in rows if row.model])
+                for dataset in self.datasets
+            ]
         return pd.DataFrame(records)
 
     def absent(self) -> list[str]:
@@ -148,6 +146,12 @@ class PaperTable:
             missing.setdefault(what, []).append(label(str(network), str(arm)))
         return [f"{what} of {', '.join(names)}" for what, names in missing.items() if what]
 
+    def _title(self, row: Row) -> str:
+        """What tells a row from the others: its label, and the model where two share a label."""
+        twins = [r for r in self.rows if (r.network, r.arm) == (row.network, row.arm)]
+        own = f" ({row.model})" if len(twins) > 1 else ""
+        return label(row.network, row.arm) + own
+
     def _per_image(self, model: str, dataset: str) -> pd.DataFrame:
         chosen = (self.scores["model"] == model) & (self.scores["dataset"] == dataset)
         return self.scores[chosen].set_index("image")[list(METRICS)]
@@ -155,7 +159,15 @@ class PaperTable:
     def _score(self, row: Row, dataset: str) -> dict[str, Any]:
         scores = self._per_image(row.model, dataset)
         published = _published(self.spec, row.network, dataset).get(row.arm, {})
-        record: dict[str, Any] = {**_place(row, dataset), "images": len(scores)}
+        record: dict[str, Any] = {
+            "network": row.network,
+            "arm": row.arm,
+            "model": row.model,
+            "title": self._title(row),
+            "is_gain": False,
+            "dataset": dataset,
+            "images": len(scores),
+        }
         for metric in METRICS:
             ours = scores[metric].mean() if len(scores) else np.nan
             record |= _cells(metric, ours, (np.nan, np.nan), published.get(metric, np.nan))
@@ -164,8 +176,15 @@ class PaperTable:
     def _gain(self, better: Row, base: Row, dataset: str) -> dict[str, Any]:
         gains = self._per_image(better.model, dataset) - self._per_image(base.model, dataset)
         arms = _published(self.spec, better.network, dataset)
-        record = {**_place(better, dataset), "arm": f"gain of {better.arm} over {base.arm}"}
-        record |= {"model": f"{better.model} - {base.model}", "images": len(gains)}
+        record: dict[str, Any] = {
+            "network": better.network,
+            "arm": f"gain of {better.arm} over {base.arm}",
+            "model": f"{better.model} - {base.model}",
+            "title": f"Gain of {self._title(better)} over {self._title(base)}",
+            "is_gain": True,
+            "dataset": dataset,
+            "images": len(gains),
+        }
         for metric in METRICS:
             found = bootstrap_interval(gains[metric].to_numpy())
             published = (
@@ -291,19 +310,17 @@ def _row(model: SRModel) -> Row:
     return Row(known.label if known else model.name, arm_of(model), model.name, budget)
 
 
-def _with_absent(rows: Iterable[Row], spec: TableSpec, datasets: Sequence[str]) -> list[Row]:
-    """The rows by network, with the arms that the paper has and nothing at hand fills."""
+def _by_network(
+    rows: Iterable[Row], spec: TableSpec, datasets: Sequence[str]
+) -> Iterable[list[Row]]:
+    """The rows of each network, with the arms that the paper has and nothing at hand fills."""
     networks = {row.network: [r for r in rows if r.network == row.network] for row in rows}
     for network, there in networks.items():
         published = {arm for dataset in datasets for arm in _published(spec, network, dataset)}
         missing = published - {row.arm for row in there}
         there += [Row(network, arm, "", None) for arm in missing]
         there.sort(key=lambda row: (row.arm == "FPL", row.arm != "baseline"))
-    return [row for there in networks.values() for row in there]
-
-
-def _place(row: Row, dataset: str) -> dict[str, Any]:
-    return {"network": row.network, "arm": row.arm, "model": row.model, "dataset": dataset}
+    return networks.values()
 
 
 def _cells(

@@ -198,7 +198,7 @@ def test_the_layout_in_markdown_and_latex(pair, tmp_path, data, saved):
         "bicubic",
         *("FSRCNN", "", ""),
         *("FSRCNN+FPL", "", ""),
-        *("Gain of FPL over baseline", "", "", ""),
+        *("Gain of FSRCNN+FPL over FSRCNN", "", "", ""),
     ]
     assert texts.iloc[-4:][("", "numbers")].tolist() == [
         "ours",
@@ -217,6 +217,36 @@ def test_the_layout_in_markdown_and_latex(pair, tmp_path, data, saved):
     assert "95 \\% interval" in code
     body = code.split("\\midrule")[1].split("\\bottomrule")[0].strip().splitlines()
     assert {line.count("&") for line in body} == {5}
+
+
+def test_the_gains_of_each_network_follow_its_scores(pair, data, saved):
+    carns = [
+        trained(f"carn{name}-x4", arm, strength, architecture="carn")
+        for name, arm, strength in (("-fpl", "FPL", 0.4), ("", "baseline", 0.2))
+    ]
+    table = build_table(TABLES["table1"], [*carns, *pair], [data], saved)
+    titles = ["bicubic"]
+    for network in ("CARN", "FSRCNN"):
+        titles += [network, f"{network}+FPL", f"Gain of {network}+FPL over {network}"]
+    assert table.frame()["title"].tolist() == titles
+    texts = layout(table)
+    assert [title for title in texts[("", "network")] if title] == titles
+    for text in (markdown(texts), latex(texts)):
+        places = [text.index(title) for title in titles]
+        assert places == sorted(places)
+
+
+def test_two_models_of_one_network_and_arm_are_told_apart(pair, data, saved):
+    again = trained("long/fsrcnn-x4", "baseline", 0.2)
+    texts = layout(build_table(TABLES["table1"], [*pair, again], [data], saved))
+    assert [title for title in texts[("", "network")] if title] == [
+        "bicubic",
+        "FSRCNN (fsrcnn-x4)",
+        "FSRCNN (long/fsrcnn-x4)",
+        "FSRCNN+FPL",
+        "Gain of FSRCNN+FPL over FSRCNN (fsrcnn-x4)",
+        "Gain of FSRCNN+FPL over FSRCNN (long/fsrcnn-x4)",
+    ]
 
 
 @pytest.mark.parametrize(("name", "expected"), [("SET14", "Set14"), ("b100", "BSD100"), ("x", "x")])
