@@ -167,12 +167,13 @@ def tables(
     """
     from srlongtail.models.checkpoint import zoo_names
     from srlongtail.paper.build import TABLES, build_tables
+    from srlongtail.paper.tables import subject
 
     names = [name for name in flat(models) or zoo_names() if name != "bicubic"]
     loaded = [model for name in names for model in model_options.load((name,))]
     for model in loaded:
         if not any(spec.takes(model) for spec in TABLES.values()):
-            note(f"{model.name}: the paper has no table of x{model.scale}, left out")
+            note(f"{model.name}: the paper has no table of {subject(model)}, left out")
     paths = build_tables(
         loaded,
         lambda scale, rule: DataOptions(data, make_lr).open(scale, rule),

@@ -182,9 +182,20 @@ def test_tables(run, data, network):
     degraded = pd.read_csv("t/table3.csv").set_index("model")["psnr_db"]
     assert degraded["bicubic"] < ours["bicubic"]
     assert run("tables", "--models", network, "--only", "table9")[0] == 2
-    torch.save(build("fsrcnn", scale=3).state_dict(), "fsrcnn_x3.pth")
-    _, _, err = run("tables", "--models", "fsrcnn_x3.pth", "--only", "table2", "--out", "t")
-    assert "fsrcnn_x3: the paper has no table of x3, left out" in err
+
+
+def test_a_network_without_a_table_is_said_to_be_left_out(run, data, network):
+    torch.save(build("bsrn", scale=2).state_dict(), "bsrn_x2.pth")
+    torch.save(build("fsrcnn", scale=2).state_dict(), "fsrcnn_x2-degraded.pth")
+    left_out = {
+        "bsrn_x2.pth": "bsrn_x2: the paper has no table of BSRN at x2, left out",
+        "fsrcnn_x2-degraded.pth": "fsrcnn_x2-degraded: the paper has no table of FSRCNN at x2 for "
+        "multiple degradations, left out",
+    }
+    for path, message in left_out.items():
+        code, out, err = run("tables", "--models", network, path, "--data", data, "--out", "t")
+        assert (code, out.splitlines()[-1]) == (0, "t/table1.md")
+        assert err.splitlines()[-1] == f"srlongtail: note: {message}"
 
 
 def test_figures_without_a_network_say_so(run, data, monkeypatch):
@@ -213,6 +224,7 @@ def mistakes(folder):
     (folder / "text.pth").write_text("hello")
     (folder / "cut.png").write_bytes((folder / "Set2" / "a.png").read_bytes()[:3000])
     (folder / "empty").mkdir()
+    torch.save(build("fsrcnn", scale=3).state_dict(), folder / "fsrcnn_x3.pth")
     torch.save({"weird": torch.zeros(3)}, folder / "weird.pth")
     write_image(folder / "bad/HR/a.png", torch.rand(3, 48, 48))
     write_image(folder / "bad/LR_bicubic/X4/ax4.png", torch.rand(3, 9, 12))
@@ -237,6 +249,24 @@ def mistakes(folder):
         "window": (
             ["figures", "--only", "fig3", "--window", 500, 0, 64, "--out", "out"],
             "window 500 0 64 (row, column, size in SR pixels), expected one inside the",
+        ),
+        "window of all figures": (
+            ["figures", "--window", 500, 0, 16, "--out", "out"],
+            "window 500 0 16 (row, column, size in SR pixels), expected one inside the",
+        ),
+        "no ablation": (
+            ["figures", "--ablation", "nope.csv", "--out", "out"],
+            "nope.csv: no such table, expected the one that 'srlongtail ablate",
+        ),
+        "no network for a table": (
+            ["tables", "--models", "bicubic", "--out", "out"],
+            "no network besides bicubic: expected a network for one of table1 (networks at x4), "
+            "table2 (networks at x2), table3 (networks at x4 for multiple degradations), "
+            "table4 (BSRN at x4), or --only TABLE",
+        ),
+        "no table for a network": (
+            ["tables", "--models", "fsrcnn_x3.pth", "--out", "out"],
+            "fsrcnn_x3 (FSRCNN at x3): expected a network for one of table1 (networks at x4), ",
         ),
         "weights of nothing": (["weights", "bicubic", "hat", "--out", "out"], "hat: no such image"),
         "a file where a folder should be": (

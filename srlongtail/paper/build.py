@@ -25,7 +25,7 @@ from srlongtail.paper.histogram import LongTail
 from srlongtail.paper.inputs import FigureInputs
 from srlongtail.paper.layout import latex, layout, markdown
 from srlongtail.paper.saved import Saved, identity
-from srlongtail.paper.tables import TABLES, PaperTable, build_table
+from srlongtail.paper.tables import TABLES, PaperTable, build_table, subject
 from srlongtail.plots.style import paper_style
 from srlongtail.provenance import provenance
 from srlongtail.results import write_record, write_table
@@ -84,7 +84,7 @@ def build_figures(
     """Write the figures asked for, and a gallery of all that lie there; returns the PNGs' paths.
 
     Results are saved beside the figures. Only those whose inputs changed are computed; the others
-    are drawn from what was saved.
+    are drawn from what was saved. All are computed before any is written.
 
     Args:
         inputs: networks, images, and what is to be seen of them.
@@ -93,19 +93,22 @@ def build_figures(
         force: compute all anew, as after a change of the code.
 
     Raises:
-        InputError: no such figure, or inputs that do not fit.
+        InputError: no such figure, or inputs that do not fit; then no figure is written.
     """
     names = list(only) or list(FIGURES)
     unknown = [name for name in names if name not in FIGURES]
     if unknown:
         raise InputError(f"no figure {unknown[0]!r}, expected one of {', '.join(FIGURES)}")
+    all_needs = {name: FIGURES[name].needs(inputs) for name in names}
     saved = Saved(out, _RESULTS, force)
+    results = {
+        name: saved.result(name, _key(needs), partial(FIGURES[name].module.compute, inputs))
+        for name, needs in all_needs.items()
+    }
     paths = []
-    for name in names:
-        module, needs = FIGURES[name].module, FIGURES[name].needs(inputs)
-        result = saved.result(name, _key(needs), partial(module.compute, inputs))
+    for name, needs in all_needs.items():
         record = provenance(needs.models, needs.data, **needs.settings)
-        paths.append(write_result(out / name, module, result, record))
+        paths.append(write_result(out / name, FIGURES[name].module, results[name], record))
     write_gallery(out)
     return paths
 
@@ -127,21 +130,23 @@ def build_tables(
         force: score all anew.
 
     Raises:
-        InputError: no such table, or no model for any.
+        InputError: no such table, no model for any, or data that do not fit; then no table is
+            written.
     """
-    names = list(only) or [n for n, spec in TABLES.items() if any(map(spec.takes, models))]
-    unknown = [name for name in names if name not in TABLES]
-    if unknown:
-        raise InputError(f"no table {unknown[0]!r}, expected one of {', '.join(TABLES)}")
+    names = _table_names(models, only)
+    opened = {name: open_sets(TABLES[name].scale, TABLES[name].degradation) for name in names}
+    saved = Saved(out, force=force)
+    tables = {
+        name: build_table(TABLES[name], models, datasets, saved)
+        for name, datasets in opened.items()
+    }
     paths = []
-    for name in names:
+    for name, datasets in opened.items():
         spec = TABLES[name]
-        datasets = open_sets(spec.scale, spec.degradation)
-        table = build_table(spec, models, datasets, Saved(out, force=force))
         record = provenance(
             filter(spec.takes, models), datasets, protocol=spec.protocol.name, scale=spec.scale
         )
-        paths.append(_write_table(out / name, table, record))
+        paths.append(_write_table(out / name, tables[name], record))
     write_gallery(out)
     return paths
 
@@ -164,6 +169,22 @@ def write_result(
     caption = f"{result.caption()} {record['training']}".strip()
     write_record(stem.with_suffix(".json"), {"caption": caption, **record})
     return png
+
+
+def _table_names(models: Sequence[SRModel], only: Iterable[str]) -> list[str]:
+    """The tables asked for, or else those that a model belongs to."""
+    names = list(only) or [n for n, spec in TABLES.items() if any(map(spec.takes, models))]
+    unknown = [name for name in names if name not in TABLES]
+    if unknown:
+        raise InputError(f"no table {unknown[0]!r}, expected one of {', '.join(TABLES)}")
+    if not names:
+        given = ", ".join(f"{m.name} ({subject(m)})" for m in models)
+        about = ", ".join(f"{name} ({spec.subject})" for name, spec in TABLES.items())
+        raise InputError(
+            f"{given or 'no network besides bicubic'}: expected a network for one of {about}, "
+            f"or --only TABLE"
+        )
+    return names
 
 
 def _write_table(stem: Path, table: PaperTable, record: Mapping[str, Any]) -> Path:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from srlongtail.attribution.target import Window
+from srlongtail.attribution.target import Window, check_window
 from srlongtail.errors import InputError
 from srlongtail.evaluation import check_scales
 from srlongtail.image.dataset import ImagePair, ImageSet
@@ -22,6 +22,10 @@ class FigureInputs:
         image: the name of the image to show; None lets each figure choose.
         window: the crop to show; None lets the figure choose.
         ablation: the table of the focal-parameters grid; the shipped one unless given.
+
+    Raises:
+        InputError: networks of another scale than the images', no such image, or a window that
+            is not inside the image to show.
     """
 
     networks: tuple[SRModel, ...]
@@ -37,6 +41,10 @@ class FigureInputs:
                 f"no image {self.image!r} in {self.data.name}, "
                 f"expected one of {', '.join(self.data.names[:10])}"
             )
+        if self.window is not None:
+            pair = self.pair()
+            height, width = pair.hr.shape[-2:]
+            check_window(self.window, height, width, pair.name)
 
     @property
     def models(self) -> tuple[SRModel, ...]:

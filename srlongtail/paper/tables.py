@@ -55,6 +55,12 @@ class TableSpec:
         return fits and model.architecture not in _OF_ITS_OWN
 
     @property
+    def subject(self) -> str:
+        """What it is about, as `subject` says it of a model."""
+        networks = ", ".join(CATALOG[name].label for name in sorted(self.only)) or "networks"
+        return _subject(networks, self.scale, self.degraded)
+
+    @property
     def degradation(self) -> Degradation | None:
         """How LR is made: by Eq. 8, or, if None, as the data folder has it or by bicubic."""
         return BlurNoise(self.scale) if self.degraded else None
@@ -230,6 +236,18 @@ def is_degraded(model: SRModel) -> bool:
     return recipe["degradation"] == "blur-noise" if recipe else "degraded" in model.name.lower()
 
 
+def subject(model: SRModel) -> str:
+    """Network, scale and degradation: what settles which table a model belongs to.
+
+    >>> from srlongtail.models.catalog import new_model
+    >>> subject(new_model("bsrn", 2, name="bsrn-x2-degraded"))
+    'BSRN at x2 for multiple degradations'
+    """
+    known = CATALOG.get(model.architecture or "")
+    network = known.label if known else "networks"
+    return _subject(network, model.scale, is_degraded(model))
+
+
 def arm_of(model: SRModel) -> str:
     """baseline, FPL, or the parts of FPL that a network was trained with.
 
@@ -300,6 +318,10 @@ def _scores(model: SRModel, data: ImageSet, protocol: Protocol, saved: Saved) ->
     if not data.makes_lr:
         name += "-stored"
     return saved.result(name, key, partial(evaluate, [model], [data], protocol))
+
+
+def _subject(network: str, scale: int, degraded: bool) -> str:
+    return f"{network} at x{scale}" + (" for multiple degradations" if degraded else "")
 
 
 def _row(model: SRModel) -> Row:

@@ -72,6 +72,28 @@ def test_only_what_depends_on_a_change_is_computed(computed, tmp_path, data, abl
     assert computed == ["fig5", "fig5"]
 
 
+def test_where_one_figure_or_table_fails_none_is_written(tmp_path, data, ablation, monkeypatch):
+    def fail(*_):
+        raise InputError("x, expected y")
+
+    def files():
+        return [path for path in out.rglob("*") if path.is_file() and ".saved" not in path.parts]
+
+    out = tmp_path / "out"
+    monkeypatch.setattr(FIGURES["fig5"].module, "compute", fail)
+    with pytest.raises(InputError, match="x, expected y"):
+        build_figures(inputs_of(data, ablation), out, ["fig4", "fig5"])
+    assert files() == []
+    tables = iter([build.build_table, fail])
+    monkeypatch.setattr(build, "build_table", lambda *arguments: next(tables)(*arguments))
+    with pytest.raises(InputError, match="x, expected y"):
+        build_tables([], lambda *_: [data], out, ["table1", "table3"])
+    assert files() == []
+    monkeypatch.undo()
+    assert len(build_figures(inputs_of(data, ablation), out, ["fig4", "fig5"])) == 2
+    assert len(build_tables([], lambda *_: [data], out, ["table1", "table3"])) == 2
+
+
 def test_what_is_drawn_from_saved_results_is_the_same(tmp_path, data, ablation):
     out, inputs = tmp_path / "out", inputs_of(data, ablation)
     first = {path: path.read_bytes() for path in build_figures(inputs, out)}
