@@ -194,7 +194,7 @@ def open_data(
     Raises:
         InputError: nothing there, no image in it, or an LR image missing where others exist.
     """
-    name, path = _named_path(location)
+    name, path = named_path(location)
     rule = degradation or Bicubic(scale)
     stored_lr = not make_lr and degradation is None
     if str(location) == "photos" and not path.exists():
@@ -221,7 +221,12 @@ def _read_photo(name: str) -> Tensor:
     return image_from_array(getattr(data, name)(), name=name)
 
 
-def _named_path(location: str | os.PathLike[str]) -> tuple[str | None, Path]:
+def named_path(location: str | os.PathLike[str]) -> tuple[str | None, Path]:
+    """The two parts of `NAME=DIR`; no name where a location is a path alone.
+
+    >>> named_path("Set5=data/HR")
+    ('Set5', PosixPath('data/HR'))
+    """
     text = os.fspath(location)
     name, separator, rest = text.partition("=")
     if separator and os.sep not in name and not Path(text).exists():

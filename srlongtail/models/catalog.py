@@ -5,14 +5,14 @@
 torch.Size([1, 3, 16, 16])
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
+from inspect import signature
 from typing import Any
 
 from torch import Tensor, nn
 
-from srlongtail.errors import InputError
+from srlongtail.errors import InputError, suggestion
 from srlongtail.models.networks import BSRN, CARN, FSRCNN, MSRN, SRResNet, SwinIR
 from srlongtail.models.sr_model import Predicts, SRModel
 
@@ -45,12 +45,31 @@ CATALOG: dict[str, Architecture] = {
 
 
 def build(name: str, **arguments: Any) -> nn.Module:
-    """A freshly initialised network of the catalog; `arguments` are its class's."""
-    if name not in CATALOG:
-        similar = get_close_matches(name.lower(), CATALOG, n=1)
-        hint = f"did you mean {similar[0]!r}? " if similar else ""
-        raise InputError(f"unknown network {name!r}: {hint}expected one of {', '.join(CATALOG)}")
+    """A freshly initialised network of the catalog; `arguments` are its class's.
+
+    Raises:
+        InputError: an unknown network or argument.
+    """
+    check_arguments(name, arguments)
     return CATALOG[name].network(**arguments)
+
+
+def check_arguments(name: str, arguments: Iterable[str]) -> None:
+    """Refuse what `build` would refuse, without building anything.
+
+    >>> check_arguments("fsrcnn", ["features", "scale"])
+    """
+    if name not in CATALOG:
+        hint = suggestion(name.lower(), CATALOG)
+        raise InputError(f"unknown network {name!r}{hint}, expected one of {', '.join(CATALOG)}")
+    known = signature(CATALOG[name].network).parameters
+    for argument in arguments:
+        if argument not in known:
+            hint = suggestion(argument, known)
+            raise InputError(
+                f"unknown argument {argument!r} of network {name}{hint}, expected one of "
+                f"{', '.join(known)}"
+            )
 
 
 def new_model(

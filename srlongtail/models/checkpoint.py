@@ -19,6 +19,7 @@ from srlongtail.models.sr_model import Predicts, SRModel, bicubic
 from srlongtail.models.state import read_state, write_state
 
 ZOO = Path(__file__).parent / "zoo"
+BUILT = Path("runs/zoo")  # where `srlongtail zoo build` puts what does not ship
 RUN_CHECKPOINT = "checkpoint.safetensors"  # what a training run's folder holds
 
 _SCALE_IN_NAME = re.compile(r"(?<![a-z0-9])(?:x([2-8])|([2-8])x)(?![a-z0-9])", re.IGNORECASE)
@@ -41,8 +42,9 @@ def load_model(
     tells what was settled by what.
 
     Args:
-        source: "bicubic", a name from `zoo_names()`, the path of a checkpoint or of a training
-            run's folder, or `module:callable` that makes an `nn.Module` with its weights.
+        source: "bicubic", a name from `zoo_names()` or of a network that `srlongtail zoo build`
+            has made here, the path of a checkpoint or of a training run's folder, or
+            `module:callable` that makes an `nn.Module` with its weights.
         scale, predicts, value_range: what is known already; contradicting the file is an error.
         network: `module:callable` that makes the `nn.Module` for the file's weights, for
             architectures that are not in the catalog.
@@ -184,14 +186,16 @@ def _tell_apart(models: list[SRModel], sources: Sequence[str]) -> None:
 
 def _find_file(source: str) -> Path | None:
     """The file that `source` means; None where it is a `module:callable`."""
-    for path in (Path(source), Path(source) / RUN_CHECKPOINT, ZOO / f"{source}.safetensors"):
+    in_zoo = [folder / f"{source}.safetensors" for folder in (ZOO, BUILT)]
+    for path in (Path(source), Path(source) / RUN_CHECKPOINT, *in_zoo):
         if path.is_file():
             return path
     if re.fullmatch(r"[\w.]+:[\w.]+", source):
         return None
     names = ", ".join(["bicubic", *zoo_names()])
     raise InputError(
-        f"{source}: no such model, expected a checkpoint file, module:callable, or one of: {names}"
+        f"{source}: no such model, expected a checkpoint file, module:callable, or one of: {names} "
+        f"(srlongtail zoo list shows what zoo build adds)"
     )
 
 

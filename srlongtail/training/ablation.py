@@ -12,8 +12,8 @@ from typing import Any
 
 import pandas as pd
 
-from srlongtail.errors import InputError
-from srlongtail.image.dataset import ImageSet, photos
+from srlongtail.errors import InputError, suggestion
+from srlongtail.image.dataset import ImageSet
 from srlongtail.metrics import PAPER
 from srlongtail.models.checkpoint import load_model
 from srlongtail.provenance import provenance
@@ -21,12 +21,22 @@ from srlongtail.results import write_record, write_table
 from srlongtail.training.images import describe, find_images
 from srlongtail.training.loop import train
 from srlongtail.training.patches import SharedBank
-from srlongtail.training.recipe import Recipe, find_recipe, suggestion
-from srlongtail.training.runfolder import find_finished
+from srlongtail.training.recipe import HARMLESS, Recipe, find_recipe
+from srlongtail.training.runfolder import find_finished, folder_name
 from srlongtail.training.turns import in_turns, locked
-from srlongtail.training.validation import Validation
+from srlongtail.training.validation import Validation, validation_set
 
 SETTINGS = ("skip", "static", "learnable", "alpha_sp", "gamma_sp", "alpha_lp", "gamma_lp")
+
+
+_OTHER_TASK = "a recipe of that task as the grid's base"
+_NO_ARMS = {
+    **dict.fromkeys(HARMLESS, "a setting that the weights depend on"),
+    "seed": "--seeds",
+    "scale": _OTHER_TASK,
+    "degradation": _OTHER_TASK,
+}
+"""What is not to be varied -> what is expected instead."""
 
 
 @dataclass(frozen=True)
@@ -49,11 +59,15 @@ class Grid:
     seeds: tuple[int, ...]
     ships: bool = True
 
+    @property
+    def recipe(self) -> Recipe:
+        """What the arms change."""
+        return replace(find_recipe(self.base), iterations=self.iterations)
+
     def runs(self) -> Iterator[tuple[str, Recipe]]:
         """Every arm with every seed; the seed changes last, so that early results compare arms."""
-        base = replace(find_recipe(self.base), iterations=self.iterations)
         for seed, (arm, changes) in itertools.product(self.seeds, self.arms.items()):
-            recipe = base.changed(changes, f"{self.name}, arm {arm}")
+            recipe = self.recipe.changed(changes, f"{self.name}, arm {arm}")
             yield arm, replace(recipe, seed=seed, name=f"{arm}-seed{seed}")
 
 
@@ -124,7 +138,8 @@ def custom_grid(base: str, choices: Iterable[str], iterations: int = 4000) -> Gr
     """A grid over all combinations of `KEY=VALUE,VALUE,...`.
 
     Raises:
-        InputError: an unknown recipe, or a choice that is not of this form.
+        InputError: an unknown recipe, a choice that is not of this form, or of a setting that
+            makes no arms to compare.
 
     >>> list(custom_grid("fsrcnn-fpl-x4", ["gamma_sp=0,2"]).arms)
     ['gamma_sp=0', 'gamma_sp=2']
@@ -134,6 +149,8 @@ def custom_grid(base: str, choices: Iterable[str], iterations: int = 4000) -> Gr
         key, _, values = choice.partition("=")
         if not key or not values:
             raise InputError(f"--vary {choice}: expected KEY=VALUE,VALUE,...")
+        if key in _NO_ARMS:
+            raise InputError(f"--vary {key}: makes no arms to compare, expected {_NO_ARMS[key]}")
         parsed[key] = [_value(text) for text in values.split(",")]
     return Grid(find_recipe(base).name, base, vary(parsed), iterations, seeds=(0,))
 
@@ -172,7 +189,8 @@ def run_grid(
         grid: what to run.
         out: folder for the runs and results.
         data: folders of training images.
-        tests: data sets to measure on; the built-in photos unless given.
+        tests: data sets to measure on; the built-in photos, with LR as in the grid's recipe,
+            unless given.
         reuse: folder, searched to any depth, whose finished runs of the same recipes and images
             are not repeated; `out` unless given.
         device, deadline, tell: see `train`.
@@ -197,7 +215,7 @@ def run_grid(
             return
         train(
             replace(recipe, data=data),
-            out / recipe.name,
+            out / folder_name(recipe, source),
             resume=True,
             device=device,
             find_bank=bank.of,
@@ -229,7 +247,7 @@ class _Table:
     ) -> None:
         self._grid = grid
         self._out = out
-        self._tests = [photos(find_recipe(grid.base).scale)] if tests is None else tests
+        self._tests = [validation_set("", grid.recipe)] if tests is None else tests
         self._find = find
         self._found: dict[str, Path] = {}
         self._measured: dict[str, tuple[list[dict[str, Any]], dict[str, Any]]] = {}
@@ -244,9 +262,7 @@ class _Table:
     def write(self) -> pd.DataFrame:
         """Write the rows of all runs that are finished by now, whoever trained them."""
         grid = self._grid
-        record = provenance(
-            [], self._tests, grid=grid.name, iterations=grid.iterations, seeds=list(grid.seeds)
-        )
+        record = provenance([], self._tests, grid=grid.name, recipe=grid.recipe.published())
         rows: list[dict[str, Any]] = []
         # Whoever writes last has looked last, so that a table never loses rows.
         with locked(self._out, wait=True):
@@ -257,6 +273,7 @@ class _Table:
                     rows += ({"arm": arm, **fit} for fit in fits)
             table = pd.DataFrame(rows)
             write_table(self._out / f"{grid.name}.csv", table)
+            record["settings"]["seeds"] = sorted({row["seed"] for row in rows})
             write_record(self._out / f"{grid.name}.json", {**record, "protocol": PAPER.name})
         return table
 

@@ -65,19 +65,17 @@ def train(
         for name, known in RECIPES.items():
             print(f"{name:24}{known.iterations:>9} iterations, rate {known.learning_rate:g}")
         return
-    own = out / "recipe.toml" if out is not None and resume else None
-    if not recipe and not (own and own.is_file()):
-        raise InputError("no recipe named, expected one of those that --list shows, or a TOML file")
-    chosen = find_recipe(recipe) if recipe else read_recipe(own or "")
+    chosen = find_recipe(recipe) if recipe else _own_recipe(out if resume else None)
     chosen = chosen.changed({k: v for k, v in vars(changes).items() if v is not None})
     if data:
-        chosen = replace(chosen, data=_absolute(data))
+        chosen = replace(chosen, data=flat(data))
     out = out or Path("runs") / chosen.name
 
     _prepare_process()
     from srlongtail import parallel
     from srlongtail.training import loop
 
+    chosen = _anywhere(chosen)
     with parallel.process_group(), _stopping(f"srlongtail train --resume --out {out} goes on"):
         loop.train(chosen, out, resume=resume, force=force, device=device, tell=_tell)
         if parallel.is_writer():
@@ -106,7 +104,7 @@ def ablate(
         out: folder for runs and results; runs/NAME unless given.
         vary: KEY=VALUE,VALUE,... for each setting of the recipe to vary.
         seeds: of each arm.
-        iterations: of each run.
+        iterations: of each run; the grid's own unless given, 4000 with --vary.
         test: data folders to measure on, or NAME=FOLDER; the built-in photos unless given.
         device: where to compute; by default on CUDA where there is one.
     """
@@ -119,9 +117,9 @@ def ablate(
     if iterations is not None:
         chosen = replace(chosen, iterations=iterations)
     out = out or Path("runs") / chosen.name
-    tests = _open(test, find_recipe(chosen.base).scale)
+    tests = _open(test, chosen.recipe)
     with _stopping("the same command goes on"):
-        ablation.run_grid(chosen, out, _absolute(data), tests=tests, device=device, tell=_tell)
+        ablation.run_grid(chosen, out, flat(data), tests=tests, device=device, tell=_tell)
     print(out / f"{chosen.name}.csv")
 
 
@@ -130,7 +128,7 @@ def zoo(
     /,
     *,
     data: Many = (),
-    out: Path = Path("runs/zoo"),
+    out: Path | None = None,
     only: Many = (),
     time_limit: float = math.inf,
     test: Many = (),
@@ -142,29 +140,32 @@ def zoo(
     Args:
         action: list or build.
         data: folders of training images, searched to any depth.
-        out: folder for the runs.
+        out: folder for the runs; runs/zoo unless given.
         only: names of entries; all unless given.
         time_limit: hours, after which the build stops; the same command goes on with it.
         test: data folders to measure ablations on; the built-in photos unless given.
-        install: where to put what ships; in a source checkout, the package, unless given.
+        install: where to put the networks and tables; unless given, in a source checkout the
+            package, else --out. A name of the zoo means what lies in the package or in runs/zoo.
         device: where to compute; by default on CUDA where there is one.
     """
     _prepare_process()
+    from srlongtail.models.checkpoint import BUILT
     from srlongtail.training import zoo as networks
 
+    out = out or BUILT
     if action == "build":
         with _stopping("the same command goes on"):
             networks.build_zoo(
-                _absolute(data),
+                flat(data),
                 out,
                 only=flat(only),
-                tests=_open(test, 4),
-                install=install or networks.checkout(),
+                tests=_open(test, Recipe()),
+                install=install or networks.checkout() or out,
                 device=device,
                 deadline=time.monotonic() + 3600 * time_limit,
                 tell=_tell,
             )
-    table = networks.list_zoo(install or networks.SHIPPED)
+    table = networks.list_zoo(*([install] if install else [networks.SHIPPED, out]))
     rounded = table.round({"psnr_db": 2, "bicubic_psnr_db": 2, "ssim": 4})
     print(rounded.astype(object).fillna("").to_string(index=False))
 
@@ -195,15 +196,30 @@ def flat(groups: tuple[tuple[str, ...], ...]) -> tuple[str, ...]:
     return tuple(item for group in groups for item in group)
 
 
-def _absolute(folders: tuple[tuple[str, ...], ...]) -> tuple[str, ...]:
-    """The folders, so that a run finds them when it is resumed from elsewhere."""
-    return tuple(str(Path(folder).resolve()) for folder in flat(folders))
+def _own_recipe(run: Path | None) -> Recipe:
+    """That of the run to resume."""
+    if run is None:
+        raise InputError("no recipe named, expected one of those that --list shows, or a TOML file")
+    if not (run / "recipe.toml").is_file():
+        raise InputError(f"{run}: holds no run to resume, expected a run's folder, or a recipe")
+    return read_recipe(run / "recipe.toml")
 
 
-def _open(folders: tuple[tuple[str, ...], ...], scale: int) -> "list[ImageSet] | None":
-    from srlongtail.image.dataset import open_data
+def _anywhere(recipe: Recipe) -> Recipe:
+    """The recipe with absolute paths, so that the run can be resumed from elsewhere."""
+    from srlongtail.image.dataset import named_path
 
-    return [open_data(folder, scale) for folder in flat(folders)] or None
+    recipe = replace(recipe, data=tuple(str(Path(folder).resolve()) for folder in recipe.data))
+    name, path = named_path(recipe.validation)
+    if not recipe.validation or not path.exists():
+        return recipe
+    return replace(recipe, validation="=".join([*([name] if name else []), str(path.resolve())]))
+
+
+def _open(folders: tuple[tuple[str, ...], ...], recipe: Recipe) -> "list[ImageSet] | None":
+    from srlongtail.training.validation import validation_set
+
+    return [validation_set(folder, recipe) for folder in flat(folders)] or None
 
 
 def _tell(line: str) -> None:

@@ -1,6 +1,7 @@
 """Stopping between two iterations instead of in the middle of one."""
 
 import math
+import os
 import signal
 import threading
 import time
@@ -8,7 +9,7 @@ from types import FrameType, TracebackType
 
 import torch.distributed as dist
 
-from srlongtail.parallel import gather
+from srlongtail.parallel import gather, is_writer
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -26,7 +27,7 @@ class StoppedError(Exception):
 
 
 class Interruption:
-    """While entered, Ctrl-C and SIGTERM do not end the process but are taken note of.
+    """While entered, Ctrl-C and SIGTERM do not end the process but are taken note of, aloud.
 
     A second signal has its ordinary effect. Signals can be caught in the main thread alone.
 
@@ -75,6 +76,8 @@ class Interruption:
     def _note(self, number: int, frame: FrameType | None) -> None:
         self.signal = number
         self._restore()
+        if is_writer():  # by the system's call: the signal may have come while Python was printing
+            os.write(2, b"\nsrlongtail: note: stopping after this iteration; again: at once\n")
 
     def _restore(self) -> None:
         for number, handler in self._previous.items():

@@ -1,15 +1,16 @@
 """What learns: a network, its loss and optimiser, and the state from which they go on."""
 
+import copy
 import math
+import zlib
 from collections.abc import Callable
 from functools import partial
-from typing import Any, cast
+from typing import Any
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from srlongtail.errors import InputError
 from srlongtail.focal.loss import FocalPixelLoss
@@ -117,11 +118,8 @@ class Learner:
         self.optimizer = torch.optim.Adam(
             self.model.parameters(), lr=lr, fused=True, capturable=on_cuda
         )
-        self.average = (
-            AveragedModel(self.model, multi_avg_fn=get_ema_multi_avg_fn(recipe.ema))
-            if recipe.ema
-            else None
-        )
+        self.decay = recipe.ema
+        self.average = copy.deepcopy(self.model) if recipe.ema else None
         autocast = _autocast(recipe, device)
         enlarge: Callable[[Tensor], Tensor] = partial(upsample_bicubic, scale=recipe.scale)
         if not on_cuda and autocast is None:
@@ -133,7 +131,7 @@ class Learner:
     @property
     def published(self) -> SRModel:
         """The model that is validated and saved: the moving average, where there is one."""
-        return self.model if self.average is None else cast(SRModel, self.average.module)
+        return self.model if self.average is None else self.average
 
     @property
     def rate(self) -> float:
@@ -150,8 +148,13 @@ class Learner:
 
     def update_average(self) -> None:
         """Let the moving average follow the network, where there is one."""
-        if self.average is not None:
-            self.average.update_parameters(self.model)
+        if self.average is None:
+            return
+        with torch.no_grad():
+            for mean, value in zip(self.average.parameters(), self.model.parameters(), strict=True):
+                mean.lerp_(value, 1 - self.decay)
+            for copied, buffer in zip(self.average.buffers(), self.model.buffers(), strict=True):
+                copied.copy_(buffer)  # statistics of batch normalisation are averages already
 
     def check(self, iteration: int) -> None:
         """Refuse to go on, or to save, once anything is not finite.
@@ -181,27 +184,35 @@ class Learner:
             "meter": self.meter.state(),
         }
 
-    def restore(self, state: dict[str, Any]) -> None:
+    def restore(self, state: dict[str, Any], *, redraw: bool = False) -> None:
         """Go on from a `state`.
+
+        Args:
+            state: of a learner of the same network.
+            redraw: where the run drew its patches on another kind of device, draw others.
 
         Raises:
             InputError: the state is of another network, or of another kind of device.
         """
         here, there = self.generator.device.type, state["generator_device"]
-        if here != there:
+        if here == there:
+            self.generator.set_state(state["generator"].cpu())
+        elif redraw:
+            self.generator.manual_seed(zlib.crc32(state["generator"].cpu().numpy()))
+        else:
             raise InputError(
-                f"patches were drawn on {there}, expected --device {there}, not {here}"
+                f"the run drew its patches on {there}, where its images were, expected the same "
+                f"and not {here}, or --force to draw others"
             )
         try:
             self.model.load_state_dict(state["model"])
         except RuntimeError as error:
-            reason = " ".join(str(error).split())
-            raise InputError(f"the state does not fit {self.model.name}: {reason}") from error
+            problem = str(error).splitlines()[1].strip()[:200]
+            raise InputError(f"the state does not fit {self.model.name}: {problem}") from error
         if self.average is not None and state["average"] is not None:
             self.average.load_state_dict(state["average"])
         groups = self.optimizer.state_dict()["param_groups"]
         self.optimizer.load_state_dict({"state": state["adam"], "param_groups": groups})
-        self.generator.set_state(state["generator"].cpu())
         self.meter.restore(state["meter"])
 
 

@@ -1,8 +1,9 @@
 """Training: one loop that reads top to bottom."""
 
+import contextlib
 import math
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import torch
 import torch.distributed as dist
 
 from srlongtail.errors import InputError
+from srlongtail.models.catalog import check_arguments
 from srlongtail.models.sr_model import SRModel
 from srlongtail.parallel import process_group
 from srlongtail.training.device import find_device
@@ -59,15 +61,23 @@ def train(
         StoppedError: by Ctrl-C, SIGTERM or the deadline, after the state was saved.
     """
     run = RunFolder(out)
-    with process_group(), run.locked(), Interruption(deadline) as interruption:
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(process_group())
+        stack.enter_context(run.locked())
         where = find_device(device)
         rank, processes = _place(recipe)
-        state = run.begin(recipe, resume=resume, force=force)
+        state = run.find_state(recipe, resume=resume, force=force)
+        check_arguments(recipe.network, recipe.arguments)
         bank = find_bank(recipe, where)
         bank.check(recipe)
+        stack.enter_context(_enough_memory(recipe))
         learner = Learner(recipe, where, bank.device)
         done = _restore(learner, bank, state, force, run.path) if state else 0
-        report = Report(recipe, run, bank, done, state and state["report"], tell)
+        interruption = stack.enter_context(Interruption(deadline))
+        report = stack.enter_context(
+            Report(recipe, run, bank, done, state and state["report"], tell)
+        )
+        run.begin(recipe, done)
 
         def step() -> None:
             places = bank.draw(recipe.batch, learner.generator)[rank::processes]
@@ -79,6 +89,7 @@ def train(
                 (loss / recipe.accumulate).backward()
                 losses.append(loss.detach())
             learner.optimizer.step()
+            learner.update_average()
             learner.meter.add(torch.stack(losses).mean())
 
         replayable = where.type == bank.device.type == "cuda" and processes == 1
@@ -89,7 +100,6 @@ def train(
         for iteration in range(done + 1, recipe.iterations + 1):
             learner.rate = cosine_rate(recipe, iteration - 1)
             next_step()
-            learner.update_average()
             report.step()
 
             stop = interruption.asked(iteration)
@@ -144,10 +154,23 @@ def _restore(
     if state["data"] != bank.source and not force:
         raise InputError(
             f"{path}: the run saw other training images ({_images(state['data'])}) than now "
-            f"({_images(bank.source)}), expected the same, or --force to go on all the same"
+            f"({_images(bank.source)}), expected the same ones, below folders of the same names, "
+            f"or --force to go on all the same"
         )
-    learner.restore(state["learner"])
+    learner.restore(state["learner"], redraw=force)
     return state["iteration"]
+
+
+@contextlib.contextmanager
+def _enough_memory(recipe: Recipe) -> Iterator[None]:
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(
+            f"{recipe.name}: a batch of {recipe.batch} in {recipe.accumulate} parts does not fit "
+            f"into memory, expected a larger --accumulate or a smaller --batch: {reason}"
+        ) from error
 
 
 def _images(source: Mapping[str, Any]) -> str:

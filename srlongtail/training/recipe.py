@@ -3,14 +3,13 @@
 import json
 import os
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
-from difflib import get_close_matches
 from itertools import product
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
-from srlongtail.errors import InputError
+from srlongtail.errors import InputError, suggestion
 from srlongtail.files import replacing
 
 if sys.version_info >= (3, 11):
@@ -47,7 +46,8 @@ class Recipe:
         pyramid: sizes at which every training image is used; the paper's are 1 .9 .8 .7 .6.
         patch: side of a training patch, in LR pixels.
         batch: patches an iteration, over all processes.
-        accumulate: parts that a process cuts its batch into, to save memory.
+        accumulate: parts that a process cuts its batch into, to save memory. The scope "batch"
+            is then such a part, and so is what batch normalisation sees.
         iterations: length of the run.
         learning_rate: of Adam, at the start.
         minimum_rate: that the rate falls to along a cosine.
@@ -105,6 +105,7 @@ class Recipe:
         for key in ("log_every", "validate_every", "keep_every", "seed"):
             self._expect(key, getattr(self, key) >= 0, "0 or more")
         self._expect("p", self.p in (1, 2), "1 or 2")
+        self._expect("arguments", "scale" not in self.arguments, "the scale apart from them")
         self._expect("ema", 0 <= self.ema < 1, "0 up to, but not, 1")
         self._expect("minimum_rate", 0 <= self.minimum_rate <= self.learning_rate, "0 to the rate")
         self._expect("learning_rate", self.learning_rate > 0, "above 0")
@@ -156,6 +157,10 @@ class Recipe:
     def as_dict(self) -> dict[str, Any]:
         """All settings, as JSON values."""
         return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
+
+    def published(self) -> dict[str, Any]:
+        """All settings but the paths, which are of one machine."""
+        return {k: v for k, v in self.as_dict().items() if k not in ("data", "validation")}
 
 
 # What may differ between a run and its resumption: nothing that the weights depend on. Whether
@@ -254,21 +259,15 @@ def write_recipe(path: str | os.PathLike[str], recipe: Recipe) -> None:
     """Write a recipe as TOML that `read_recipe` reads back."""
     settings = recipe.as_dict()
     arguments = settings.pop("arguments")
-    # A JSON string, number, boolean or list is one of TOML, too.
-    lines = [f"{key} = {json.dumps(value)}" for key, value in settings.items()]
-    lines += ["", "[arguments]", *(f"{key} = {json.dumps(v)}" for key, v in arguments.items())]
+    lines = [f"{key} = {_toml(value)}" for key, value in settings.items()]
+    lines += ["", "[arguments]", *(f"{key} = {_toml(value)}" for key, value in arguments.items())]
     with replacing(path) as temporary:
         temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
-def suggestion(word: str, known: Iterable[str]) -> str:
-    """`, did you mean ...?` where something known is similar.
-
-    >>> suggestion("fsrcn", ["fsrcnn", "carn"])
-    ", did you mean 'fsrcnn'?"
-    """
-    similar = get_close_matches(word, list(known), n=1)
-    return f", did you mean {similar[0]!r}?" if similar else ""
+def _toml(value: Any) -> str:
+    """A string, number, boolean or list as JSON, which is TOML, too, unless it has surrogates."""
+    return json.dumps(value, ensure_ascii=False)
 
 
 _KINDS = {

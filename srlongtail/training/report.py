@@ -24,6 +24,7 @@ from srlongtail.training.validation import TrainingSample, Validation
 class Report:
     """Measures a network while it learns, and says so; its clock starts when it is made.
 
+    Leaving it as a context takes the progress bar away, so that what is printed next is legible.
     Under `torchrun` every process calls the methods, and the writer alone measures and writes.
 
     Args:
@@ -64,6 +65,14 @@ class Report:
         self._start = self._mark = time.perf_counter()
         self._marked = done
 
+    def __enter__(self) -> "Report":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.close()
+        if self._board is not None:
+            self._board.close()
+
     @property
     def seconds(self) -> float:
         """Time spent on the run, in all processes that had a part in it one after the other."""
@@ -101,10 +110,8 @@ class Report:
         That holds JSON values and no paths.
         """
         model = learner.published
-        recipe = self._recipe.as_dict()
-        del recipe["data"], recipe["validation"]
         model.provenance |= {
-            "recipe": recipe,
+            "recipe": self._recipe.published(),
             "data": self._bank.source,
             "iterations": iteration,
             "seed": self._recipe.seed,

@@ -2,7 +2,9 @@
 
 import contextlib
 import csv
+import hashlib
 import io
+import json
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -18,7 +20,13 @@ from srlongtail.models.checkpoint import save_model
 from srlongtail.models.sr_model import SRModel
 from srlongtail.models.state import read_state
 from srlongtail.parallel import is_writer
-from srlongtail.training.recipe import Recipe, differences, read_recipe, write_recipe
+from srlongtail.training.recipe import (
+    HARMLESS,
+    Recipe,
+    differences,
+    read_recipe,
+    write_recipe,
+)
 from srlongtail.training.turns import locked
 
 COLUMNS = (
@@ -66,8 +74,8 @@ class RunFolder:
         with locked(self.path) if is_writer() else contextlib.nullcontext():
             yield
 
-    def begin(self, recipe: Recipe, *, resume: bool, force: bool) -> dict[str, Any] | None:
-        """The state to go on from, None for a new run; notes the recipe.
+    def find_state(self, recipe: Recipe, *, resume: bool, force: bool) -> dict[str, Any] | None:
+        """The state to go on from, None for a new run.
 
         Raises:
             InputError: a run is there already, or one of another recipe.
@@ -86,12 +94,18 @@ class RunFolder:
                     f"{self.path}: the run has another recipe ({listed}), expected the same, or "
                     f"--force to go on all the same"
                 )
-            self.rows = self._read_log(up_to=state["iteration"])
+        return state
+
+    def begin(self, recipe: Recipe, done: int) -> None:
+        """Note the recipe, and go on with the log after the iterations done.
+
+        Not before all else has proved usable: a run that is refused must stay as it was.
+        """
+        self.rows = self._read_log(up_to=done)
         if is_writer():
             self._sweep()
             with self._writing(self.recipe_file):
                 write_recipe(self.recipe_file, recipe)
-        return state
 
     def log(self, row: Mapping[str, Any]) -> None:
         """Add a row to log.csv; keys are of `COLUMNS`."""
@@ -167,6 +181,19 @@ def find_finished(
         if same and not differences(Recipe().changed(known["recipe"], str(path)), recipe):
             return path.parent
     return None
+
+
+def folder_name(recipe: Recipe, source: Mapping[str, Any]) -> str:
+    """A name for the folder of a run of a recipe on these images, and of no other run.
+
+    >>> folder_name(Recipe(), {}) == folder_name(Recipe(keep_every=10), {})
+    True
+    >>> folder_name(Recipe(), {}) == folder_name(Recipe(iterations=10), {})
+    False
+    """
+    settings = {k: v for k, v in recipe.as_dict().items() if k not in HARMLESS}
+    text = json.dumps([settings, source], sort_keys=True)
+    return f"{recipe.name}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
 
 def _reason(error: Exception) -> str:

@@ -7,7 +7,7 @@ from statistics import fmean
 import torch
 from torch import Tensor
 
-from srlongtail.image.dataset import ImagePair, open_data, photos
+from srlongtail.image.dataset import ImagePair, ImageSet, open_data
 from srlongtail.image.degrade import BlurNoise
 from srlongtail.image.resample import upsample_bicubic
 from srlongtail.longtail.difference import DifferenceHistogram, absolute_difference
@@ -79,7 +79,7 @@ class Validation:
         pairs: its images; read anew each time unless they are a list.
 
     >>> from srlongtail.models.sr_model import bicubic
-    >>> validation = Validation("photos", photos(4)[1:2])
+    >>> validation = Validation("photos", open_data("photos")[1:2])
     >>> validation.measure(bicubic(4)).psnr_db
     30.1...
     """
@@ -92,12 +92,8 @@ class Validation:
     @classmethod
     def of(cls, recipe: Recipe) -> "Validation":
         """The validation images of a recipe: a data folder's, else the built-in photos."""
-        rule = BlurNoise(recipe.scale) if recipe.degradation == "blur-noise" else None
-        if recipe.validation:
-            images = open_data(recipe.validation, recipe.scale, degradation=rule)
-            return cls(images.name, images)
-        images = photos(recipe.scale, rule)
-        return cls(images.name, list(images))
+        images = validation_set(recipe.validation, recipe)
+        return cls(images.name, images if recipe.validation else list(images))
 
     def measure(self, model: SRModel) -> Fit:
         """Restore all images and score them, as `evaluate` does."""
@@ -116,6 +112,12 @@ class Validation:
             psnr_db=fmean(score.psnr_db for score in scores),
             ssim=fmean(score.ssim for score in scores),
         )
+
+
+def validation_set(source: str, recipe: Recipe) -> ImageSet:
+    """A data folder's images, or the built-in photos where it is "", with LR as a recipe's."""
+    rule = BlurNoise(recipe.scale) if recipe.degradation == "blur-noise" else None
+    return open_data(source or "photos", recipe.scale, degradation=rule)
 
 
 class TrainingSample:

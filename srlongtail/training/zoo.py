@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from srlongtail.errors import InputError
+from srlongtail.errors import InputError, suggestion
 from srlongtail.files import replacing
 from srlongtail.image.dataset import ImageSet
 from srlongtail.models.checkpoint import ZOO as SHIPPED
@@ -20,8 +20,8 @@ from srlongtail.training.device import find_device
 from srlongtail.training.images import describe, find_images
 from srlongtail.training.loop import train
 from srlongtail.training.patches import SharedBank
-from srlongtail.training.recipe import Recipe, find_recipe, suggestion
-from srlongtail.training.runfolder import find_finished
+from srlongtail.training.recipe import Recipe, find_recipe
+from srlongtail.training.runfolder import find_finished, folder_name
 from srlongtail.training.turns import InUseError, in_turns
 
 
@@ -33,7 +33,7 @@ class ZooNetwork:
         name: of the network and of its recipe.
         cpu_iterations: where no GPU is at hand; 0: not trained there.
         gpu_iterations: where one is.
-        ships: whether it is small enough for the package.
+        ships: whether it is small enough for the package; `.gitignore` names those that are not.
     """
 
     name: str
@@ -74,12 +74,13 @@ ZOO: tuple[ZooEntry, ...] = (
 """In order of value. The iterations on a CPU are what a night allows; 500K are the paper's."""
 
 
-def list_zoo(folder: str | os.PathLike[str] = SHIPPED) -> pd.DataFrame:
-    """What of the zoo lies in a folder: one row an entry.
+def list_zoo(*folders: str | os.PathLike[str]) -> pd.DataFrame:
+    """What of the zoo lies in one of the folders, by default in the package: one row an entry.
 
     Columns `name, state, iterations, validation, psnr_db, bicubic_psnr_db, ssim`.
     """
-    rows = [{"name": entry.name, **_state(entry, Path(folder))} for entry in ZOO]
+    places = [Path(folder) for folder in folders or (SHIPPED,)]
+    rows = [{"name": entry.name, **_state(entry, places)} for entry in ZOO]
     columns = ["name", "state", "iterations", "validation", "psnr_db", "bicubic_psnr_db", "ssim"]
     return pd.DataFrame(rows, columns=columns).astype({"iterations": "Int64"})
 
@@ -111,7 +112,7 @@ def build_zoo(
         out: folder for the runs.
         only: names of entries; all unless given.
         tests: data sets that grids are measured on; the built-in photos unless given.
-        install: folder for the networks that ship, and for the grids' tables.
+        install: folder for the networks, and for the grids' tables.
         device, deadline, tell: see `train`.
 
     Raises:
@@ -131,7 +132,7 @@ def build_zoo(
             builder.say(f"{entry.name}: {error}")
             failed.append(entry.name)
             return
-        if install is not None and entry.ships:
+        if install is not None:
             for file in files:
                 _install(file, Path(install) / f"{entry.name}{file.suffix}")
 
@@ -184,7 +185,7 @@ class _Builder:
     def _network(self, recipe: Recipe) -> Path:
         run = find_finished(recipe, self.source, self.out)
         if run is None:
-            run = self.out / f"{recipe.name}-{recipe.iterations}"
+            run = self.out / folder_name(recipe, self.source)
             train(recipe, run, resume=True, find_bank=self.bank.of, **self.options)
         return run / "checkpoint.safetensors"
 
@@ -211,15 +212,16 @@ def _chosen(only: Sequence[str]) -> list[ZooEntry]:
     return [entry for entry in ZOO if not only or entry.name in only]
 
 
-def _state(entry: ZooEntry, folder: Path) -> dict[str, Any]:
+def _state(entry: ZooEntry, folders: Sequence[Path]) -> dict[str, Any]:
+    ending = ".csv" if isinstance(entry, Grid) else ".safetensors"
+    files = (folder / f"{entry.name}{ending}" for folder in folders)
+    path = next((file for file in files if file.is_file()), None)
     if isinstance(entry, Grid):
-        table = folder / f"{entry.name}.csv"
-        done = len(pd.read_csv(table).groupby(["arm", "seed"])) if table.is_file() else 0
+        done = len(pd.read_csv(path).groupby(["arm", "seed"])) if path else 0
         runs = sum(1 for _ in entry.runs())
         partly = f"{done} of {runs} runs" if done else "missing"
         return {"state": "there" if done == runs else partly, "iterations": entry.iterations}
-    path = folder / f"{entry.name}.safetensors"
-    if not path.is_file():
+    if path is None:
         return {"state": "missing" if entry.ships else "too large to ship"}
     known = _provenance(path)
     fit = known.get("validation", {})

@@ -81,11 +81,11 @@ def test_foreign_state_dicts_are_not_recognised() -> None:
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("FSRCN", "unknown network 'FSRCN': did you mean 'fsrcnn'?"),
+        ("FSRCN", "unknown network 'FSRCN', did you mean 'fsrcnn'?"),
         ("swin", "did you mean 'swinir'?"),
         (
             "xyz",
-            "unknown network 'xyz': expected one of fsrcnn, carn, srresnet, msrn, swinir, bsrn",
+            "unknown network 'xyz', expected one of fsrcnn, carn, srresnet, msrn, swinir, bsrn",
         ),
     ],
 )

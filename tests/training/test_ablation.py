@@ -8,7 +8,9 @@ import pytest
 
 from srlongtail.errors import InputError
 from srlongtail.image.dataset import open_data
+from srlongtail.image.degrade import BlurNoise
 from srlongtail.models.checkpoint import load_model
+from srlongtail.training import ablation
 from srlongtail.training.ablation import GRIDS, SETTINGS, Grid, custom_grid, find_grid, run_grid
 from srlongtail.training.interruption import StoppedError
 from srlongtail.training.recipe import find_recipe, write_recipe
@@ -70,6 +72,13 @@ def test_grids_of_one_s_own():
     }
     with pytest.raises(InputError, match=r"--vary gamma_sp: expected KEY=VALUE,VALUE,\.\.\."):
         custom_grid("carn-x2", ["gamma_sp"])
+    for key, expected in (
+        ("seed", "--seeds"),
+        ("scale", "a recipe of"),
+        ("save_every", "a setting"),
+    ):
+        with pytest.raises(InputError, match=f"--vary {key}: makes no arms .* expected {expected}"):
+            custom_grid("carn-x2", [f"{key}=1,2"])
     with pytest.raises(InputError, match="arm gamma=1: unknown key 'gamma', did you mean 'gamma_"):
         list(custom_grid("carn-x2", ["gamma=1"]).runs())
     with pytest.raises(InputError, match="unknown grid 'focal', expected one of seed-spread"):
@@ -99,7 +108,8 @@ def test_the_table(grid, folders, tmp_path):
         ("fpl", 1),
         ("skip", 1),
     ]
-    model = load_model(tmp_path / "out" / "skip-seed1" / "checkpoint.safetensors")
+    (run,) = (tmp_path / "out").glob("skip-seed1-*")
+    model = load_model(run / "checkpoint.safetensors")
     fit = Validation("valid", tests[0]).measure(model)
     assert table.iloc[3][["dataset", "psnr_db", "tail_ad_levels"]].tolist() == [
         "valid",
@@ -112,6 +122,8 @@ def test_the_table(grid, folders, tmp_path):
     record = json.loads((tmp_path / "out" / "pair.json").read_text())
     assert record["training"]["data"]["folders"] == {"a": 2, "b": 2}
     assert record["settings"]["seeds"] == [0, 1]
+    assert record["settings"]["recipe"]["network"] == "fsrcnn"
+    assert str(tmp_path) not in json.dumps(record)
 
 
 def test_an_interrupted_grid_goes_on(grid, folders, tmp_path):
@@ -128,7 +140,18 @@ def test_runs_that_another_grid_has_are_not_repeated(grid, folders, tmp_path):
     run_grid(replace(grid, seeds=(0,)), out / "first", data, tests=tests)
     table = run_grid(grid, out / "second", data, tests=tests, reuse=out)
     assert len(table) == 4
-    assert sorted(p.name for p in (out / "second").iterdir() if p.is_dir()) == [
-        "fpl-seed1",
-        "skip-seed1",
-    ]
+    made = sorted(p.name for p in (out / "second").iterdir() if p.is_dir())
+    assert [name.rpartition("-")[0] for name in made] == ["fpl-seed1", "skip-seed1"]
+
+
+def test_a_longer_grid_does_not_stumble_over_a_shorter_one(grid, folders, tmp_path):
+    data, tests = folders
+    run_grid(replace(grid, seeds=(0,)), tmp_path, data, tests=tests)
+    table = run_grid(replace(grid, seeds=(0,), iterations=3), tmp_path, data, tests=tests)
+    assert table["iterations"].tolist() == [3, 3]
+
+
+def test_a_grid_is_measured_on_its_own_task():
+    grid = custom_grid("fsrcnn-fpl-x4-degraded", ["gamma_sp=0,1"])
+    (images,) = ablation._Table(grid, None, None, None)._tests
+    assert images.degradation == BlurNoise(4)

@@ -45,13 +45,16 @@ def test_training_with_changes(small_file, data, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(data)
     call(
         *("train", small_file, "--data", "train/a", "train/b", "--out", tmp_path / "run"),
+        *("--validation", "valid"),
         *("--iterations", 4, "--static", "False", "--gamma-lp", 2, "--arguments", "features", 3),
     )
     printed = capsys.readouterr()
     assert printed.out == f"{tmp_path / 'run' / 'checkpoint.safetensors'}\n"
     assert "4/4, loss 0." in printed.err
+    assert [line for line in printed.err.splitlines() if "valid: PSNR" in line]
     used = read_recipe(tmp_path / "run" / "recipe.toml")
     assert used.data == (str(data / "train" / "a"), str(data / "train" / "b"))
+    assert used.validation == str(data / "valid")
     assert (used.iterations, used.static, used.gamma_lp) == (4, False, 2.0)
     assert used.arguments == {"features": 3}
 
@@ -62,6 +65,8 @@ def test_training_with_changes(small_file, data, tmp_path, capsys, monkeypatch):
 
 def test_mistakes(small_file, tmp_path):
     with pytest.raises(InputError, match="no recipe named, expected one of those that --list"):
+        call("train", "--out", tmp_path / "none")
+    with pytest.raises(InputError, match="none: holds no run to resume, expected a run's folder"):
         call("train", "--out", tmp_path / "none", "--resume")
     with pytest.raises(InputError, match="unknown recipe 'fsrcnn-fpl', did you mean"):
         call("train", "fsrcnn-fpl")
@@ -113,6 +118,7 @@ def test_a_terminated_run_says_how_to_go_on(small_file, data, tmp_path):
     assert process.returncode == 128 + signal.SIGTERM
     assert out == ""
     last = err.splitlines()[-1]
+    assert "srlongtail: note: stopping after this iteration; again: at once" in err
     assert last.startswith(f"srlongtail: {run}: stopped after ")
     assert last.endswith(f" of 1000000 iterations; srlongtail train --resume --out {run} goes on")
     assert (run / "state.pt").exists()

@@ -40,9 +40,11 @@ def test_patches_are_cut_as_on_the_cpu():
         assert torch.allclose(one.cpu(), other, atol=1e-6)
 
 
-@pytest.mark.parametrize("accumulate", [1, 2])
-def test_replaying_an_iteration_trains_as_running_it_does(exact, accumulate, tmp_path):
-    exact = replace(exact, accumulate=accumulate)
+@pytest.mark.parametrize(
+    "changes", [{}, {"accumulate": 2}, {"ema": 0.9}, {"compile": True}], ids=str
+)
+def test_replaying_an_iteration_trains_as_running_it_does(exact, changes, tmp_path):
+    exact = replace(exact, **changes)
     replayed = train(exact, tmp_path / "replayed", device="cuda")
     run = train(replace(exact, cuda_graph=False), tmp_path / "run", device="cuda")
     assert close(replayed, run)

@@ -69,7 +69,7 @@ def test_the_seed_alone_decides_the_first_weights(small):
 def test_the_moving_average(small):
     learner = Learner(replace(small, ema=0.9), CPU, CPU)
     weight = learner.model.network.tail_conv.bias
-    values, average = [1.0, 2.0, 4.0], 1.0  # starts at the first network it sees
+    values, average = [1.0, 2.0, 4.0], weight[0].item()  # starts at the fresh network
     for value in values:
         weight.data.fill_(value)
         learner.update_average()
@@ -110,7 +110,20 @@ def test_weights_that_are_not_finite_are_not_saved(small):
 
 def test_a_state_of_another_device_or_network_is_refused(small):
     state = Learner(small, CPU, CPU).state()
-    with pytest.raises(InputError, match="drawn on cuda, expected --device cuda, not cpu"):
-        Learner(small, CPU, CPU).restore({**state, "generator_device": "cuda"})
-    with pytest.raises(InputError, match="the state does not fit small"):
-        Learner(replace(small, arguments={"features": 5}), CPU, CPU).restore(state)
+    elsewhere = {**state, "generator_device": "cuda"}
+    with pytest.raises(InputError, match=r"patches on cuda.* and not cpu, or --force to draw"):
+        Learner(small, CPU, CPU).restore(elsewhere)
+    with pytest.raises(InputError, match="the state does not fit small: ") as caught:
+        Learner(replace(small, network="srresnet", arguments={}), CPU, CPU).restore(state)
+    assert len(str(caught.value)) < 300
+
+    def draws(learner):
+        return torch.rand(5, generator=learner.generator)
+
+    first, again, here = (Learner(small, CPU, CPU) for _ in range(3))
+    for learner in (first, again):
+        learner.restore(elsewhere, redraw=True)
+    here.restore(state, redraw=True)
+    numbers = draws(first)
+    assert torch.equal(numbers, draws(again))
+    assert not torch.equal(numbers, draws(here))

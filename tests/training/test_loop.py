@@ -215,7 +215,35 @@ def test_a_run_that_diverges_keeps_the_last_good_checkpoint(recipe, tmp_path):
 def test_without_data_nothing_is_written(recipe, tmp_path):
     with pytest.raises(InputError, match="no training images, expected --data DIR"):
         train(replace(recipe, data=()), tmp_path / "run")
-    assert not (tmp_path / "run" / "state.pt").exists()
+    assert not [path for path in (tmp_path / "run").iterdir() if path.name != ".lock"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"data": ()}, "no training images"),
+        ({"validation": "nowhere"}, "nowhere: no such"),
+        ({"alpha_sp": 0.0}, "alpha 0.0"),
+        ({"network": "srresnet", "arguments": {}}, "the state does not fit small"),
+        ({"arguments": {"feature": 4}}, "unknown argument 'feature' .* did you mean 'features'?"),
+    ],
+)
+def test_a_refused_resumption_leaves_the_run_as_it_was(changes, message, recipe, tmp_path):
+    train(recipe, tmp_path)
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    with pytest.raises(InputError, match=message):
+        train(replace(recipe, **changes), tmp_path, resume=True, force=True)
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_a_batch_that_does_not_fit_into_memory(recipe, tmp_path):
+    def fill(line):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 9 GiB.\nmore")
+
+    with pytest.raises(
+        InputError, match=r"batch of 4 in 1 parts .* --accumulate .*GiB\.$"
+    ):
+        train(recipe, tmp_path, tell=fill)
 
 
 def test_a_device_that_is_not_there(recipe, tmp_path):

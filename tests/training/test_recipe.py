@@ -63,7 +63,7 @@ def test_focal_defaults_are_those_of_the_loss():
     [
         *list(RECIPES.values())[::7],
         Recipe(
-            name='quotes " and \\ and ü',
+            name='quotes " and \\ and ü and 🌄',
             arguments={"features": 8, "depths": [2, 2], "mlp_ratio": 1.5},
             data=("C:\\images", "a b"),
             pyramid=(1.0, 0.9, 0.6),
@@ -106,6 +106,7 @@ def test_a_file_without_base_is_called_like_the_file(tmp_path):
             "mine: precision 'half', expected 'auto' or 'float32' or 'bfloat16'",
         ),
         ("accumulate = 3", "mine: batch 16, expected a multiple of accumulate"),
+        ("arguments = {scale = 2}", r"mine: arguments {'scale': 2}, expected the scale apart"),
         ("pyramid = []", r"mine: pyramid \(\), expected sizes up to 1"),
         ('base = "fsrcnn-x5"', "unknown recipe 'fsrcnn-x5', did you mean 'fsrcnn-x"),
         ("= 5", "mine.toml: not a TOML file"),

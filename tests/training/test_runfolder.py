@@ -27,7 +27,7 @@ with RunFolder(sys.argv[1]).locked():
 def begun(tmp_path, small):
     """A run folder that was saved after four iterations and logged six."""
     run = RunFolder(tmp_path)
-    run.begin(small, resume=False, force=False)
+    run.begin(small, 0)
     for row in range(1, 7):
         run.log({"iteration": row, "loss": row / 10})
     run.save(new_model("fsrcnn", 4, **small.arguments), {"iteration": 4})
@@ -61,23 +61,24 @@ def test_a_folder_that_cannot_be_made(tmp_path):
 
 def test_a_run_is_not_begun_twice(begun, small):
     with pytest.raises(InputError, match="holds a run of 4 iterations, expected an empty folder"):
-        RunFolder(begun).begin(small, resume=False, force=False)
+        RunFolder(begun).find_state(small, resume=False, force=False)
 
 
 def test_another_recipe_is_refused_unless_harmless_or_forced(begun, small):
     faster = replace(small, learning_rate=1.0, seed=3)
     with pytest.raises(InputError, match=r"\(learning_rate 0.001 -> 1.0, seed 0 -> 3\), expected"):
-        RunFolder(begun).begin(faster, resume=True, force=False)
-    assert read_recipe(begun / "recipe.toml") == small
+        RunFolder(begun).find_state(faster, resume=True, force=False)
     kept = replace(small, keep_every=100)
-    assert RunFolder(begun).begin(kept, resume=True, force=False)["iteration"] == 4
+    assert RunFolder(begun).find_state(kept, resume=True, force=False)["iteration"] == 4
+    assert RunFolder(begun).find_state(faster, resume=True, force=True)["iteration"] == 4
+    assert read_recipe(begun / "recipe.toml") == small
+    RunFolder(begun).begin(kept, 4)
     assert read_recipe(begun / "recipe.toml") == kept
-    assert RunFolder(begun).begin(faster, resume=True, force=True)["iteration"] == 4
 
 
 def test_rows_after_the_state_are_dropped(begun, small):
     run = RunFolder(begun)
-    run.begin(small, resume=True, force=False)
+    run.begin(small, 4)
     run.log({"iteration": 5, "loss": 0.25})
     lines = (begun / "log.csv").read_text().splitlines()
     assert lines[0] == ",".join(COLUMNS)
@@ -86,19 +87,19 @@ def test_rows_after_the_state_are_dropped(begun, small):
 
 
 def test_without_a_state_the_run_begins(tmp_path, small):
-    assert RunFolder(tmp_path).begin(small, resume=True, force=False) is None
+    assert RunFolder(tmp_path).find_state(small, resume=True, force=False) is None
 
 
 def test_a_damaged_state_is_told(begun, small):
     (begun / "state.pt").write_bytes(b"PK\x03\x04 torn")
     with pytest.raises(InputError, match=r"state.pt: damaged, expected a run's state"):
-        RunFolder(begun).begin(small, resume=True, force=False)
+        RunFolder(begun).find_state(small, resume=True, force=False)
 
 
 def test_what_a_killed_process_was_writing_is_removed(begun, small):
     (begun / ".abc123_x.pt").touch()
     (begun / ".gitignore").touch()
-    RunFolder(begun).begin(small, resume=True, force=False)
+    RunFolder(begun).begin(small, 4)
     assert not (begun / ".abc123_x.pt").exists()
     assert (begun / ".gitignore").exists()
 

@@ -13,8 +13,10 @@ from srlongtail.image.dataset import open_data
 from srlongtail.models.checkpoint import load_model
 from srlongtail.training import turns, zoo
 from srlongtail.training.ablation import Grid, run_grid
+from srlongtail.training.images import describe, find_images
 from srlongtail.training.interruption import StoppedError
 from srlongtail.training.recipe import RECIPES, write_recipe
+from srlongtail.training.runfolder import folder_name
 from srlongtail.training.turns import InUseError, in_turns, locked
 from srlongtail.training.zoo import ZooNetwork, build_zoo
 
@@ -75,6 +77,11 @@ def grid(recipe, tmp_path):
     return Grid("seeds", str(tmp_path / "small.toml"), {"fpl": {}}, iterations=2, seeds=(0, 1, 2))
 
 
+def run_folder(out, recipe, data):
+    """Where a run on the training images lies."""
+    return out / folder_name(recipe, describe(find_images([data / "train"])))
+
+
 def test_what_is_in_use_comes_last():
     visits = []
 
@@ -110,8 +117,8 @@ def test_other_mistakes_are_not_put_off():
 
 def test_a_grid_goes_round_a_run_that_is_in_use(grid, data, tmp_path, hold):
     out, options = tmp_path / "out", {"tests": [open_data(data / "valid")]}
-    holder = hold(out / "fpl-seed0")
-    with pytest.raises(InUseError, match=f"fpl-seed0: process {holder.pid} trains there"):
+    holder = hold(run_folder(out, next(grid.runs())[1], data))
+    with pytest.raises(InUseError, match=f"fpl-seed0-.*: process {holder.pid} trains there"):
         run_grid(grid, out, [str(data / "train")], wait=False, **options)
     assert pd.read_csv(out / "seeds.csv")["seed"].tolist() == [1, 2]
     holder.kill()
@@ -126,7 +133,9 @@ def test_the_zoo_goes_round_what_is_in_use(grid, recipe, data, tmp_path, hold, m
     entries = ZooNetwork("fsrcnn-x4", 2), grid, ZooNetwork("fsrcnn-fpl-x4", 2)
     monkeypatch.setattr(zoo, "ZOO", entries)
     out, lines = tmp_path / "out", []
-    holders = [hold(out / "fsrcnn-x4-2"), hold(out / "seeds" / "fpl-seed1")]
+    held = replace(RECIPES["fsrcnn-x4"], iterations=2), list(grid.runs())[1][1]
+    folders = zip((out, out / "seeds"), held, strict=True)
+    holders = [hold(run_folder(folder, recipe, data)) for folder, recipe in folders]
 
     def tell(line):
         lines.append(line)

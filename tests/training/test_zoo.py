@@ -60,19 +60,22 @@ def test_building(small_zoo, data, tmp_path):
     build = {"data": [str(data / "train")], "out": tmp_path / "out", "device": "cpu"}
     build_zoo(**build, install=tmp_path / "zoo", tell=lines.append)
     made = sorted(path.name for path in (tmp_path / "zoo").iterdir())
-    assert made == ["fsrcnn-fpl-x4.safetensors", "pair.csv", "pair.json"]
+    networks = ["fsrcnn-fpl-x4.safetensors", "fsrcnn-x4.safetensors"]
+    assert made == [*networks, "pair.csv", "pair.json"]
     assert load_model(tmp_path / "zoo" / made[0]).provenance["iterations"] == 2
     assert "carn-x4: made on a GPU only" in lines
     # The grid's baseline with seed 0 is the last entry's run.
-    assert not (tmp_path / "out" / "fsrcnn-x4-2").exists()
+    runs = [path.name for path in (tmp_path / "out").iterdir() if path.is_dir()]
+    assert sorted(name.rpartition("-")[0] for name in runs) == ["", "fsrcnn-fpl-x4"]
 
-    table = list_zoo(tmp_path / "zoo").set_index("name")
+    table = list_zoo(tmp_path, tmp_path / "zoo").set_index("name")
     assert table["state"].to_dict() == {
         "fsrcnn-fpl-x4": "there",
         "pair": "there",
         "carn-x4": "missing",
-        "fsrcnn-x4": "too large to ship",
+        "fsrcnn-x4": "there",
     }
+    assert list_zoo(tmp_path)["state"].tolist() == [*["missing"] * 3, "too large to ship"]
     assert table.loc["fsrcnn-fpl-x4", "iterations"] == 2
     assert table.loc["fsrcnn-fpl-x4", "psnr_db"] > 10
     (tmp_path / "zoo" / "pair.csv").write_text("arm,seed\n")
