@@ -63,7 +63,10 @@ class FigureEntry:
 
 FIGURES = {
     "fig1": FigureEntry(fig1, lambda i: Needs(i.models, (i.data,), {"image": i.image})),
-    "fig3": FigureEntry(fig3, lambda i: Needs(i.models, (i.chosen,), {"window": i.window})),
+    "fig3": FigureEntry(
+        fig3,
+        lambda i: Needs(i.models, (i.shown if i.window else i.chosen,), {"window": i.window}),
+    ),
     "fig4": FigureEntry(fig4, lambda i: Needs(settings=fig4.settings(i))),
     "fig5": FigureEntry(fig5, lambda i: Needs(i.models[-1:], (i.shown,))),
     "fig6": FigureEntry(
@@ -90,7 +93,7 @@ def build_figures(
         inputs: networks, images, and what is to be seen of them.
         out: folder to write to.
         only: names from `FIGURES`; all unless given.
-        force: compute all anew, as after a change of the code.
+        force: compute all anew.
 
     Raises:
         InputError: no such figure, or inputs that do not fit; then no figure is written.

@@ -63,6 +63,11 @@ def test_only_what_depends_on_a_change_is_computed(computed, tmp_path, data, abl
     write_image(tmp_path / "Set3" / "c.png", torch.rand(3, 144, 180))
     data = open_data(tmp_path / "Set3")
     assert build_with(first=0.01) == ["fig1", "fig3", "fig6"]  # c is in the histogram of Fig. 1
+    assert build_with(first=0.01, window=(0, 0, 40)) == ["fig3", "fig6"]
+    write_image(tmp_path / "Set3" / "c.png", torch.rand(3, 144, 180))
+    data = open_data(tmp_path / "Set3")
+    assert build_with(first=0.01, window=(0, 0, 40)) == ["fig1"]  # the others show a
+    assert build_with(first=0.01) == ["fig3", "fig6"]
     table = pd.read_csv(ablation)
     table.assign(psnr_db=table["psnr_db"] + table["seed"]).to_csv(ablation, index=False)
     assert build_with(first=0.01) == ["fig4"]

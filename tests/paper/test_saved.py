@@ -1,5 +1,7 @@
 """Saved results come back as they were, and only for the inputs that they were made from."""
 
+import importlib
+import sys
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -9,7 +11,10 @@ import pytest
 import torch
 
 from srlongtail.models.catalog import new_model
-from srlongtail.paper.saved import FOLDER, Saved, identity
+from srlongtail.models.sr_model import SRModel
+from srlongtail.models.state import write_state
+from srlongtail.paper import saved as saved_module
+from srlongtail.paper.saved import FOLDER, Saved, code_sha256, identity
 
 
 class Pair(NamedTuple):
@@ -75,3 +80,99 @@ def test_one_weight_or_convention_makes_another_model():
     with torch.no_grad():
         model.network.tail_conv.bias[0] += 1e-3
     assert identity(model) != before
+
+
+def test_other_code_leads_to_a_new_result(tmp_path, monkeypatch):
+    assert Saved(tmp_path).result("n", {}, lambda: 1) == 1
+    monkeypatch.setattr(saved_module, "code_sha256", lambda: "changed")
+    assert Saved(tmp_path).result("n", {}, lambda: 2) == 2
+
+
+def test_code_is_what_results_depend_on(tmp_path, monkeypatch):
+    monkeypatch.setattr(saved_module, "_PACKAGE", tmp_path)
+    for name in ("stats.py", "models/bsrn.py", "plots/style.py", "cli.py"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("x = 1")
+
+    def changes(change):
+        before = code_sha256.__wrapped__()
+        change()
+        return code_sha256.__wrapped__() != before
+
+    assert changes(lambda: (tmp_path / "stats.py").write_text("x = 2"))
+    assert changes(lambda: (tmp_path / "models/bsrn.py").rename(tmp_path / "models/carn.py"))
+    assert not changes(lambda: (tmp_path / "plots/style.py").write_text("x = 2"))
+    assert not changes(lambda: (tmp_path / "cli.py").write_text("x = 2"))
+
+
+def test_what_cannot_be_read_back_is_made_again(tmp_path, result):
+    saved = Saved(tmp_path, (Result, Pair))
+    saved.result("r", {}, lambda: result)
+    assert Saved(tmp_path).result("r", {}, lambda: "no such types any more") != result
+    path = tmp_path / FOLDER / "r.safetensors"
+    header = saved_module.read_state(path)[1]
+    for damaged in (
+        {},
+        {"key": header["key"]},
+        {**header, "result": {"type": "Pair", "fields": {"mapping": [["left", 1]]}}},
+        {**header, "result": {"tensor": "absent"}},
+        {**header, "result": {"of": "another version"}},
+    ):
+        write_state(path, {}, damaged)
+        assert saved.result("r", {}, lambda: "made again") == "made again"
+
+
+def test_arguments_and_modules_without_weights_make_another_model():
+    def upsample(mode, **provenance):
+        return identity(SRModel(torch.nn.Upsample(scale_factor=4, mode=mode), 4, **provenance))
+
+    nearest = upsample("nearest")
+    assert upsample("nearest") == nearest
+    assert upsample("bilinear") != nearest
+    assert upsample("nearest", provenance={"network": "mynet:make"}) != nearest
+    assert upsample("nearest", provenance={"arguments": {"depth": 2}}) != nearest
+
+
+MINE = """
+from torch import nn
+
+def sharpen(lr):
+    return 1.5 * lr
+
+class Base(nn.Module):
+    def forward(self, lr):
+        return nn.functional.interpolate(sharpen(lr), scale_factor=4)
+
+class Mine(Base):
+    pass
+"""
+EDITS = [("1.5 * lr", "1.75 * lr"), ("scale_factor=4", "scale_factor=4, mode='bicubic'")]
+
+
+@pytest.mark.parametrize("edit", EDITS)
+def test_an_edited_forward_makes_another_model(tmp_path, monkeypatch, edit):
+    """Even of a network inside another one, of its base class, and in a function it calls."""
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def imported(text):
+        (tmp_path / "my_edited_net.py").write_text(text)
+        sys.modules.pop("my_edited_net", None)
+        importlib.invalidate_caches()
+        network = importlib.import_module("my_edited_net").Mine()
+        return identity(SRModel(torch.nn.Sequential(network), 4))
+
+    before = imported(MINE)
+    assert imported(MINE) == before
+    assert imported(MINE.replace(*edit)) != before
+    del sys.modules["my_edited_net"]
+
+
+def test_a_network_typed_into_a_notebook_is_told_by_its_compiled_methods():
+    def typed(text):
+        names = {"__name__": "a_shell"}
+        exec(text, names)
+        return identity(SRModel(names["Mine"](), 4))
+
+    before = typed(MINE)
+    assert typed(MINE) == before
+    assert typed(MINE.replace(*EDITS[1])) != before
