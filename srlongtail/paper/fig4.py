@@ -1,6 +1,8 @@
 """Figure 4: what the dials of Focal Pixel Learning do, and how much of it is chance."""
 
 import hashlib
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +15,7 @@ from srlongtail.errors import InputError
 from srlongtail.focal.weights import FocalParameters
 from srlongtail.paper.inputs import FigureInputs
 from srlongtail.plots.ablation import plot_gains
-from srlongtail.plots.style import PAGE, letter
+from srlongtail.plots.style import PAGE, display_name, letter
 from srlongtail.stats import Interval
 
 _METRICS = {"psnr_db": "PSNR gain over baseline (dB)", "ssim": "SSIM gain over baseline"}
@@ -32,22 +34,26 @@ class Fig4:
     Attributes:
         dataset: its name.
         runs: one row a run, with columns `arm, seed, iterations, dataset, psnr_db, ssim`.
+        network: which one was trained, and on what, as far as the table's record tells.
     """
 
     dataset: str
     runs: pd.DataFrame
+    network: str = ""
 
     def frame(self) -> pd.DataFrame:
         """One row a run, with its gains over the baseline.
 
         Each run is compared with FPL's of the same seed, and FPL's mean with the baseline's: so
         what a seed does to all arms alike does not count, and arms that lack a seed can be shown.
+        The columns `*_gain_of_seed` are over the baseline's run of the same seed instead.
         """
         table = self.runs.copy()
         for metric in _METRICS:
             fpl, base = (table[table["arm"] == arm].set_index("seed")[metric] for arm in _ENDS)
             over_fpl = table[metric] - table["seed"].map(fpl)
             table[f"{metric}_gain"] = over_fpl + fpl.mean() - base.mean()
+            table[f"{metric}_gain_of_seed"] = table[metric] - table["seed"].map(base)
         return table
 
     def gain(self, arm: str, metric: str = "psnr_db") -> float:
@@ -108,21 +114,25 @@ class Fig4:
         seeds = " to ".join(f"{n}" for n in sorted({counts.min(), counts.max()}))
         return (
             f"Gains over the baseline on {self.dataset} after {self.runs['iterations'].iloc[0]:,} "
-            f"iterations, as one dial is turned and the others stay at FPL's. Small marks: seeds "
-            f"({seeds} an arm), compared with FPL's run of that seed; lines: their means. Dotted: "
-            f"bicubic skip alone, without weights, which already has {self.gain('skip'):+.3f} dB "
-            f"of FPL's {self.gain('fpl'):+.3f} dB. {self._chance()}"
+            f"iterations{self.network}, as one dial is turned and the others stay at FPL's. Small "
+            f"marks: seeds ({seeds} an arm), compared with FPL's run of that seed; lines: their "
+            f"means. Dotted: bicubic skip alone, without weights, which already has "
+            f"{self.gain('skip'):+.3f} dB of FPL's {self.gain('fpl'):+.3f} dB. {self._chance()}"
         )
 
     def _chance(self) -> str:
-        if self.floor("psnr_db") is None:
+        floor = self.floor("psnr_db")
+        if floor is None:
             return "There is one seed: nothing tells what is chance."
         (gammas, all_gammas), (alphas, all_alphas) = map(self.outside, _DIALS)
+        fpl = self.frame().query("arm == 'fpl'")["psnr_db_gain_of_seed"]
+        skip = "inside" if floor.low <= self.gain("skip") <= floor.high else "outside"
         return (
             f"Grey: where {_CONFIDENCE:.0%} of the arms that are no better or worse than FPL would "
             f"lie, by the spread over seeds (without alpha's arms). Outside by PSNR: {gammas} of "
             f"{all_gammas} settings of gamma, {alphas} of {all_alphas} of alpha, a constant factor "
-            f"on the loss that Adam all but cancels."
+            f"on the loss that Adam all but cancels; the skip alone is {skip}. Seed by seed FPL "
+            f"gains {fpl.min():+.2f} to {fpl.max():+.2f} dB, which moves all points alike."
         )
 
 
@@ -138,8 +148,12 @@ def settings(inputs: FigureInputs) -> dict[str, Any]:
             f"{path}: no such table, expected the one that "
             f"'srlongtail ablate focal-parameters' writes"
         )
-    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
-    return {"ablation": path.name, "sha256": sha256, "dataset": _dataset(inputs)}
+    return {
+        "ablation": path.name,
+        "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+        "dataset": _dataset(inputs),
+        "made_by": _record(inputs),
+    }
 
 
 def compute(inputs: FigureInputs) -> Fig4:
@@ -155,7 +169,13 @@ def compute(inputs: FigureInputs) -> Fig4:
     runs = table.loc[table["dataset"] == dataset, _COLUMNS]
     compared = runs[runs["arm"].isin(_COMPARED)].groupby("seed")["arm"].nunique()
     seeds = compared.index[compared == len(_COMPARED)]
-    return Fig4(dataset, runs[runs["seed"].isin(seeds)].reset_index(drop=True))
+    if seeds.empty:
+        raise InputError(
+            f"{inputs.ablation}: no seed has runs of {', '.join(_COMPARED)} measured on {dataset}, "
+            f"expected all three of one seed at least"
+        )
+    runs = runs[runs["seed"].isin(seeds)].reset_index(drop=True)
+    return Fig4(dataset, runs, _network(_record(inputs)))
 
 
 def draw(result: Fig4) -> Figure:
@@ -173,9 +193,33 @@ def draw(result: Fig4) -> Figure:
         grid[row, 0].set_ylabel(label)
     handles, labels = grid[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper center", ncols=len(labels))
+    figure.align_ylabels(grid[:, 0])
     for ax, dial in zip(grid[1], _DIALS, strict=True):
         ax.set_xlabel(f"{dial} of one prior (the others as FPL's)")
     return figure
+
+
+def _record(inputs: FigureInputs) -> dict[str, Any]:
+    """What the `.json` beside the table tells of the runs; empty where there is none."""
+    path = inputs.ablation.with_suffix(".json")
+    if not path.is_file():
+        return {}
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(f"{path}: no JSON: {error}") from error
+    return {key: record[key] for key in ("command", "settings", "training") if key in record}
+
+
+def _network(record: Mapping[str, Any]) -> str:
+    recipe, data = (
+        record.get(part, {}).get(key)
+        for part, key in (("settings", "recipe"), ("training", "data"))
+    )
+    if not recipe or not data:
+        return ""
+    label = display_name(f"{recipe['network']}-x{recipe['scale']}")
+    return f" of {label} at x{recipe['scale']} on {data['images']} images"
 
 
 def _dataset(inputs: FigureInputs) -> str:
