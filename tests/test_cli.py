@@ -1,6 +1,7 @@
 """The command line as a user meets it: results, one-line errors, and nothing half-written."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -182,6 +183,22 @@ def test_tables(run, data, network):
     degraded = pd.read_csv("t/table3.csv").set_index("model")["psnr_db"]
     assert degraded["bicubic"] < ours["bicubic"]
     assert run("tables", "--models", network, "--only", "table9")[0] == 2
+
+
+def test_tables_tell_networks_of_one_name_apart_as_evaluate_does(run, data, network):
+    paths = [Path(folder, "net.safetensors") for folder in "AB"]
+    for path in paths:
+        path.parent.mkdir()
+        shutil.copy(network, path)
+    options = (*paths, "--data", data, "--out")
+    assert run("tables", "--models", *options, "t")[0] == 0
+    run("evaluate", *options, "scores.csv")
+    names = pd.read_csv("scores.csv")["model"].unique().tolist()
+    assert pd.read_csv("t/table1.csv")["model"].tolist() == ["bicubic", *names]
+    assert names == ["A/net", "B/net"]
+    assert "| FSRCNN (A/net) |" in Path("t/table1.md").read_text()
+    code, _, err = run("tables", "--models", network, network, "--data", data, "--out", "t")
+    assert (code, "a model is named twice" in err) == (2, True)
 
 
 def test_a_network_without_a_table_is_said_to_be_left_out(run, data, network):

@@ -291,6 +291,15 @@ def test_shipped_names(tmp_path, monkeypatch):
         load_model("fsrcnn-x5")
 
 
+def test_names_of_networks_that_were_built_here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match="srresnet-x4: no such model, .* zoo build adds"):
+        load_model("srresnet-x4")
+    save_model(tmp_path / "runs" / "zoo" / "srresnet-x4.safetensors", sample("srresnet"))
+    model = load_model("srresnet-x4")
+    assert (model.name, model.architecture) == ("srresnet-x4", "srresnet")
+
+
 def test_every_shipped_network_loads():
     for name in zoo_names():
         assert load_model(name).provenance["iterations"] > 0

@@ -113,6 +113,14 @@ def test_every_figure_is_a_page_wide_with_any_number_of_networks(
     assert len(result.caption()) > 60
 
 
+@pytest.mark.parametrize("name", FIGURES)
+def test_no_figure_limits_the_number_of_pixels(data, oracle, ablation, name, monkeypatch):
+    """As `torch.quantile` does, which refuses photos of more than 16 megapixels."""
+    monkeypatch.delattr(torch.Tensor, "quantile")
+    module = FIGURES[name].module
+    module.draw(module.compute(FigureInputs((oracle,), data, ablation=ablation)))
+
+
 def test_unknown_images_are_named(data):
     with pytest.raises(InputError, match="no image 'd' in Set3, expected one of a, b, c"):
         FigureInputs((), data, image="d")

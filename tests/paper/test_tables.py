@@ -184,6 +184,16 @@ def test_only_what_changed_is_scored_again(pair, data, saved, monkeypatch):
     assert scored[3:] == ["fsrcnn-fpl-x4"]
 
 
+def test_tables_keep_each_others_scores(data, saved, tmp_path, monkeypatch):
+    noisy = open_data(tmp_path / "Set3", degradation=BlurNoise(4))
+    sets = {"table1": data, "table3": noisy, "table4": data}
+    first = [build_table(TABLES[name], [], [images], saved) for name, images in sets.items()]
+    monkeypatch.setattr(tables, "evaluate", lambda *_: pytest.fail("scored again"))
+    again = [build_table(TABLES[name], [], [images], saved) for name, images in sets.items()]
+    for one, two in zip(first, again, strict=True):
+        pd.testing.assert_frame_equal(one.frame(), two.frame())
+
+
 def test_models_and_data_sets_of_one_name_are_refused(pair, data, saved):
     with pytest.raises(InputError, match="two models called fsrcnn-x4, expected different names"):
         build_table(TABLES["table1"], [pair[0], pair[0]], [data], saved)

@@ -9,7 +9,7 @@ from matplotlib.patches import StepPatch
 
 from srlongtail.longtail.difference import DifferenceHistogram
 from srlongtail.plots.histograms import plot_difference_histogram
-from srlongtail.plots.images import add_colorbar, crop, mark_window, show_map, show_photo
+from srlongtail.plots.images import add_colorbar, crop, mark_window, scale_top, show_map, show_photo
 
 
 @pytest.fixture
@@ -32,6 +32,13 @@ def test_maps_share_a_scale_when_told(ax):
     bar = add_colorbar(drawn, ax, "weight")
     assert bar.ax.get_ylabel() == "weight"
     assert show_map(torch.tensor([[1.0, 4.0]]), ax).norm.vmax == 4
+
+
+def test_the_scale_of_a_photo_of_24_megapixels_has_a_top():
+    values = torch.ones(4000, 6000)
+    values[:40] = 3  # a hundredth
+    assert scale_top(values, 0.98) == 1
+    assert scale_top(values, 0.995) == 3
 
 
 def test_windows_and_crops_are_row_column_size(ax):

@@ -11,9 +11,11 @@ import pytest
 import tyro
 
 from srlongtail.errors import InputError
-from srlongtail.training import commands
+from srlongtail.models.checkpoint import load_model
+from srlongtail.training import commands, zoo
 from srlongtail.training.commands import RecipeChanges
 from srlongtail.training.recipe import RECIPES, Recipe, read_recipe, write_recipe
+from srlongtail.training.zoo import ZooNetwork
 
 
 def call(*arguments):
@@ -90,6 +92,17 @@ def test_ablating(small_file, data, tmp_path, capsys):
 def test_listing_the_zoo(capsys, tmp_path):
     call("zoo", "list", "--install", tmp_path)
     assert capsys.readouterr().out.split()[:2] == ["name", "state"]
+
+
+def test_a_built_network_is_known_by_its_name(small_file, data, tmp_path, monkeypatch, capsys):
+    small = read_recipe(small_file)
+    monkeypatch.setitem(RECIPES, "fsrcnn-skip-x2", replace(small, name="fsrcnn-skip-x2"))
+    monkeypatch.setattr(zoo, "ZOO", (ZooNetwork("fsrcnn-skip-x2", cpu_iterations=1),))
+    monkeypatch.setattr(zoo, "checkout", lambda: None)
+    monkeypatch.chdir(tmp_path)
+    call("zoo", "build", "--data", data / "train", "--device", "cpu")
+    assert capsys.readouterr().out.splitlines()[1].split()[:3] == ["fsrcnn-skip-x2", "there", "1"]
+    assert load_model("fsrcnn-skip-x2").provenance["iterations"] == 1
 
 
 TERMINATED = """
