@@ -11,7 +11,7 @@ from srlongtail.longtail.difference import absolute_difference
 from srlongtail.paper import histogram
 from srlongtail.paper.inputs import FigureInputs
 from srlongtail.plots.histograms import plot_difference_histogram
-from srlongtail.plots.images import add_colorbar, show_map, show_photo
+from srlongtail.plots.images import add_colorbar, scale_top, show_map, show_photo
 from srlongtail.plots.style import PAGE, display_name, letter
 
 
@@ -50,8 +50,7 @@ def draw(result: Fig1) -> Figure:
     grid = figure.add_gridspec(2, columns, height_ratios=[above, 2.2])
     axes = [figure.add_subplot(grid[0, column]) for column in range(columns)]
     letter(show_photo(result.pair.hr, axes[0]), 0, f"HR, {result.pair.name}")
-    # Bicubic's few largest values may saturate the common scale, so that the rest can be seen.
-    top = float(result.differences["bicubic"].flatten().quantile(0.995))
+    top = scale_top(result.differences["bicubic"], 0.995)
     for index, (name, difference) in enumerate(result.differences.items(), start=1):
         drawn = show_map(difference, axes[index], vmax=top)
         letter(axes[index], index, display_name(name))

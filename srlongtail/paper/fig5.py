@@ -11,7 +11,7 @@ from srlongtail.image.dataset import ImagePair
 from srlongtail.longtail.difference import absolute_difference
 from srlongtail.models.sr_model import SRModel, bicubic
 from srlongtail.paper.inputs import FigureInputs
-from srlongtail.plots.images import add_colorbar, show_map, show_photo
+from srlongtail.plots.images import add_colorbar, scale_top, show_map, show_photo
 from srlongtail.plots.style import PAGE, display_name, letter
 
 PARAMETERS = FocalParameters()
@@ -96,8 +96,7 @@ def draw(result: Fig5) -> Figure:
         "combined": "product of (b) and (c)",
     }
     growth = result.growth()
-    # The few largest weights may saturate the common scale, so that the rest can be seen.
-    top = float(growth["combined"].flatten().quantile(0.998))
+    top = scale_top(growth["combined"], 0.998)
     tenths = result.frame()
     for index, (name, values) in enumerate(growth.items(), start=1):
         drawn = show_map(values, axes[index], vmin=1, vmax=top, log=True)

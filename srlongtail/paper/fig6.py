@@ -27,7 +27,7 @@ from srlongtail.plots.attribution import (
     show_density,
     zoom,
 )
-from srlongtail.plots.images import mark_window, show_photo
+from srlongtail.plots.images import mark_window, scale_top, show_photo
 from srlongtail.plots.style import PAGE, display_name, letter
 
 MASS = 0.95  # the share of a map that the attributed pixels hold
@@ -152,9 +152,8 @@ def draw(result: Fig6) -> Figure:
     figure.suptitle(result.message(), fontsize=8)
     grid = figure.subplots(rows, 5, squeeze=False)
     attributed = {n: attributed_pixels(m.absolute, MASS) for n, m in result.maps.items()}
-    # A few large values may saturate the common scale, so that the rest can be seen.
     limit = max(
-        float(found.signed.abs()[attributed[name]].quantile(0.9)) if attributed[name].any() else 0
+        scale_top(found.signed.abs()[attributed[name]], 0.9) if attributed[name].any() else 0
         for name, found in result.maps.items()
     )
     for row, (name, axes) in enumerate(zip(result.maps, grid, strict=True)):

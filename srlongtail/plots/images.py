@@ -42,6 +42,20 @@ def show_map(
     return drawn
 
 
+def scale_top(values: Tensor, share: float) -> float:
+    """Where a colour scale ends: the few largest values may saturate, so that the rest is seen.
+
+    Args:
+        values: any shape and number; `torch.quantile` takes 16 million at most.
+        share: of the values that the scale holds, 0 to 1.
+
+    >>> import torch
+    >>> scale_top(torch.arange(101.0), 0.9)
+    90.0
+    """
+    return float(np.quantile(values.detach().cpu().numpy(), share))
+
+
 def add_colorbar(drawn: ScalarMappable, ax: Axes, label: str) -> Colorbar:
     """A colour bar right of `ax` and as high, open above for values beyond the scale."""
     place = ax.inset_axes((1.05, 0, 0.06, 1))
