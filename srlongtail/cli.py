@@ -165,12 +165,13 @@ def tables(
         data: data folder, NAME=FOLDER, or photos, the built-in ones; these unless given.
         make_lr: make the LR images from HR even where the folder has some.
     """
-    from srlongtail.models.checkpoint import zoo_names
+    from srlongtail.models.checkpoint import tell_apart, zoo_names
     from srlongtail.paper.build import TABLES, build_tables
     from srlongtail.paper.tables import subject
 
     names = [name for name in flat(models) or zoo_names() if name != "bicubic"]
     loaded = [model for name in names for model in model_options.load((name,))]
+    tell_apart(loaded, names)
     for model in loaded:
         if not any(spec.takes(model) for spec in TABLES.values()):
             note(f"{model.name}: the paper has no table of {subject(model)}, left out")

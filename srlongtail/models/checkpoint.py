@@ -123,8 +123,26 @@ def load_models(
         networks.get(index) or load_model("bicubic", scale=common, device=device)
         for index in range(len(sources))
     ]
-    _tell_apart(ordered, sources)
+    tell_apart(ordered, sources)
     return ordered
+
+
+def tell_apart(models: Sequence[SRModel], sources: Sequence[str]) -> None:
+    """Put the folder's name before the names that several models share.
+
+    Args:
+        models: renamed in place.
+        sources: what each was loaded from.
+
+    Raises:
+        InputError: they are of one name still.
+    """
+    names = [model.name for model in models]
+    for model, source in zip(models, sources, strict=True):
+        if names.count(model.name) > 1:
+            model.name = f"{Path(source).resolve().parent.name}/{model.name}"
+    if len({model.name for model in models}) < len(models):
+        raise InputError(f"{', '.join(sources)}: a model is named twice")
 
 
 def save_model(path: str | os.PathLike[str], model: SRModel) -> None:
@@ -173,15 +191,6 @@ class _Conventions:
                 )
             setattr(self, what, value)
             self.settled_by[what] = by
-
-
-def _tell_apart(models: list[SRModel], sources: Sequence[str]) -> None:
-    names = [model.name for model in models]
-    for model, source in zip(models, sources, strict=True):
-        if names.count(model.name) > 1:
-            model.name = f"{Path(source).resolve().parent.name}/{model.name}"
-    if len({model.name for model in models}) < len(models):
-        raise InputError(f"{', '.join(sources)}: a model is named twice")
 
 
 def _find_file(source: str) -> Path | None:

@@ -314,9 +314,8 @@ def _published(spec: TableSpec, network: str, dataset: str) -> dict[str, dict[st
 
 def _scores(model: SRModel, data: ImageSet, protocol: Protocol, saved: Saved) -> pd.DataFrame:
     key = {"model": identity(model), "data": [data.name, data.sha256], "protocol": protocol.name}
-    name = f"scores-{model.name}-x{data.scale}-{data.name}-{protocol.name}".replace("/", "-")
-    if not data.makes_lr:
-        name += "-stored"
+    lr = type(data.degradation).__name__.lower() if data.makes_lr else "stored"
+    name = f"scores-{model.name}-x{data.scale}-{data.name}-{lr}-{protocol.name}".replace("/", "-")
     return saved.result(name, key, partial(evaluate, [model], [data], protocol))
 
 
