@@ -293,7 +293,7 @@ def test_shipped_names(tmp_path, monkeypatch):
 
 def test_names_of_networks_that_were_built_here(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(InputError, match="srresnet-x4: no such model, .* zoo build adds"):
+    with pytest.raises(InputError, match=r"srresnet-x4: no such model, .* zoo build adds"):
         load_model("srresnet-x4")
     save_model(tmp_path / "runs" / "zoo" / "srresnet-x4.safetensors", sample("srresnet"))
     model = load_model("srresnet-x4")
