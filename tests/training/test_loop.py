@@ -75,8 +75,11 @@ def test_the_loop_is_a_plain_loop(weighted, recipe, tmp_path):
         assert torch.allclose(trained[key], value, atol=1e-5), key
 
 
-def test_accumulated_parts_make_the_same_batch(recipe, tmp_path):
-    recipe = replace(recipe, skip=False, static=False, learnable=False)
+@pytest.mark.parametrize(
+    "changes", [{"static": False, "learnable": False}, {"scope": "image"}], ids=str
+)
+def test_accumulated_parts_make_the_same_batch(changes, recipe, tmp_path):
+    recipe = replace(recipe, **changes)
     whole = train(recipe, tmp_path / "whole").network.state_dict()
     parts = train(replace(recipe, accumulate=2), tmp_path / "parts").network.state_dict()
     for key in whole:
