@@ -108,8 +108,6 @@ def write_attribution(
         [model],
         [],
         **_image_record(result, is_lr, published),
-        window=list(result.window),
-        window_rule=result.rule,
         published=published,
     )
     maps = {

@@ -32,7 +32,11 @@ from srlongtail.results import write_record, write_table
 
 
 class Result(Protocol):
-    """What a figure's `compute` gives."""
+    """What a figure's `compute` gives.
+
+    Where it has settings besides the inputs, or chose some itself, a method `settings` tells them
+    as JSON takes them.
+    """
 
     def frame(self) -> pd.DataFrame: ...
     def caption(self) -> str: ...
@@ -145,11 +149,9 @@ def build_tables(
     }
     paths = []
     for name, datasets in opened.items():
-        spec = TABLES[name]
-        record = provenance(
-            filter(spec.takes, models), datasets, protocol=spec.protocol.name, scale=spec.scale
-        )
-        paths.append(_write_table(out / name, tables[name], record))
+        table = tables[name]
+        record = provenance(filter(table.spec.takes, models), datasets, **table.settings())
+        paths.append(_write_table(out / name, table, record))
     write_gallery(out)
     return paths
 
@@ -159,7 +161,8 @@ def write_result(
 ) -> Path:
     """Draw a result and write `stem` as `.png`, `.pdf`, `.csv` and `.json`; returns the PNG's path.
 
-    The pictures hold no date, so that the same result gives the same bytes.
+    The record's settings take in the result's own. The pictures hold no date, so that the same
+    result gives the same bytes.
     """
     png = stem.with_suffix(".png")
     with paper_style():
@@ -170,7 +173,8 @@ def write_result(
             figure.savefig(path, metadata={"CreationDate": None})
     write_table(stem.with_suffix(".csv"), result.frame())
     caption = f"{result.caption()} {record['training']}".strip()
-    write_record(stem.with_suffix(".json"), {"caption": caption, **record})
+    settings = {**record["settings"], **getattr(result, "settings", dict)()}
+    write_record(stem.with_suffix(".json"), {"caption": caption, **record, "settings": settings})
     return png
 
 
@@ -196,13 +200,13 @@ def _write_table(stem: Path, table: PaperTable, record: Mapping[str, Any]) -> Pa
     page = stem.with_suffix(".md")
     for path, text in (
         (page, f"{markdown(texts)}\n\n{notes}\n"),
-        (stem.with_suffix(".tex"), latex(texts)),
+        (stem.with_suffix(".tex"), latex(texts, table.notes)),
     ):
         with replacing(path) as temporary:
             temporary.write_text(text)
     write_table(stem.with_suffix(".csv"), table.frame())
     write_table(stem.with_name(f"{stem.name}-images.csv"), table.scores)
-    caption = f"Ours beside the paper's Table {table.spec.number}. {record['training']}".strip()
+    caption = f"Ours beside the paper's Table {table.spec.number}."
     write_record(stem.with_suffix(".json"), {"caption": caption, "notes": table.notes, **record})
     return page
 

@@ -1,6 +1,7 @@
 """Figure 1: where bicubic and a network fail, and how few pixels that is."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -26,6 +27,10 @@ class Fig1:
     def frame(self) -> pd.DataFrame:
         """The histogram drawn: one row per model and AD interval."""
         return self.tail.frame()
+
+    def settings(self) -> dict[str, Any]:
+        """The image shown, and where the tail begins."""
+        return {"image": self.pair.name, **self.tail.settings()}
 
     def caption(self) -> str:
         """What the figure shows."""

@@ -1,6 +1,7 @@
 """Figure 3: a crop side by side."""
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import pandas as pd
 import torch.nn.functional as F
@@ -47,6 +48,15 @@ class Fig3:
         ]
         names = ["model", "dataset", "image", "row", "col", "size", "psnr_db", "ssim"]
         return pd.DataFrame(rows, columns=names)
+
+    def settings(self) -> dict[str, Any]:
+        """The window shown, and by which rule among which windows it was chosen."""
+        return {
+            "image": self.pair.name,
+            "window": list(self.window),
+            "window_rule": self.rule,
+            "window_step": STEP,
+        }
 
     def caption(self) -> str:
         """What the figure shows, in one or two sentences."""

@@ -1,6 +1,7 @@
 """Figure 5: which pixels Focal Pixel Learning attends to."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -53,6 +54,10 @@ class Fig5:
             for name, values in self.maps().items()
         }
         return pd.DataFrame({"bicubic_ad_decile": range(1, 11), **means})
+
+    def settings(self) -> dict[str, Any]:
+        """The image shown, and the dials of the weights."""
+        return {"image": self.pair.name, "focal_parameters": asdict(PARAMETERS)}
 
     def caption(self) -> str:
         """What the figure shows, in one or two sentences."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -84,6 +85,16 @@ class Fig6:
         table = pd.concat(tables, ignore_index=True)
         table.insert(0, "model", list(self.maps))
         return table
+
+    def settings(self) -> dict[str, Any]:
+        """The window shown and why, and what the maps depend on."""
+        return {
+            "image": self.image,
+            "window": list(self.window),
+            "window_rule": self.rule,
+            "attributed_share": MASS,
+            "attribution": {name: found.settings for name, found in self.maps.items()},
+        }
 
     def caption(self) -> str:
         """What the figure shows, in a few sentences."""

@@ -1,11 +1,12 @@
 """The AD histogram of a data set by itself, and the measurement that Figure 1 shares."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 from matplotlib.figure import Figure
 
-from srlongtail.longtail.difference import DifferenceHistogram, difference_histogram
+from srlongtail.longtail.difference import BIN_WIDTH, DifferenceHistogram, difference_histogram
 from srlongtail.paper.inputs import FigureInputs
 from srlongtail.parallel import gather, share
 from srlongtail.plots.histograms import plot_difference_histogram
@@ -29,6 +30,14 @@ class LongTail:
     def frame(self) -> pd.DataFrame:
         """The histogram drawn: one row per model and AD interval."""
         return self.histogram.frame()
+
+    def settings(self) -> dict[str, Any]:
+        """Where the tail begins, by which quantile, and how finely AD was counted."""
+        return {
+            "tail_quantile_of_bicubic": 1 - TAIL,
+            "tail_threshold": self.threshold,
+            "bin_width": BIN_WIDTH,
+        }
 
     def summary(self) -> pd.DataFrame:
         """One row a model; see `DifferenceHistogram.summary`."""

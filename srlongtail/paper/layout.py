@@ -5,9 +5,10 @@ from typing import Any
 
 import pandas as pd
 
-from srlongtail.paper.tables import METRICS, PaperTable
+from srlongtail.paper.tables import INTERVALS, METRICS, PaperTable
 
 _HEADERS = {"psnr_db": "PSNR (dB)", "ssim": "SSIM"}
+_INTERVAL = f"{100 * INTERVALS['confidence']:.0f} % interval"
 _DIGITS = {"psnr_db": 2, "ssim": 4}
 
 
@@ -22,7 +23,7 @@ def layout(table: PaperTable) -> pd.DataFrame:
         cells = rows.set_index("dataset")
         kinds = {"ours": ""}
         if is_gain:
-            kinds["95 % interval"] = "interval"
+            kinds[_INTERVAL] = "interval"
         if rows["psnr_db_published"].notna().any():
             kinds["paper"] = "_published"
             kinds["difference"] = "_difference"
@@ -54,13 +55,22 @@ def markdown(texts: pd.DataFrame) -> str:
     return "\n".join(lines)
 
 
-def latex(texts: pd.DataFrame) -> str:
-    """A LaTeX tabular with the rules of the package booktabs."""
+def latex(texts: pd.DataFrame, notes: Sequence[str] = ()) -> str:
+    """A LaTeX tabular with the rules of the package booktabs, and notes in small print below."""
     words = sum(not dataset for dataset, _ in texts.columns)
     style = texts.style.hide(axis="index").format(escape="latex")
-    return style.format_index(escape="latex", axis="columns").to_latex(
+    table = style.format_index(escape="latex", axis="columns").to_latex(
         hrules=True, multicol_align="c", column_format="l" * words + "r" * (texts.shape[1] - words)
     )
+    if not notes:
+        return table
+    return f"{table}\n{{\\footnotesize\\raggedright {_escaped(' '.join(notes))}\\par}}\n"
+
+
+def _escaped(text: str) -> str:
+    """As pandas does it in a table's cells."""
+    cell = pd.DataFrame([[text]]).style.hide(axis="index").hide(axis="columns")
+    return cell.format(escape="latex").to_latex().splitlines()[1].removesuffix(" \\\\")
 
 
 def _text(cells: Any, metric: str, suffix: str, *, signed: bool) -> str:

@@ -1,7 +1,7 @@
 """Tables 1 to 4: what the models at hand score, beside what the paper printed."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,9 +18,18 @@ from srlongtail.models.catalog import CATALOG
 from srlongtail.models.sr_model import SRModel, bicubic
 from srlongtail.paper.saved import Saved, identity
 from srlongtail.paper.seeds import seed_spread
+from srlongtail.provenance import training_budget
 from srlongtail.stats import bootstrap_interval
 
 METRICS = ("psnr_db", "ssim")
+INTERVALS: dict[str, Any] = {"confidence": 0.95, "resamples": 9999, "seed": 0}
+_PAPERS_ITERATIONS = {  # of BSRN it does not say
+    "FSRCNN": 500_000,
+    "CARN": 1_000_000,
+    "SRResNet": 1_000_000,
+    "MSRN": 1_000_000,
+    "SwinIR": 500_000,
+}
 _REFERENCE = Path(__file__).with_name("reference.csv")
 
 
@@ -110,6 +119,7 @@ class PaperTable:
         rows: the models.
         datasets: names of the data sets, as the paper has them where it does.
         scores: one row a model and image: `model, dataset, image, psnr_db, ssim`.
+        tiled: data set -> the models whose images there were restored in tiles, if any.
         notes: what a reader must know, one sentence each.
     """
 
@@ -117,6 +127,7 @@ class PaperTable:
     rows: tuple[Row, ...]
     datasets: tuple[str, ...]
     scores: pd.DataFrame
+    tiled: Mapping[str, Sequence[str]]
     notes: tuple[str, ...] = ()
 
     @property
@@ -140,6 +151,16 @@ class PaperTable:
                 for dataset in self.datasets
             ]
         return pd.DataFrame(records)
+
+    def settings(self) -> dict[str, Any]:
+        """What scores and intervals depend on, as JSON takes it."""
+        tiles = {**asdict(self.spec.protocol.tiles), "restored_so": self.tiled}
+        return {
+            "protocol": self.spec.protocol.name,
+            "scale": self.spec.scale,
+            "intervals": INTERVALS,
+            "tiles": tiles if self.tiled else None,
+        }
 
     def absent(self) -> list[str]:
         """The published cells that nothing at hand fills: what is missing of which networks."""
@@ -192,7 +213,7 @@ class PaperTable:
             "images": len(gains),
         }
         for metric in METRICS:
-            found = bootstrap_interval(gains[metric].to_numpy())
+            found = bootstrap_interval(gains[metric].to_numpy(), **INTERVALS)
             published = (
                 arms[better.arm][metric] - arms[base.arm][metric]
                 if {better.arm, base.arm} <= set(arms)
@@ -226,8 +247,11 @@ def build_table(
         for data, name in zip(datasets, names, strict=True)
     ]
     rows = tuple(_row(model) for model in chosen)
-    found = PaperTable(spec.name, rows, tuple(names), pd.concat(scores, ignore_index=True))
-    return replace(found, notes=tuple(_notes(found, datasets)))
+    table = pd.concat(scores, ignore_index=True)
+    found = PaperTable(
+        spec.name, rows, tuple(names), table, _tiled(spec.protocol, chosen, datasets)
+    )
+    return replace(found, notes=tuple(_notes(found, chosen[1:], datasets)))
 
 
 def is_degraded(model: SRModel) -> bool:
@@ -323,6 +347,16 @@ def _subject(network: str, scale: int, degraded: bool) -> str:
     return f"{network} at x{scale}" + (" for multiple degradations" if degraded else "")
 
 
+def _tiled(
+    protocol: Protocol, models: Sequence[SRModel], datasets: Sequence[ImageSet]
+) -> dict[str, list[str]]:
+    found = {
+        data.name: [m.name for m in models if protocol.tiling(m.architecture, data.name)]
+        for data in datasets
+    }
+    return {name: there for name, there in found.items() if there}
+
+
 def _row(model: SRModel) -> Row:
     known = CATALOG.get(model.architecture or "")
     trained = model.provenance.get("iterations")
@@ -357,7 +391,9 @@ def _cells(
     }
 
 
-def _notes(table: PaperTable, datasets: Sequence[ImageSet]) -> Iterator[str]:
+def _notes(
+    table: PaperTable, networks: Sequence[SRModel], datasets: Sequence[ImageSet]
+) -> Iterator[str]:
     spec = table.spec
     color = "RGB" if spec.protocol.channels == "rgb" else "luma"
     yield (
@@ -370,7 +406,15 @@ def _notes(table: PaperTable, datasets: Sequence[ImageSet]) -> Iterator[str]:
         yield f"LR images of {', '.join(stored)} are the stored ones."
     if spec.degraded:
         yield f"LR by Eq. 8: {spec.degradation}."
-    yield "Intervals: 95 %, bootstrapped over images."
+    yield from _training_notes(table, networks)
+    if table.tiled:
+        tiles = spec.protocol.tiles
+        where = "; ".join(f"{', '.join(names)} on {data}" for data, names in table.tiled.items())
+        yield (
+            f"Restored in tiles of {tiles.size} x {tiles.size} LR pixels, one every {tiles.step}, "
+            f"as in the paper: {where}."
+        )
+    yield f"Intervals: {100 * INTERVALS['confidence']:.0f} %, bootstrapped over images."
     compared = {better.model for better, _ in gain_pairs(table.rows)}
     alone = [row.model for row in table.rows if row.arm == "FPL" and row.model not in compared]
     if alone:
@@ -383,6 +427,26 @@ def _notes(table: PaperTable, datasets: Sequence[ImageSet]) -> Iterator[str]:
     absent = table.absent()
     if absent:
         yield f"Of the paper's numbers these have no counterpart here: {'; '.join(absent)}."
+
+
+def _training_notes(table: PaperTable, networks: Sequence[SRModel]) -> Iterator[str]:
+    """How long each network was trained, and, where its numbers stand beside them, the paper's."""
+    budget = training_budget(networks)
+    if budget:
+        yield budget
+    unknown = [model.name for model in networks if "iterations" not in model.provenance]
+    if unknown:
+        yield f"How long {', '.join(unknown)} was trained is not known."
+    beside = {
+        row.network
+        for row in table.rows
+        if any(_published(table.spec, row.network, dataset) for dataset in table.datasets)
+    }
+    papers = [
+        f"{name} {n:,} iterations" for name, n in _PAPERS_ITERATIONS.items() if name in beside
+    ]
+    if papers:
+        yield f"The paper's training: {'; '.join(papers)}, all on the 800 images of DIV2K."
 
 
 def _seed_notes(datasets: Iterable[str]) -> Iterator[str]:

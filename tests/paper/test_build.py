@@ -119,6 +119,32 @@ def test_each_record_names_what_the_figure_depends_on(tmp_path, data, ablation):
     assert five["data"][0]["sha256"] == data[1:2].sha256
 
 
+def test_each_record_holds_what_it_takes_to_repeat_the_figure(tmp_path, data, ablation):
+    out = tmp_path / "out"
+    build_figures(inputs_of(data, ablation), out, ["fig1", "fig3", "fig5", "fig6"])
+    one, three, five, six = (
+        json.loads((out / f"fig{n}.json").read_text())["settings"] for n in (1, 3, 5, 6)
+    )
+    assert one["image"] == five["image"] == six["image"] == "a"
+    assert one["tail_quantile_of_bicubic"] == 0.9
+    counts = pd.read_csv(out / "fig1.csv").query("model == 'bicubic'")
+    above = counts.loc[counts["ad_from"] >= one["tail_threshold"], "share"].sum()
+    assert 0 < above <= 0.1
+    assert five["focal_parameters"]["alpha_sp"] == 0.5
+    assert five["focal_parameters"]["scope"] == "batch"
+    lam = six["attribution"]["fsrcnn-fpl-x4"]
+    assert (lam["n_steps"], lam["path"]) == (50, "BlurPath(sigma=1.2, size=9)")
+    for settings, n in ((three, 3), (six, 6)):
+        place = pd.read_csv(out / f"fig{n}.csv")[["row", "col", "size"]].iloc[0].tolist()
+        assert settings["window"] == place
+        rule = settings["window_rule"]
+        again = inputs_of(data, ablation, image=settings["image"], window=tuple(place))
+        build_figures(again, tmp_path / "again", [f"fig{n}"])
+        table = (tmp_path / "again" / f"fig{n}.csv").read_text()
+        assert table == (out / f"fig{n}.csv").read_text()
+        assert rule in json.loads((out / f"fig{n}.json").read_text())["caption"]
+
+
 def test_tables_are_written_in_every_form(tmp_path, data):
     out = tmp_path / "out"
     models = [network("fsrcnn-x4", 0.01), network("mine-x4", 0.02)]
@@ -136,7 +162,12 @@ def test_tables_are_written_in_every_form(tmp_path, data):
     assert set(pd.read_csv(out / "table1.csv")["network"]) == {"bicubic", "fsrcnn-x4", "mine-x4"}
     assert len(pd.read_csv(out / "table1-images.csv")) == 3 * len(data)
     record = json.loads((out / "table1.json").read_text())
-    assert record["settings"] == {"protocol": "paper", "scale": 4}
+    assert record["settings"] == {
+        "protocol": "paper",
+        "scale": 4,
+        "intervals": {"confidence": 0.95, "resamples": 9999, "seed": 0},
+        "tiles": None,
+    }
     assert "| mine-x4" in (out / "README.md").read_text()
     with pytest.raises(InputError, match="no table 'table5', expected one of table1, table2"):
         build_tables(models, open_sets, out, ["table5"])

@@ -15,6 +15,7 @@ from srlongtail.models.catalog import new_model
 from srlongtail.models.checkpoint import load_model
 from srlongtail.models.sr_model import SRModel, ZeroResidual, bicubic
 from srlongtail.paper import tables
+from srlongtail.paper.build import build_tables
 from srlongtail.paper.layout import latex, layout, markdown
 from srlongtail.paper.saved import Saved
 from srlongtail.paper.tables import TABLES, build_table, paper_name
@@ -165,6 +166,49 @@ def test_each_table_has_its_protocol_and_its_degradation(data, saved, tmp_path):
     degraded = trained("d", degradation="blur-noise")
     noisy = open_data(tmp_path / "Set3", degradation=spec.degradation)
     assert "LR by Eq. 8" in build_table(spec, [degraded], [noisy], saved).notes[1]
+
+
+def test_readers_of_every_form_see_how_long_was_trained(pair, tmp_path, data, saved):
+    foreign = SRModel(ZeroResidual(4), 4, name="my_carn")
+    foreign.provenance["architecture"] = "carn"
+    renamed = open_data(f"Set5={tmp_path / 'Set3'}")
+    told = [
+        "Trained: fsrcnn-x4 8,000 iterations on 3 images; fsrcnn-fpl-x4 8,000 iterations on 3 "
+        "images.",
+        "How long my_carn was trained is not known.",
+        "The paper's training: FSRCNN 500,000 iterations; CARN 1,000,000 iterations, all on the "
+        "800 images of DIV2K.",
+    ]
+    out = tmp_path / "out"
+    build_tables([*pair, foreign], lambda *_: [renamed], out)
+    page, code = ((out / f"table1.{form}").read_text() for form in ("md", "tex"))
+    assert all(f"- {note}\n" in page for note in told)
+    body, below = code.split("\\end{tabular}")
+    assert all(note.replace("_", "\\_") in below for note in told)
+    assert "95 \\%, bootstrapped" in below
+    assert "Trained" not in body
+    # Where no number of the paper is shown, its training is of no account.
+    notes = build_table(TABLES["table1"], pair, [data], saved).notes
+    assert told[0] in notes
+    assert not any("The paper's training" in note for note in notes)
+
+
+def test_what_is_restored_in_tiles_is_said(tmp_path, data, saved):
+    swin = trained("swinir-x4", architecture="swinir", strength=0.2)
+    test2k = open_data(f"test2k={tmp_path / 'Set3'}")
+    table = build_table(TABLES["table1"], [swin], [test2k, data], saved)
+    (note,) = [note for note in table.notes if "tiles" in note]
+    assert note == (
+        "Restored in tiles of 32 x 32 LR pixels, one every 28, as in the paper: "
+        "bicubic, swinir-x4 on test2k; swinir-x4 on Set3."
+    )
+    assert table.settings()["tiles"] == {
+        "size": 32,
+        "step": 28,
+        "restored_so": {"test2k": ["bicubic", "swinir-x4"], "Set3": ["swinir-x4"]},
+    }
+    whole = build_table(TABLES["table1"], [trained("fsrcnn-x4")], [data], saved)
+    assert not any("tiles" in note for note in whole.notes)
 
 
 def test_only_what_changed_is_scored_again(pair, data, saved, monkeypatch):
