@@ -1,9 +1,11 @@
 """Figure 1: where bicubic and a network fail, and how few pixels that is."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
@@ -13,7 +15,7 @@ from srlongtail.paper import histogram
 from srlongtail.paper.inputs import FigureInputs
 from srlongtail.plots.histograms import plot_difference_histogram
 from srlongtail.plots.images import add_colorbar, scale_top, show_map, show_photo
-from srlongtail.plots.style import PAGE, display_name, letter
+from srlongtail.plots.style import PAGE, display_name, letter, rows_and_columns
 
 
 @dataclass(frozen=True)
@@ -48,21 +50,28 @@ def compute(inputs: FigureInputs) -> Fig1:
 
 def draw(result: Fig1) -> Figure:
     """HR and one AD map a model above, on one colour scale; the histogram below."""
-    columns = len(result.differences) + 1
+    panels = len(result.differences) + 1
+    rows, columns = rows_and_columns(panels)
     height, width = result.pair.hr.shape[-2:]
     above = (PAGE - 0.5) / columns * height / width + 0.35
-    figure = Figure(figsize=(PAGE, above + 2.3))
-    grid = figure.add_gridspec(2, columns, height_ratios=[above, 2.2])
-    axes = [figure.add_subplot(grid[0, column]) for column in range(columns)]
-    letter(show_photo(result.pair.hr, axes[0]), 0, f"HR, {result.pair.name}")
+    below = 2.2 + 0.1 * max(0, panels - 4)  # the legend grows with the models
+    figure = Figure(figsize=(PAGE, rows * above + below + 0.1))
+    grid = figure.add_gridspec(rows + 1, columns, height_ratios=[*[above] * rows, below])
+    axes = [figure.add_subplot(grid[divmod(index, columns)]) for index in range(panels)]
+    _draw_maps(result, axes, columns)
+    ax = figure.add_subplot(grid[rows, :])
+    plot_difference_histogram(result.tail.histogram, ax, threshold=result.tail.threshold)
+    images = result.tail.histogram.images
+    letter(ax, panels, f"the long tail of all {images} images of {result.tail.dataset}")
+    return figure
+
+
+def _draw_maps(result: Fig1, axes: Sequence[Axes], columns: int) -> None:
+    """HR and the maps, with the colour bar they share at the end of their first row."""
+    letter(show_photo(result.pair.hr, axes[0]), 0, f"HR, {result.pair.name}", columns=columns)
     top = scale_top(result.differences["bicubic"], 0.995)
     for index, (name, difference) in enumerate(result.differences.items(), start=1):
         drawn = show_map(difference, axes[index], vmax=top)
-        letter(axes[index], index, display_name(name))
+        letter(axes[index], index, display_name(name), columns=columns)
         axes[index].set_xlabel(f"mean AD {difference.mean():.1f}")
-    add_colorbar(drawn, axes[-1], "AD (levels of 255)")
-    below = figure.add_subplot(grid[1, :])
-    plot_difference_histogram(result.tail.histogram, below, threshold=result.tail.threshold)
-    images = result.tail.histogram.images
-    letter(below, columns, f"the long tail of all {images} images of {result.tail.dataset}")
-    return figure
+    add_colorbar(drawn, axes[columns - 1], "AD (levels of 255)")

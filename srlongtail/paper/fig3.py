@@ -14,7 +14,7 @@ from srlongtail.image.io import quantize
 from srlongtail.metrics import PAPER, Score
 from srlongtail.paper.inputs import FigureInputs
 from srlongtail.plots.images import crop, mark_window, show_photo
-from srlongtail.plots.style import PAGE, display_name, letter
+from srlongtail.plots.style import PAGE, display_name, letter, rows_and_columns
 
 SIZE = 72  # SR pixels: small enough to see single ones in print
 STEP = 4
@@ -91,17 +91,23 @@ def compute(inputs: FigureInputs) -> Fig3:
 def draw(result: Fig3) -> Figure:
     """The whole image with the window boxed, then the window of HR and of each model."""
     crops = {"HR": result.pair.hr, **result.restored}
-    ratio = result.pair.hr.shape[-1] / result.pair.hr.shape[-2]
-    height = PAGE / (ratio + 1.08 * len(crops)) + 0.42
+    rows, columns = rows_and_columns(len(crops), widest=5)
+    # In crop widths: as high as the rows beside it, unless that left little room for the crops.
+    whole_width = min(rows * result.pair.hr.shape[-1] / result.pair.hr.shape[-2], 2.0)
+    height = rows * (PAGE / (whole_width + 1.08 * columns) + 0.42)
     figure = Figure(figsize=(PAGE, height))
-    grid = figure.add_gridspec(1, len(crops) + 1, width_ratios=[ratio, *[1] * len(crops)])
-    whole = figure.add_subplot(grid[0])
+    halves = figure.add_gridspec(1, 2, width_ratios=[whole_width, columns])
+    whole = figure.add_subplot(halves[0])
     show_photo(result.pair.hr, whole)
-    letter(mark_window(whole, result.window), 0, f"{result.pair.name} (x{result.pair.scale})")
+    across = columns + round(whole_width)
+    title = f"{result.pair.name} (x{result.pair.scale})"
+    letter(mark_window(whole, result.window), 0, title, columns=across)
+    grid = halves[1].subgridspec(rows, columns)
     scores = result.scores()
     for index, (name, image) in enumerate(crops.items(), start=1):
-        ax = figure.add_subplot(grid[index])
-        letter(show_photo(crop(image, result.window), ax), index, display_name(name))
+        ax = figure.add_subplot(grid[index - 1])
+        show_photo(crop(image, result.window), ax)
+        letter(ax, index, display_name(name), columns=across)
         below = "PSNR (dB) / SSIM"
         if name in scores:
             below = f"{scores[name].psnr_db:.2f} / {scores[name].ssim:.4f}"

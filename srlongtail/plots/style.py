@@ -14,7 +14,7 @@ COLUMN = 3.25  # inches, one column of a two-column paper
 PAGE = 6.875  # inches, both columns
 
 SEQUENTIAL = "viridis"  # AD and weights: grey prints of it keep the order
-BICUBIC_GREY = "#6e6e6e"
+BICUBIC_GREY = "#8e8e8e"
 
 # Okabe and Ito's palette, which readers with colour blindness can tell apart.
 _NETWORK_COLORS = {
@@ -26,6 +26,14 @@ _NETWORK_COLORS = {
     "bsrn": "#56B4E9",
 }
 _OTHER_COLORS = ("#000000", "#B8A800", *_NETWORK_COLORS.values())
+
+_ROOMY = 5  # panels in a row of the page's width that titles of full size fit
+
+LineStyle = str | tuple[int, tuple[float, ...]]
+
+_DOTTED: LineStyle = (0, (1, 1))
+_DASHED: LineStyle = (0, (4, 1.5))
+_DASH_DOTTED: LineStyle = (0, (5, 1.2, 1, 1.2))
 
 _PAPER: Any = {
     "font.family": "sans-serif",
@@ -47,7 +55,7 @@ _PAPER: Any = {
     "lines.linewidth": 1.2,
     "legend.fontsize": 7,
     "legend.frameon": False,
-    "legend.handlelength": 1.8,
+    "legend.handlelength": 2.6,  # two dashes and more
     "figure.dpi": 100,
     "savefig.dpi": 300,
     "image.interpolation": "none",
@@ -75,7 +83,7 @@ def network_colors(names: Iterable[str]) -> dict[str, str]:
     """The colour of each model: one per network everywhere, bicubic grey, others in order.
 
     >>> network_colors(["bicubic", "fsrcnn-x4", "4x_FSRCNN_FPL"])
-    {'bicubic': '#6e6e6e', 'fsrcnn-x4': '#0072B2', '4x_FSRCNN_FPL': '#0072B2'}
+    {'bicubic': '#8e8e8e', 'fsrcnn-x4': '#0072B2', '4x_FSRCNN_FPL': '#0072B2'}
     """
     colors: dict[str, str] = {}
     for name in names:
@@ -98,26 +106,62 @@ def display_name(name: str) -> str:
     """
     ours = re.fullmatch(r"([a-z]+)(-fpl|-skip)?-x\d(-degraded)?", name)
     if not ours or ours[1] not in CATALOG:
-        return name if len(name) <= 16 else f"{name[:8]}…{name[-6:]}"
+        return _shortened(name, 16)
     arm = {"-fpl": "+FPL", "-skip": "+skip"}.get(ours[2] or "", "")
     return CATALOG[ours[1]].label + arm
 
 
-def line_style(name: str) -> str:
-    """Dashed for baselines, solid for bicubic and for FPL networks, which share their colour.
+def line_style(name: str) -> LineStyle:
+    """Dotted for bicubic, dashed for baselines, dash-dotted with the skip, solid with FPL.
+
+    The arms of a network share its colour, and prints in grey have none.
 
     >>> line_style("fsrcnn-fpl-x4"), line_style("fsrcnn-x4")
-    ('-', '--')
+    ('-', (0, (4, 1.5)))
     """
-    return "-" if name == "bicubic" or "fpl" in name.lower() else "--"
+    if name == "bicubic":
+        return _DOTTED
+    if "fpl" in name.lower():
+        return "-"
+    return _DASH_DOTTED if "skip" in name.lower() else _DASHED
 
 
-def letter(ax: Axes, index: int, text: str = "") -> Axes:
-    """Title a panel as the paper does: (a), (b), ..., with what it shows.
+def letter(ax: Axes, index: int, text: str = "", *, columns: int = 1) -> Axes:
+    """Title a panel as the paper does: (a), (b), ..., (z), (aa), ..., with what it shows.
+
+    Args:
+        ax: the panel.
+        index: its number, from 0.
+        text: what it shows.
+        columns: how many panels share the page's width; titles of many are small and short.
 
     >>> import matplotlib.pyplot as plt
     >>> letter(plt.figure().add_subplot(), 1, "bicubic").get_title(loc="left")
     '(b) bicubic'
     """
-    ax.set_title(f"({chr(ord('a') + index)}) {text}".rstrip(), loc="left")
+    before, last = divmod(index, 26)
+    label = f"{chr(ord('a') + before - 1) if before else ''}{chr(ord('a') + last)}"
+    options: dict[str, Any] = {}
+    if columns > _ROOMY:
+        text, options = _shortened(text, 14), {"fontsize": 7}
+    ax.set_title(f"({label}) {text}".rstrip(), loc="left", **options)
     return ax
+
+
+def rows_and_columns(panels: int, widest: int = 6) -> tuple[int, int]:
+    """A grid for panels, read row by row: as few rows as will do, of as equal length as may be.
+
+    Args:
+        panels: their number.
+        widest: the most of them in a row.
+
+    >>> rows_and_columns(6), rows_and_columns(8)
+    ((1, 6), (2, 4))
+    """
+    rows = -(-panels // widest)
+    return rows, -(-panels // rows)
+
+
+def _shortened(text: str, longest: int) -> str:
+    half = longest // 2
+    return text if len(text) <= longest else f"{text[:half]}…{text[2 - half :]}"

@@ -15,6 +15,7 @@ from srlongtail.plots.style import (
     line_style,
     network_colors,
     paper_style,
+    rows_and_columns,
 )
 
 NETWORKS = ["fsrcnn", "carn", "srresnet", "msrn", "swinir", "bsrn"]
@@ -38,9 +39,14 @@ def test_colours_stay_apart_for_colour_blind_readers():
         assert np.abs(difference).max() > 0.08, (one, two)
 
 
-def test_the_fpl_twin_is_solid_and_its_baseline_dashed():
-    assert line_style("carn-fpl-x2") == line_style("bicubic") == "-"
-    assert line_style("carn-x2") == "--"
+def test_prints_in_grey_tell_bicubic_and_the_arms_of_a_network_apart():
+    arms = ["bicubic", "carn-x2", "carn-skip-x2", "carn-fpl-x2"]
+    assert len({line_style(name) for name in arms}) == 4
+    assert line_style("carn-fpl-x2") == "-"
+    colors = network_colors(["bicubic", "fsrcnn-x4"])
+    grey, blue = (np.dot(to_rgb(color), (0.299, 0.587, 0.114)) for color in colors.values())
+    assert grey > blue + 0.1
+    assert grey < 0.6  # still far from paper's white
 
 
 @pytest.mark.parametrize(
@@ -70,6 +76,17 @@ def test_letters():
     ax = Figure().add_subplot()
     assert letter(ax, 3, "HR") is ax
     assert ax.get_title(loc="left") == "(d) HR"
+    labels = [letter(ax, index).get_title(loc="left") for index in (0, 25, 26, 27, 51, 52)]
+    assert labels == ["(a)", "(z)", "(aa)", "(ab)", "(az)", "(ba)"]
+
+
+@pytest.mark.parametrize(
+    ("panels", "grid"), [(1, (1, 1)), (6, (1, 6)), (7, (2, 4)), (8, (2, 4)), (13, (3, 5))]
+)
+def test_panels_fill_rows_of_nearly_equal_length(panels, grid):
+    rows, columns = rows_and_columns(panels)
+    assert (rows, columns) == grid
+    assert (rows - 1) * columns < panels <= rows * columns
 
 
 def test_the_style_ends_with_its_block_but_leaves_a_notebook_interactive():
