@@ -1,11 +1,13 @@
 """Figure 6: which LR pixels a network draws a window of its SR image from."""
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
 from torch import Tensor
 
@@ -22,6 +24,7 @@ from srlongtail.paper.inputs import FigureInputs
 from srlongtail.plots.attribution import (
     N_EFF,
     WINDOW_COLOR,
+    add_signed_colorbar,
     mark_field,
     show_attributed_pixels,
     show_attribution,
@@ -32,6 +35,7 @@ from srlongtail.plots.images import mark_window, scale_top, show_photo
 from srlongtail.plots.style import PAGE, display_name, letter
 
 MASS = 0.95  # the share of a map that the attributed pixels hold
+_LINE = 100  # characters of 8 pt that fit the page's width
 
 
 @dataclass(frozen=True)
@@ -109,10 +113,11 @@ class Fig6:
         return (
             f"Local attribution of the {size} x {size} window at row {row}, column {column} of "
             f"{self.image} (x{self.scale}), {self.rule}. Red LR pixels raise the window's sum of "
-            f"gradients along the path, blue ones lower it; the largest values saturate. Dashed: "
-            f"the receptive field. Attributed pixels: the fewest that hold {MASS:.0%} of the "
-            f"absolute map. {numbers}. DI is in percent of a canvas of {height} x {width} LR "
-            f"pixels, n_eff is that share in pixels. {settings['n_steps']} steps of "
+            f"gradients along the path, blue ones lower it (dashes: by more than a tenth of the "
+            f"scale, which all maps share; the largest values saturate). Dashed outline: the "
+            f"receptive field. Attributed pixels: the fewest that hold {MASS:.0%} of the absolute "
+            f"map. {numbers}. DI is in percent of a canvas of {height} x {width} LR pixels, n_eff "
+            f"is that share in pixels. {settings['n_steps']} steps of "
             f"{settings['path']}; Gini offset {settings['gini_offset']:g}."
         )
 
@@ -157,34 +162,40 @@ def choose_window(pair: ImagePair) -> tuple[Window, str]:
 
 
 def draw(result: Fig6) -> Figure:
-    """One row a network: photo, signed map, its smooth view, attributed pixels, SR."""
+    """One row a network: photo, signed map, its smooth view, attributed pixels, SR.
+
+    The signed maps share one colour scale, whose bar stands below them.
+    """
     rows = len(result.maps)
-    figure = Figure(figsize=(PAGE, 0.25 + rows * (PAGE / 5 + 0.3)))
-    figure.suptitle(result.message(), fontsize=8)
-    grid = figure.subplots(rows, 5, squeeze=False)
+    figure = Figure(figsize=(PAGE, 0.6 + rows * (PAGE / 5 + 0.3)))
+    figure.suptitle(textwrap.fill(result.message(), _LINE), fontsize=8)
+    grid = figure.add_gridspec(rows + 1, 5, height_ratios=[*[1] * rows, 0.05])
     attributed = {n: attributed_pixels(m.absolute, MASS) for n, m in result.maps.items()}
     limit = max(
         scale_top(found.signed.abs()[attributed[name]], 0.9) if attributed[name].any() else 0
         for name, found in result.maps.items()
     )
-    for row, (name, axes) in enumerate(zip(result.maps, grid, strict=True)):
-        _draw_row(result, name, attributed[name], list(axes), limit or 1.0, first=5 * row)
+    for row, name in enumerate(result.maps):
+        axes = [figure.add_subplot(grid[row, column]) for column in range(5)]
+        drawn = _draw_row(result, name, attributed[name], axes, limit or 1.0, first=5 * row)
+    add_signed_colorbar(drawn, figure.add_subplot(grid[rows, 1]), "sum of gradients")
     return figure
 
 
 def _draw_row(
     result: Fig6, name: str, attributed: Tensor, axes: list[Axes], limit: float, first: int
-) -> None:
+) -> ScalarMappable:
+    """Draw the panels of one network; returns what a colour bar of its signed map takes."""
     found, scale = result.maps[name], result.scale
     whole, signed, smooth, chosen, restored = axes
     show_photo(result.photo, whole)
-    show_attribution(found.signed, signed, scale, limit)
+    drawn = show_attribution(found.signed, signed, scale, limit)
     show_density(density(found.absolute), result.photo, smooth, scale)
     show_attributed_pixels(attributed, result.photo, chosen, scale)
     show_photo(result.restored[name], restored)
     texts = {
         f"{result.photo_name}, {result.image}": "window, receptive field",
-        "LAM": "red raises, blue lowers",
+        "LAM": "red raises, dash lowers",
         "KDE view": f"DI {found.diffusion_index:.2f} %, {N_EFF} {found.n_eff:.1f}",
         "attributed pixels": f"{MASS * 100:.0f} % in {int(attributed.sum())} LR pixels",
         "SR": display_name(name),
@@ -197,3 +208,4 @@ def _draw_row(
         if ax is not whole:
             zoom(ax, result.part, scale)
     whole.set_ylabel(display_name(name))
+    return drawn

@@ -71,10 +71,11 @@ class Methods:
         return (
             f"The {size} x {size} window at row {row}, column {column} of {self.image} under "
             f"{display_name(self.model)}: attributions by several methods, each on its own colour "
-            f"scale (red raises the target, blue lowers it), and the window's sum of gradients as "
-            f"LR pixels are blurred or sharpened in their order (1: sharp image, 0: blurred; a "
-            f"mixture of both has edges of its own and may exceed 1). LAM is {off:.1%} off "
-            f"completeness. Infidelity: 0 predicts every change of the target, 1 none."
+            f"scale (red raises the target, blue lowers it; dashes: by more than a tenth of the "
+            f"scale), and the window's sum of gradients as LR pixels are blurred or sharpened in "
+            f"their order (1: sharp image, 0: blurred; a mixture of both has edges of its own and "
+            f"may exceed 1). LAM is {off:.1%} off completeness. Infidelity: 0 predicts every "
+            f"change of the target, 1 none."
         )
 
 
@@ -121,7 +122,7 @@ def _draw_map(result: Methods, name: str, ax: Axes, index: int) -> None:
     n_eff, infidelity = result.frame().set_index("method").loc[name, ["n_eff", "infidelity"]]
     ax.set_xlabel(f"{N_EFF} {n_eff:.1f}\ninfidelity {infidelity:.2f}", fontsize=7)
     if index == 0:
-        ax.set_ylabel("red raises,\nblue lowers", fontsize=7)
+        ax.set_ylabel("red raises,\ndash lowers", fontsize=7)
 
 
 def _share_at_half(curve: pd.DataFrame) -> float:

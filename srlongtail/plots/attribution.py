@@ -7,6 +7,7 @@ import pandas as pd
 import torch
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
+from matplotlib.colorbar import Colorbar
 from matplotlib.colors import CenteredNorm
 from matplotlib.patches import Rectangle
 from torch import Tensor
@@ -39,6 +40,8 @@ _BLIND_COLOR = "0.45"
 def show_attribution(signed: Tensor, ax: Axes, scale: int, limit: float) -> ScalarMappable:
     """Draw a signed map `(h, w)` on a diverging scale centred at 0.
 
+    Dashes mark what lowers the target by more than a tenth of the scale: in grey, blue is red.
+
     Args:
         signed: attributions of LR pixels.
         ax: where to draw.
@@ -50,7 +53,26 @@ def show_attribution(signed: Tensor, ax: Axes, scale: int, limit: float) -> Scal
     >>> drawn.norm.vcenter, drawn.get_extent()
     (0, [-0.5, 15.5, 15.5, -0.5])
     """
+    rows, columns = (scale * (places.cpu() + 0.5) - 0.5 for places in _below(signed, -0.1 * limit))
+    ax.hlines(rows, columns - 0.25 * scale, columns + 0.25 * scale, "black", linewidth=0.6)
     return _show_lr(signed, ax, scale, cmap=DIVERGING, norm=CenteredNorm(halfrange=limit))
+
+
+def add_signed_colorbar(drawn: ScalarMappable, ax: Axes, label: str) -> Colorbar:
+    """A colour bar that lies in `ax`, open at both ends; its ends and 0 are written.
+
+    >>> import matplotlib.pyplot as plt
+    >>> above, below = plt.figure().subplots(2)
+    >>> drawn = show_attribution(torch.eye(4), above, scale=4, limit=0.125)
+    >>> [text.get_text() for text in add_signed_colorbar(drawn, below, "sum").ax.get_xticklabels()]
+    ['-0.12', '0', '+0.12']
+    """
+    bar = ax.figure.colorbar(
+        drawn, cax=ax, orientation="horizontal", extend="both", extendfrac=0.04, label=label
+    )
+    _, limit = drawn.get_clim()
+    bar.set_ticks([-limit, 0, limit], labels=[f"-{limit:.2g}", "0", f"+{limit:.2g}"])
+    return bar
 
 
 def show_density(density: Tensor, photo: Tensor, ax: Axes, scale: int) -> ScalarMappable:
@@ -136,6 +158,10 @@ def zoom(ax: Axes, part: Box, scale: int) -> Axes:
     ax.set_xlim(part.left * scale - 0.5, part.right * scale - 0.5)
     ax.set_ylim(part.bottom * scale - 0.5, part.top * scale - 0.5)
     return ax
+
+
+def _below(values: Tensor, threshold: float) -> tuple[Tensor, ...]:
+    return torch.nonzero(values < threshold, as_tuple=True)
 
 
 def _show_lr(values: Tensor, ax: Axes, scale: int, **options: Any) -> ScalarMappable:

@@ -97,10 +97,10 @@ def test_the_picture_says_what_was_measured(data, twins):
     with paper_style():
         figure = fig6.draw(result)
     assert figure.get_figwidth() == PAGE
-    assert len(figure.axes) == 10
+    assert len(figure.axes) == 11
     titles = [ax.get_title(loc="left") for ax in figure.axes]
     assert titles[0] == "(a) HR, rings"
-    assert titles[-1] == "(j) SR"
+    assert titles[-2] == "(j) SR"
     for row, (name, found) in enumerate(result.maps.items()):
         whole, signed, smooth, chosen, restored = figure.axes[5 * row : 5 * row + 5]
         below = f"DI {found.diffusion_index:.2f} %, {N_EFF} {found.n_eff:.1f}"
@@ -113,7 +113,11 @@ def test_the_picture_says_what_was_measured(data, twins):
         assert signed.get_xlim() == restored.get_xlim() != whole.get_xlim()
         assert whole.get_ylabel() == restored.get_xlabel() == fig6.display_name(name)
     limits = {ax.images[0].norm.vmax for ax in (figure.axes[1], figure.axes[6])}
-    assert len(limits) == 1  # one colour scale for both rows
+    assert len(limits) == 1  # one colour scale for both rows, and one bar
+    (limit,), bar = limits, figure.axes[-1]
+    ends = [tick.get_text() for tick in bar.get_xticklabels()]
+    assert ends == [f"-{limit:.2g}", "0", f"+{limit:.2g}"]
+    assert bar.get_xlabel() == "sum of gradients"
 
 
 def test_without_a_network_bicubic_is_shown(data):
@@ -207,7 +211,7 @@ def test_an_own_module_from_python(mine, rings):
     assert found.n_eff == pytest.approx(found.diffusion_index / 100 * 36 * 45)
     assert found.completeness_error < 0.1
     with paper_style():
-        assert len(fig6.draw(result).axes) == 5
+        assert len(fig6.draw(result).axes) == 6
 
 
 def test_an_own_module_from_the_shell(mine, rings, tmp_path, monkeypatch, capsys):

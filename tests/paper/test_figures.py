@@ -1,8 +1,11 @@
 """What the figures compute, apart from how they look."""
 
+from itertools import combinations
+
 import numpy as np
 import pytest
 import torch
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from srlongtail.errors import InputError
 from srlongtail.focal.weights import focal_weight
@@ -111,6 +114,36 @@ def test_every_figure_is_a_page_wide_with_any_number_of_networks(
     sizes = [text.get_fontsize() for text in figure.findobj(lambda t: hasattr(t, "get_fontsize"))]
     assert min(sizes) >= 7
     assert len(result.caption()) > 60
+
+
+def boxes(figure, *texts):
+    renderer = figure.canvas.get_renderer()
+    return [text.get_window_extent(renderer) for text in texts if text.get_text()]
+
+
+@pytest.mark.parametrize("name", ["fig1", "fig3", "fig6"])
+@pytest.mark.parametrize("count", [1, 2, 4, 6])
+def test_up_to_six_networks_fit(data, name, count):
+    """No title runs into the next panel's, and no text over the edge of the page."""
+    names = ["srresnet-x4", "srresnet-fpl-x4", "a_long_name_of_some_file", "b", "c", "d"][:count]
+    networks = tuple(SRModel(ZeroResidual(4), 4, predicts="residual", name=name) for name in names)
+    module = FIGURES[name].module
+    with paper_style():
+        figure = module.draw(module.compute(FigureInputs(networks, data)))
+        FigureCanvasAgg(figure)
+        figure.draw_without_rendering()
+        titles = boxes(figure, *(ax._left_title for ax in figure.axes))
+        bars = [bar for ax in figure.axes for bar in ax.child_axes]
+        labels = boxes(figure, *(ax.xaxis.label for ax in [*figure.axes, *bars]))
+        others = boxes(figure, *figure.texts, *([figure._suptitle] if figure._suptitle else []))
+    for one, two in combinations([*titles, *labels], 2):
+        assert not one.overlaps(two)
+    for box in (*titles, *labels, *others):
+        assert min(box.x0, box.y0) >= 0
+        assert box.x1 <= figure.bbox.width
+        assert box.y1 <= figure.bbox.height
+    panels = {"fig1": count + 2, "fig3": count + 3, "fig6": 5 * count}[name]
+    assert sum(bool(ax.images) for ax in figure.axes) == panels
 
 
 @pytest.mark.parametrize("name", FIGURES)

@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import StepPatch
 
 from srlongtail.longtail.difference import DifferenceHistogram
+from srlongtail.plots.attribution import show_attribution
 from srlongtail.plots.histograms import plot_difference_histogram
 from srlongtail.plots.images import add_colorbar, crop, mark_window, scale_top, show_map, show_photo
 
@@ -39,6 +40,16 @@ def test_the_scale_of_a_photo_of_24_megapixels_has_a_top():
     values[:40] = 3  # a hundredth
     assert scale_top(values, 0.98) == 1
     assert scale_top(values, 0.995) == 3
+
+
+def test_what_lowers_the_target_is_dashed_where_it_is(ax):
+    """For prints in grey: also what saturates, but not what is next to nothing."""
+    signed = torch.tensor([[0.9, -0.05], [-0.5, 0.0], [0.0, -7.0]])
+    drawn = show_attribution(signed, ax, 4, limit=1.0)
+    (dashes,) = ax.collections
+    middles = [path.vertices.mean(0).tolist() for path in dashes.get_paths()]
+    assert middles == [[1.5, 5.5], [5.5, 9.5]]
+    assert (drawn.norm.vmin, drawn.norm.vmax) == (-1, 1)
 
 
 def test_windows_and_crops_are_row_column_size(ax):
