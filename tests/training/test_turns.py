@@ -175,8 +175,8 @@ def test_two_processes_share_a_grid(recipe, data, tmp_path):
     table = pd.read_csv(tmp_path / "out" / "pair.csv")
     assert len(table) == 6
     for arm, seed in zip(table["arm"], table["seed"], strict=True):
-        checkpoint = tmp_path / "out" / f"{arm}-seed{seed}" / "checkpoint.safetensors"
-        assert load_model(checkpoint).provenance["iterations"] == 100
+        (run,) = (tmp_path / "out").glob(f"{arm}-seed{seed}-*")
+        assert load_model(run).provenance["iterations"] == 100
 
 
 def test_waiting_for_a_lock(tmp_path, hold):
