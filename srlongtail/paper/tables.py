@@ -20,16 +20,10 @@ from srlongtail.paper.saved import Saved, identity
 from srlongtail.paper.seeds import seed_spread
 from srlongtail.provenance import training_budget
 from srlongtail.stats import bootstrap_interval
+from srlongtail.training.recipe import find_recipe
 
 METRICS = ("psnr_db", "ssim")
 INTERVALS: dict[str, Any] = {"confidence": 0.95, "resamples": 9999, "seed": 0}
-_PAPERS_ITERATIONS = {  # of BSRN it does not say
-    "FSRCNN": 500_000,
-    "CARN": 1_000_000,
-    "SRResNet": 1_000_000,
-    "MSRN": 1_000_000,
-    "SwinIR": 500_000,
-}
 _REFERENCE = Path(__file__).with_name("reference.csv")
 
 
@@ -443,7 +437,9 @@ def _training_notes(table: PaperTable, networks: Sequence[SRModel]) -> Iterator[
         if any(_published(table.spec, row.network, dataset) for dataset in table.datasets)
     }
     papers = [
-        f"{name} {n:,} iterations" for name, n in _PAPERS_ITERATIONS.items() if name in beside
+        f"{known.label} {find_recipe(f'{name}-x4').iterations:,} iterations"
+        for name, known in CATALOG.items()
+        if known.label in beside and name != "bsrn"  # of which it does not say
     ]
     if papers:
         yield f"The paper's training: {'; '.join(papers)}, all on the 800 images of DIV2K."
