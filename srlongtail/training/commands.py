@@ -119,7 +119,9 @@ def ablate(
     out = out or Path("runs") / chosen.name
     tests = _open(test, chosen.recipe)
     with _stopping("the same command goes on"):
-        ablation.run_grid(chosen, out, flat(data), tests=tests, device=device, tell=_tell)
+        ablation.run_grid(
+            chosen, out, _absolute(flat(data)), tests=tests, device=device, tell=_tell
+        )
     print(out / f"{chosen.name}.csv")
 
 
@@ -156,7 +158,7 @@ def zoo(
     if action == "build":
         with _stopping("the same command goes on"):
             networks.build_zoo(
-                flat(data),
+                _absolute(flat(data)),
                 out,
                 only=flat(only),
                 tests=_open(test, Recipe()),
@@ -209,11 +211,15 @@ def _anywhere(recipe: Recipe) -> Recipe:
     """The recipe with absolute paths, so that the run can be resumed from elsewhere."""
     from srlongtail.image.dataset import named_path
 
-    recipe = replace(recipe, data=tuple(str(Path(folder).resolve()) for folder in recipe.data))
+    recipe = replace(recipe, data=_absolute(recipe.data))
     name, path = named_path(recipe.validation)
     if not recipe.validation or not path.exists():
         return recipe
     return replace(recipe, validation="=".join([*([name] if name else []), str(path.resolve())]))
+
+
+def _absolute(folders: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(str(Path(folder).resolve()) for folder in folders)
 
 
 def _open(folders: tuple[tuple[str, ...], ...], recipe: Recipe) -> "list[ImageSet] | None":

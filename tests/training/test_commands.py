@@ -76,12 +76,15 @@ def test_mistakes(small_file, tmp_path):
         call("train", small_file, "--batch", 0)
 
 
-def test_ablating(small_file, data, tmp_path, capsys):
+def test_ablating(small_file, data, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(data)
     call(
-        *("ablate", small_file, "--data", data / "train", "--out", tmp_path / "grid"),
+        *("ablate", small_file, "--data", "train", "--out", tmp_path / "grid"),
         *("--vary", "static=true,false", "--iterations", 2, "--seeds", 3, "--test", data / "valid"),
     )
     assert capsys.readouterr().out == f"{tmp_path / 'grid' / 'small.csv'}\n"
+    recipes = [read_recipe(path) for path in (tmp_path / "grid").glob("*/recipe.toml")]
+    assert [recipe.data for recipe in recipes] == 2 * [(str(data / "train"),)]
     lines = (tmp_path / "grid" / "small.csv").read_text().splitlines()
     assert [line.split(",")[:3] for line in lines[1:]] == [
         ["static=true", "3", "2"],

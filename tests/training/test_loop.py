@@ -243,9 +243,7 @@ def test_a_batch_that_does_not_fit_into_memory(recipe, tmp_path):
     def fill(line):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 9 GiB.\nmore")
 
-    with pytest.raises(
-        InputError, match=r"batch of 4 in 1 parts .* --accumulate .*GiB\.$"
-    ):
+    with pytest.raises(InputError, match=r"batch of 4 in 1 parts .* --accumulate .*GiB\.$"):
         train(recipe, tmp_path, tell=fill)
 
 
