@@ -230,6 +230,23 @@ def run_grid(
     return table.write()
 
 
+def summary(table: pd.DataFrame) -> pd.DataFrame:
+    """Means over the seeds, one row a data set and arm, in the grid's order.
+
+    Args:
+        table: as `run_grid` returns it.
+
+    Returns:
+        Columns `dataset, arm, seeds, psnr_db, psnr_sd_db, ssim, head_ad_levels, tail_ad_levels`;
+        the standard deviation is NaN where there is one seed.
+    """
+    groups = table.groupby(["dataset", "arm"], sort=False)
+    means = groups[["psnr_db", "ssim", "head_ad_levels", "tail_ad_levels"]].mean()
+    means.insert(0, "seeds", groups.size())
+    means.insert(2, "psnr_sd_db", groups["psnr_db"].std())
+    return means.reset_index()
+
+
 class _Table:
     """Measures the finished runs of a grid, each once.
 

@@ -117,11 +117,10 @@ def ablate(
     if iterations is not None:
         chosen = replace(chosen, iterations=iterations)
     out = out or Path("runs") / chosen.name
-    tests = _open(test, chosen.recipe)
+    images, tests = _absolute(flat(data)), _open(test, chosen.recipe)
     with _stopping("the same command goes on"):
-        ablation.run_grid(
-            chosen, out, _absolute(flat(data)), tests=tests, device=device, tell=_tell
-        )
+        table = ablation.run_grid(chosen, out, images, tests=tests, device=device, tell=_tell)
+    print(ablation.summary(table).round(4).to_string(index=False))
     print(out / f"{chosen.name}.csv")
 
 

@@ -11,7 +11,15 @@ from srlongtail.image.dataset import open_data
 from srlongtail.image.degrade import BlurNoise
 from srlongtail.models.checkpoint import load_model
 from srlongtail.training import ablation
-from srlongtail.training.ablation import GRIDS, SETTINGS, Grid, custom_grid, find_grid, run_grid
+from srlongtail.training.ablation import (
+    GRIDS,
+    SETTINGS,
+    Grid,
+    custom_grid,
+    find_grid,
+    run_grid,
+    summary,
+)
 from srlongtail.training.interruption import StoppedError
 from srlongtail.training.recipe import find_recipe, write_recipe
 from srlongtail.training.validation import Validation
@@ -117,6 +125,12 @@ def test_the_table(grid, folders, tmp_path):
         pytest.approx(fit.tail_ad_levels),
     ]
     assert table["psnr_db"].nunique() == 4
+    means = summary(table)
+    assert means["arm"].tolist() == ["fpl", "skip"]
+    one, other = table.loc[table["arm"] == "skip", "psnr_db"]
+    assert means.loc[1, "psnr_db"] == pytest.approx((one + other) / 2)
+    assert means.loc[1, "psnr_sd_db"] == pytest.approx(abs(one - other) / 2**0.5)
+    assert means["seeds"].tolist() == [2, 2]
     written = pd.read_csv(tmp_path / "out" / "pair.csv")
     pd.testing.assert_frame_equal(written, table, check_dtype=False, rtol=1e-6)
     record = json.loads((tmp_path / "out" / "pair.json").read_text())

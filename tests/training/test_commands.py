@@ -82,7 +82,12 @@ def test_ablating(small_file, data, tmp_path, capsys, monkeypatch):
         *("ablate", small_file, "--data", "train", "--out", tmp_path / "grid"),
         *("--vary", "static=true,false", "--iterations", 2, "--seeds", 3, "--test", data / "valid"),
     )
-    assert capsys.readouterr().out == f"{tmp_path / 'grid' / 'small.csv'}\n"
+    _header, *arms, path = capsys.readouterr().out.splitlines()
+    assert [line.split()[:3] for line in arms] == [
+        ["valid", "static=true", "1"],
+        ["valid", "static=false", "1"],
+    ]
+    assert path == str(tmp_path / "grid" / "small.csv")
     recipes = [read_recipe(path) for path in (tmp_path / "grid").glob("*/recipe.toml")]
     assert [recipe.data for recipe in recipes] == 2 * [(str(data / "train"),)]
     lines = (tmp_path / "grid" / "small.csv").read_text().splitlines()
