@@ -231,7 +231,7 @@ def run_grid(
 
 
 def summary(table: pd.DataFrame) -> pd.DataFrame:
-    """Means over the seeds, one row a data set and arm, in the grid's order.
+    """Means over the seeds, data set by data set, one row an arm in the grid's order.
 
     Args:
         table: as `run_grid` returns it.
@@ -240,7 +240,8 @@ def summary(table: pd.DataFrame) -> pd.DataFrame:
         Columns `dataset, arm, seeds, psnr_db, psnr_sd_db, ssim, head_ad_levels, tail_ad_levels`;
         the standard deviation is NaN where there is one seed.
     """
-    groups = table.groupby(["dataset", "arm"], sort=False)
+    ordered = table.sort_values("dataset", kind="stable")
+    groups = ordered.groupby(["dataset", "arm"], sort=False)
     means = groups[["psnr_db", "ssim", "head_ad_levels", "tail_ad_levels"]].mean()
     means.insert(0, "seeds", groups.size())
     means.insert(2, "psnr_sd_db", groups["psnr_db"].std())
