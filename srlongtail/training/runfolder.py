@@ -20,13 +20,7 @@ from srlongtail.models.checkpoint import save_model
 from srlongtail.models.sr_model import SRModel
 from srlongtail.models.state import read_state
 from srlongtail.parallel import is_writer
-from srlongtail.training.recipe import (
-    HARMLESS,
-    Recipe,
-    differences,
-    read_recipe,
-    write_recipe,
-)
+from srlongtail.training.recipe import HARMLESS, Recipe, differences, read_recipe, write_recipe
 from srlongtail.training.turns import locked
 
 COLUMNS = (
@@ -101,7 +95,7 @@ class RunFolder:
 
         Not before all else has proved usable: a run that is refused must stay as it was.
         """
-        self.rows = self._read_log(up_to=done)
+        self.rows = self._read_log(up_to=done) if done else []  # a new run logs its iteration 0
         if is_writer():
             self._sweep()
             with self._writing(self.recipe_file):

@@ -7,7 +7,7 @@ from statistics import fmean
 import torch
 from torch import Tensor
 
-from srlongtail.image.dataset import ImagePair, ImageSet, open_data
+from srlongtail.image.dataset import ImagePair, ImageSet, open_data, photos
 from srlongtail.image.degrade import BlurNoise
 from srlongtail.image.resample import upsample_bicubic
 from srlongtail.longtail.difference import DifferenceHistogram, absolute_difference
@@ -79,7 +79,7 @@ class Validation:
         pairs: its images; read anew each time unless they are a list.
 
     >>> from srlongtail.models.sr_model import bicubic
-    >>> validation = Validation("photos", open_data("photos")[1:2])
+    >>> validation = Validation("photos", photos(4)[1:2])
     >>> validation.measure(bicubic(4)).psnr_db
     30.1...
     """
@@ -117,7 +117,9 @@ class Validation:
 def validation_set(source: str, recipe: Recipe) -> ImageSet:
     """A data folder's images, or the built-in photos where it is "", with LR as a recipe's."""
     rule = BlurNoise(recipe.scale) if recipe.degradation == "blur-noise" else None
-    return open_data(source or "photos", recipe.scale, degradation=rule)
+    if not source:
+        return photos(recipe.scale, rule)
+    return open_data(source, recipe.scale, degradation=rule)
 
 
 class TrainingSample:

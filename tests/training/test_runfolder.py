@@ -86,6 +86,15 @@ def test_rows_after_the_state_are_dropped(begun, small):
     assert lines[-1] == "5,,,0.25,,,,,,,"
 
 
+def test_a_run_killed_before_its_first_state_leaves_no_rows(tmp_path, small):
+    for _ in range(2):
+        run = RunFolder(tmp_path)
+        run.begin(small, 0)
+        run.log({"iteration": 0})
+    lines = (tmp_path / "log.csv").read_text().splitlines()
+    assert [line.split(",")[0] for line in lines] == ["iteration", "0"]
+
+
 def test_without_a_state_the_run_begins(tmp_path, small):
     assert RunFolder(tmp_path).find_state(small, resume=True, force=False) is None
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from srlongtail.errors import InputError
 from srlongtail.evaluation import evaluate
 from srlongtail.image.dataset import ImagePair, make_pair, open_data, photos
 from srlongtail.image.degrade import Bicubic, BlurNoise
@@ -12,7 +13,7 @@ from srlongtail.longtail.difference import absolute_difference
 from srlongtail.models.sr_model import SRModel, bicubic
 from srlongtail.training.patches import PatchBank
 from srlongtail.training.recipe import Recipe
-from srlongtail.training.validation import Bands, TrainingSample, Validation
+from srlongtail.training.validation import Bands, TrainingSample, Validation, validation_set
 
 BIN = 0.25  # the histogram that the quantiles are read from
 
@@ -69,6 +70,14 @@ def test_validation_images_are_degraded_like_the_training_images(data):
 def test_without_a_folder_the_photos_are_validated_on():
     assert Validation.of(Recipe(scale=2)).name == "photos"
     assert [p.name for p in Validation.of(Recipe(scale=2)).pairs] == list(photos(2).names)
+
+
+def test_a_folder_called_photos_does_not_pass_for_the_built_in_ones(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "photos").mkdir()
+    assert validation_set("", Recipe()).names == photos(4).names
+    with pytest.raises(InputError, match="photos: no images in it"):
+        validation_set("photos", Recipe())
 
 
 def test_the_training_sample_is_always_the_same():
