@@ -104,12 +104,7 @@ def write_attribution(
 ) -> list[Path]:
     """Write `attribute.png`, `.pdf`, `.csv`, `.json` (the numbers) and `.npz` (the maps)."""
     found = result.maps[model.name]
-    about = provenance(
-        [model],
-        [],
-        **_image_record(result, is_lr, published),
-        published=published,
-    )
+    about = provenance([model], [], **_image_record(result, is_lr, published), published=published)
     maps = {
         "attributions": found.attributions,
         "signed": found.signed,
@@ -131,13 +126,7 @@ def write_methods(
 ) -> list[Path]:
     """Write `methods.png`, `.pdf`, `.csv` (the table), `.json`, `.npz` and `methods-curves.csv`."""
     found = result.comparison
-    about = provenance(
-        [model],
-        [],
-        **_image_record(result, is_lr, published),
-        window=list(found.lam.window),
-        attribution=found.lam.settings,
-    )
+    about = provenance([model], [], **_image_record(result, is_lr, published))
     return [
         write_result(out / "methods", methods, result, about),
         write_table(out / "methods-curves.csv", found.curves),
@@ -158,7 +147,6 @@ def _image_record(
 ) -> dict[str, Any]:
     made = "Pillow's bicubic of 8 bits" if published else "MATLAB's bicubic"
     return {
-        "image": result.image,
         "image_sha256": hashlib.sha256(result.photo.numpy().tobytes()).hexdigest(),
         "lr": "as given" if is_lr else made,
     }

@@ -32,14 +32,11 @@ from srlongtail.results import write_record, write_table
 
 
 class Result(Protocol):
-    """What a figure's `compute` gives.
-
-    Where it has settings besides the inputs, or chose some itself, a method `settings` tells them
-    as JSON takes them.
-    """
+    """What a figure's `compute` gives; its settings, as JSON takes them, are what it chose."""
 
     def frame(self) -> pd.DataFrame: ...
     def caption(self) -> str: ...
+    def settings(self) -> dict[str, Any]: ...
 
 
 class FigureModule(Protocol):
@@ -173,7 +170,7 @@ def write_result(
             figure.savefig(path, metadata={"CreationDate": None})
     write_table(stem.with_suffix(".csv"), result.frame())
     caption = f"{result.caption()} {record['training']}".strip()
-    settings = {**record["settings"], **getattr(result, "settings", dict)()}
+    settings = {**record["settings"], **result.settings()}
     write_record(stem.with_suffix(".json"), {"caption": caption, **record, "settings": settings})
     return png
 

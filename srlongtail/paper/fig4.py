@@ -108,6 +108,10 @@ class Fig4:
             found[f"{name} prior"] = line.sort_values("value", kind="stable")
         return found
 
+    def settings(self) -> dict[str, Any]:
+        """The data set shown."""
+        return {"dataset": self.dataset}
+
     def caption(self) -> str:
         """What the figure shows."""
         counts = self.runs.groupby("arm").size()

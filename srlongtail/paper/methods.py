@@ -4,6 +4,7 @@
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -48,6 +49,11 @@ class Methods:
     def frame(self) -> pd.DataFrame:
         """One row a method: spread, sums, and how far to trust it."""
         return self.comparison.frame()
+
+    def settings(self) -> dict[str, Any]:
+        """The window shown, and what the maps depend on."""
+        lam = self.comparison.lam
+        return {"image": self.image, "window": list(lam.window), "attribution": lam.settings}
 
     def message(self) -> str:
         """The figure in one line."""

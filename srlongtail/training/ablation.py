@@ -49,7 +49,6 @@ class Grid:
         arms: name of an arm -> the settings it changes; no two arms may be the same run.
         iterations: of every run.
         seeds: of every arm.
-        ships: whether its table belongs to the package.
     """
 
     name: str
@@ -57,7 +56,6 @@ class Grid:
     arms: Mapping[str, Mapping[str, Any]]
     iterations: int
     seeds: tuple[int, ...]
-    ships: bool = True
 
     @property
     def recipe(self) -> Recipe:
@@ -66,8 +64,9 @@ class Grid:
 
     def runs(self) -> Iterator[tuple[str, Recipe]]:
         """Every arm with every seed; the seed changes last, so that early results compare arms."""
+        base = self.recipe
         for seed, (arm, changes) in itertools.product(self.seeds, self.arms.items()):
-            recipe = self.recipe.changed(changes, f"{self.name}, arm {arm}")
+            recipe = base.changed(changes, f"{self.name}, arm {arm}")
             yield arm, replace(recipe, seed=seed, name=f"{arm}-seed{seed}")
 
 
