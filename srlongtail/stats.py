@@ -1,20 +1,25 @@
-"""Inequality and uncertainty, on plain arrays."""
+"""Inequality, heavy tails and uncertainty, on plain arrays."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple
 
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from srlongtail.errors import InputError
 
+BOOTSTRAP_FROM = 30  # images; fewer get Student's t
+STUDENT = "Student's t"
+
 
 class Interval(NamedTuple):
-    """An estimate and the ends of its interval."""
+    """An estimate, the ends of its interval, and the method in words where one is stated."""
 
     estimate: float
     low: float
     high: float
+    method: str = ""
 
 
 def gini(values: ArrayLike) -> float:
@@ -65,6 +70,198 @@ def lorenz(values: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]
     return shares, held
 
 
+def effective_number(values: ArrayLike) -> float:
+    """Return how many equal values would be as unequal as these: (1 - Gini) N, from 1 to N.
+
+    k equal values among zeros give k, however many zeros there are.
+
+    Args:
+        values: N of any shape, non-negative and finite.
+
+    >>> effective_number([2, 2, 0, 0, 0])
+    2.0
+    """
+    return (1 - gini(values)) * np.size(values)
+
+
+def hill(values: ArrayLike, k: int) -> float:
+    """Return Hill's estimate of the tail index alpha from the k largest values.
+
+    A tail is heavy where P(X > x) falls as x ** -alpha; a smaller alpha is a heavier tail.
+    alpha = k / sum_(i <= k) log(x_i / x_(k+1)), with x sorted descending. Where the k + 1 largest
+    values are equal, alpha is infinite.
+
+    Args:
+        values: N of any shape, of which the k + 1 largest are positive.
+        k: number of values taken as the tail, 1 <= k < N.
+
+    Raises:
+        InputError: k is not in that range, or the values above are not positive and finite.
+
+    Source: Hill, Annals of Statistics 3(5), 1975.
+
+    >>> round(hill([1, 1, 2, 4, 8], k=3), 3)
+    0.721
+    """
+    return float(hill_table(values, [k])["tail_index"].iloc[0])
+
+
+def hill_table(values: ArrayLike, ks: Sequence[int] | None = None) -> pd.DataFrame:
+    """Return Hill's estimate for many numbers of tail values: the Hill plot, as a table.
+
+    Trust the estimate only where it stays level over a range of k. The column `standard_error`
+    is alpha / sqrt(k), which holds for independent values; pixels of one image are not.
+
+    Args:
+        values: see `hill`.
+        ks: numbers of tail values; default: up to 30 of them, from 10 (or 1) to N / 5, equally
+            spaced on a logarithmic axis.
+
+    Returns:
+        One row a k: `k, threshold, tail_index, standard_error`; the threshold is x_(k+1).
+
+    >>> hill_table([1, 1, 2, 4, 8], ks=[1, 2])["tail_index"].round(2).tolist()
+    [1.44, 0.96]
+    """
+    array = np.asarray(values, dtype=np.float64).ravel()
+    if ks is None:
+        last = max(array.size // 5, 1)
+        ks = np.unique(np.geomspace(min(10, last), last, 30).round().astype(int)).tolist()
+    if not len(ks) or min(ks) < 1 or max(ks) >= array.size:
+        raise InputError(f"hill: k of {list(ks)}, expected 1 to {array.size - 1} of {array.size}")
+    chosen = np.asarray(ks)
+    largest = np.sort(np.partition(array, -chosen.max() - 1)[-chosen.max() - 1 :])[::-1]
+    if not np.isfinite(largest).all() or largest[-1] <= 0:
+        raise InputError(
+            f"hill: the {largest.size} largest values run from {largest[-1]:g} to "
+            f"{largest[0]:g}, expected positive and finite ones"
+        )
+    logs = np.log(largest)
+    excess = np.cumsum(logs)[chosen - 1] - chosen * logs[chosen]
+    # Rounding of the sums must not pass for a spread among equal values.
+    excess[largest[0] == largest[chosen]] = 0
+    with np.errstate(divide="ignore"):
+        index = chosen / excess
+    return pd.DataFrame(
+        {
+            "k": chosen,
+            "threshold": largest[chosen],
+            "tail_index": index,
+            "standard_error": index / np.sqrt(chosen),
+        }
+    )
+
+
+def pareto_shape(values: ArrayLike, k: int) -> float:
+    """Return the shape xi of the generalised Pareto distribution of the k largest values.
+
+    It is fitted by maximum likelihood (scipy) to what these values exceed the next one by. A
+    positive xi is a heavy tail of index 1 / xi, 0 an exponential one, and a negative xi a tail
+    that ends.
+
+    Args:
+        values: N of any shape, finite.
+        k: number of values taken as the tail, 10 <= k < N.
+
+    Raises:
+        InputError: k is not in that range, values are not finite, or the k + 1 largest are equal.
+
+    Source: Pickands, Annals of Statistics 3(1), 1975.
+
+    >>> import scipy.stats
+    >>> values = scipy.stats.genpareto.ppf((np.arange(500) + 0.5) / 500, c=0.25)
+    >>> round(pareto_shape(values, k=499), 1)
+    0.2
+    """
+    from scipy.stats import genpareto
+
+    array = np.asarray(values, dtype=np.float64).ravel()
+    if not 10 <= k < array.size:
+        raise InputError(f"pareto_shape: k {k}, expected 10 to {array.size - 1} of {array.size}")
+    largest = np.partition(array, -k - 1)[-k - 1 :]  # the smallest of them comes first
+    excesses = largest[1:] - largest[0]
+    if not np.isfinite(largest).all() or not excesses.any():
+        raise InputError(
+            f"pareto_shape: the {k + 1} largest values run from {largest.min():g} to "
+            f"{largest.max():g}, expected finite ones that differ"
+        )
+    # Started from the moments, the fit takes a fraction of the time.
+    mean, variance = excesses.mean(), excesses.var()
+    start = (1 - mean**2 / variance) / 2
+    shape, _, _ = genpareto.fit(excesses, start, floc=0, scale=mean * (1 - start))
+    return float(shape)
+
+
+def holm(p_values: ArrayLike) -> NDArray[np.float64]:
+    """Return Holm's adjusted p-values of several tests, in the order given.
+
+    To reject where the adjusted value is at most 0.05 keeps the chance of even one false
+    rejection at 5%, whether or not the tests are independent. A NaN is a test that was not made:
+    it stays NaN and does not count.
+
+    Raises:
+        InputError: a value outside [0, 1].
+
+    Source: Holm, Scandinavian Journal of Statistics 6(2), 1979.
+
+    >>> holm([0.04, 0.01, 0.03]).round(2)
+    array([0.06, 0.03, 0.06])
+    """
+    array = np.asarray(p_values, dtype=np.float64).ravel()
+    made = np.flatnonzero(~np.isnan(array))
+    if ((array[made] < 0) | (array[made] > 1)).any():
+        raise InputError(f"holm: p-values {array.tolist()}, expected 0 to 1")
+    order = made[np.argsort(array[made], kind="stable")]
+    scaled = array[order] * np.arange(order.size, 0, -1)
+    adjusted = array.copy()
+    adjusted[order] = np.maximum.accumulate(scaled).clip(max=1)
+    return adjusted
+
+
+def mean_interval(
+    values: ArrayLike, confidence: float = 0.95, *, resamples: int = 9999, seed: int = 0
+) -> Interval:
+    """Return the mean over images, such as that of paired differences, with its interval.
+
+    Below 30 images it is Student's t, from 30 the bias-corrected and accelerated (BCa) bootstrap,
+    which follows skewed values; `Interval.method` says which. A percentile bootstrap of few
+    images is too narrow: of 5 normal values it holds the mean 86% of the time, not 95%.
+
+    One image tells nothing about the spread: both ends are NaN. Without spread both ends are the
+    mean.
+
+    Args:
+        values: `(N,)`, one number an image. Pixels of one image are not independent: reduce each
+            image to one number first.
+        confidence: share of such intervals that hold the true mean, between 0 and 1.
+        resamples: number of bootstrap samples, from 30 images.
+        seed: the same seed gives the same interval.
+
+    Raises:
+        InputError: not one finite number an image, or a confidence outside (0, 1).
+
+    Source: Efron, Journal of the American Statistical Association 82(397), 1987.
+
+    >>> mean_interval([1.0, 2.0, 3.0])
+    Interval(estimate=2.0, low=-0.48..., high=4.48..., method="Student's t")
+    """
+    from scipy.stats import t as student
+
+    array = _one_an_image(values, confidence, "mean_interval")
+    if array.size >= BOOTSTRAP_FROM:
+        return bootstrap_interval(
+            array, confidence=confidence, resamples=resamples, seed=seed, method="BCa"
+        )
+    mean = float(array.mean())
+    if array.size == 1:
+        return Interval(mean, np.nan, np.nan, STUDENT)
+    if np.ptp(array) == 0:  # the sum may round, so that the mean differs from the values
+        return Interval(float(array[0]), float(array[0]), float(array[0]), STUDENT)
+    error = array.std(ddof=1) / np.sqrt(array.size)
+    half = float(student.ppf((1 + confidence) / 2, array.size - 1) * error)
+    return Interval(mean, mean - half, mean + half, STUDENT)
+
+
 def bootstrap_interval(
     values: ArrayLike,
     statistic: Callable[..., NDArray[np.float64]] = np.mean,
@@ -74,15 +271,15 @@ def bootstrap_interval(
     seed: int = 0,
     method: Literal["percentile", "basic", "BCa"] = "percentile",
 ) -> Interval:
-    """The bootstrap interval of a statistic, over independent units such as images.
+    """Return a statistic over images with its bootstrap interval; for a mean, see `mean_interval`.
 
-    Pixels of one image are no independent units: reduce each image to one number first. One
-    image tells nothing about the spread, and its interval is NaN at both ends.
+    Pixels of one image are not independent: reduce each image to one number first. One image
+    tells nothing about the spread, and its interval is NaN at both ends.
 
     Args:
         values: `(N,)`, one number an image.
         statistic: takes an array and `axis`.
-        confidence: share of the intervals that are to hold the true value, between 0 and 1.
+        confidence: share of such intervals that hold the true value, between 0 and 1.
         resamples: number of bootstrap samples.
         seed: the same seed gives the same interval.
         method: see `scipy.stats.bootstrap`.
@@ -95,19 +292,13 @@ def bootstrap_interval(
     """
     from scipy.stats import bootstrap
 
-    array = np.asarray(values, dtype=np.float64)
-    if array.ndim != 1 or array.size == 0 or not np.isfinite(array).all():
-        raise InputError(
-            f"bootstrap_interval: values of shape {array.shape}, expected one finite number each "
-            f"of one or more images"
-        )
-    if not 0 < confidence < 1:
-        raise InputError(f"bootstrap_interval: confidence {confidence}, expected between 0 and 1")
+    array = _one_an_image(values, confidence, "bootstrap_interval")
+    label = f"{method} bootstrap"
     estimate = float(statistic(array, axis=0))
     if array.size == 1:
-        return Interval(estimate, np.nan, np.nan)
+        return Interval(estimate, np.nan, np.nan, label)
     if np.ptp(array) == 0:  # BCa is not defined without spread
-        return Interval(estimate, estimate, estimate)
+        return Interval(estimate, estimate, estimate, label)
     interval = bootstrap(
         (array,),
         statistic,
@@ -117,7 +308,19 @@ def bootstrap_interval(
         method=method,
         rng=np.random.default_rng(seed),
     ).confidence_interval
-    return Interval(estimate, float(interval.low), float(interval.high))
+    return Interval(estimate, float(interval.low), float(interval.high), label)
+
+
+def _one_an_image(values: ArrayLike, confidence: float, caller: str) -> NDArray[np.float64]:
+    array = np.asarray(values, dtype=np.float64)
+    if array.ndim != 1 or array.size == 0 or not np.isfinite(array).all():
+        raise InputError(
+            f"{caller}: values of shape {array.shape}, expected one finite number each "
+            f"of one or more images"
+        )
+    if not 0 < confidence < 1:
+        raise InputError(f"{caller}: confidence {confidence}, expected between 0 and 1")
+    return array
 
 
 def _shares_of(values: ArrayLike, caller: str) -> NDArray[np.float64]:

@@ -1,4 +1,4 @@
-"""Inequality against closed forms, and the bootstrap against scipy and the normal distribution."""
+"""Closed forms, scipy and NumPy as references; coverage of intervals by simulation."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,18 @@ from hypothesis import strategies as st
 from scipy.integrate import trapezoid
 
 from srlongtail.errors import InputError
-from srlongtail.stats import bootstrap_interval, gini, lorenz
+from srlongtail.stats import (
+    STUDENT,
+    bootstrap_interval,
+    effective_number,
+    gini,
+    hill,
+    hill_table,
+    holm,
+    lorenz,
+    mean_interval,
+    pareto_shape,
+)
 
 VALUES = st.lists(st.floats(0, 1e6, allow_subnormal=False), min_size=1, max_size=60)
 
@@ -82,10 +93,98 @@ def test_one_image_has_no_spread_and_equal_images_have_none():
     one = bootstrap_interval([2.0])
     assert one.estimate == 2
     assert np.isnan([one.low, one.high]).all()
-    assert bootstrap_interval([2.0, 2.0, 2.0], method="BCa") == (2, 2, 2)
+    assert bootstrap_interval([2.0, 2.0, 2.0], method="BCa")[:3] == (2, 2, 2)
+
+
+DISTRIBUTIONS = {
+    "normal": scipy.stats.norm(1, 2),
+    "moderately skewed": scipy.stats.gamma(4),  # skewness 1
+}
+
+
+@pytest.mark.parametrize("name", DISTRIBUTIONS)
+@pytest.mark.parametrize("images", [5, 14, 100])
+def test_intervals_of_a_mean_hold_it_as_often_as_they_say(name, images):
+    distribution = DISTRIBUTIONS[name]
+    samples = distribution.rvs((1000, images), random_state=np.random.default_rng(0))
+    intervals = [mean_interval(sample, resamples=499) for sample in samples]
+    holds = [found.low <= distribution.mean() <= found.high for found in intervals]
+    print(f"{intervals[0].method}, {images} images, {name}: holds the mean {np.mean(holds):.1%}")
+    if images >= 10:
+        assert 0.92 <= np.mean(holds) <= 0.98
+
+
+def test_few_images_get_students_t_and_many_the_bootstrap():
+    values = np.random.default_rng(2).gamma(4, size=30)
+    few, many = mean_interval(values[:29], confidence=0.9), mean_interval(values, seed=4)
+    theirs = scipy.stats.ttest_1samp(values[:29], 0).confidence_interval(0.9)
+    assert few[1:3] == pytest.approx((theirs.low, theirs.high))
+    assert (few.estimate, few.method) == (pytest.approx(values[:29].mean()), STUDENT)
+    assert many == bootstrap_interval(values, seed=4, method="BCa")
+    assert many.method == "BCa bootstrap"
+
+
+@pytest.mark.parametrize("images", [3, 40])
+def test_means_without_spread(images):
+    assert mean_interval(np.full(images, 0.1))[:3] == (0.1, 0.1, 0.1)
+    assert mean_interval(np.zeros(images))[:3] == (0, 0, 0)
+    one = mean_interval([0.1])
+    assert one.estimate == 0.1
+    assert np.isnan([one.low, one.high]).all()
+
+
+@pytest.mark.parametrize("index", [1.5, 3.0, 6.0])
+def test_the_index_of_a_pareto_tail_comes_back(index):
+    values = scipy.stats.pareto.rvs(index, size=40_000, random_state=np.random.default_rng(0))
+    assert hill(values, 4000) == pytest.approx(index, abs=3 * index / np.sqrt(4000))
+    error = (1 + 1 / index) / np.sqrt(4000)  # of the maximum-likelihood estimate of xi
+    assert pareto_shape(values, 4000) == pytest.approx(1 / index, abs=3 * error)
+
+
+def test_the_shape_tells_exponential_and_bounded_tails_apart():
+    random = np.random.default_rng(0)
+    assert pareto_shape(random.exponential(size=20_000), 5000) == pytest.approx(0, abs=0.05)
+    assert pareto_shape(random.uniform(size=20_000), 5000) == pytest.approx(-1, abs=0.05)
+
+
+def test_hills_table_is_its_definition_at_every_k():
+    values = np.random.default_rng(3).pareto(2, size=300).reshape(3, 100)
+    table = hill_table(values)
+    descending = np.sort(values.ravel())[::-1]
+    assert (table["k"].min(), table["k"].max()) == (10, 60)
+    for row in table.itertuples():
+        expected = 1 / np.log(descending[: row.k] / descending[row.k]).mean()
+        assert row.tail_index == pytest.approx(expected)
+        assert row.threshold == descending[row.k]
+        assert row.standard_error == pytest.approx(expected / np.sqrt(row.k))
+    assert hill([0.1] * 9 + [0.0], 3) == np.inf
+
+
+def test_holm_is_its_definition():
+    p_values = [0.01, 0.04, np.nan, 0.03, 0.005]
+    assert holm(p_values) == pytest.approx([0.03, 0.06, np.nan, 0.06, 0.02], nan_ok=True)
+    assert holm([0.6, 0.7, 0.9]) == pytest.approx([1, 1, 1])
+    assert holm([]).size == 0
+
+
+@pytest.mark.parametrize("count", [1, 4, 10])
+def test_equal_values_among_zeros_count_as_many_as_they_are(count):
+    assert effective_number([3.0] * count + [0.0] * 50) == pytest.approx(count)
 
 
 def test_mistakes():
+    with pytest.raises(InputError, match=r"mean_interval: values of shape \(0,\)"):
+        mean_interval([])
+    with pytest.raises(InputError, match=r"hill: k of \[5\], expected 1 to 4 of 5"):
+        hill([1, 2, 3, 4, 5], 5)
+    with pytest.raises(InputError, match="hill: the 3 largest values run from 0 to 2"):
+        hill([0, 0, 0, 1, 2], 2)
+    with pytest.raises(InputError, match="pareto_shape: k 4, expected 10 to 19 of 20"):
+        pareto_shape(np.arange(20), 4)
+    with pytest.raises(InputError, match="run from 1 to 1, expected finite ones that differ"):
+        pareto_shape(np.ones(20), 15)
+    with pytest.raises(InputError, match=r"holm: p-values \[0.5, 2.0\], expected 0 to 1"):
+        holm([0.5, 2.0])
     with pytest.raises(InputError, match=r"shape \(2, 2\), expected one finite number each"):
         bootstrap_interval(np.ones((2, 2)))
     with pytest.raises(InputError, match="expected one finite number"):

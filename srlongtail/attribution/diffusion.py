@@ -9,7 +9,7 @@ from scipy.signal import fftconvolve
 from torch import Tensor
 
 from srlongtail.errors import InputError
-from srlongtail.stats import gini
+from srlongtail.stats import effective_number, gini
 
 
 def map_gini(absolute: Tensor, offset: float = 0.0) -> float:
@@ -51,7 +51,9 @@ def effective_pixels(absolute: Tensor, offset: float = 0.0) -> float:
     >>> effective_pixels(torch.eye(4))
     4.0
     """
-    return (1 - map_gini(absolute, offset)) * absolute.numel()
+    if not absolute.any():
+        return 0.0
+    return effective_number((absolute + offset).double().cpu().numpy())
 
 
 def attributed_pixels(absolute: Tensor, share: float = 0.95) -> Tensor:

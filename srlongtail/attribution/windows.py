@@ -171,8 +171,8 @@ class WindowComparison:
         reference, other = self.models
         rows = []
         for band, gains in (means[other] - means[reference]).groupby("band"):
-            difference, low, high = bootstrap_interval(gains, **options)
-            rows.append((band, len(gains), difference, low, high))
+            found = bootstrap_interval(gains, **options)
+            rows.append((band, len(gains), found.estimate, found.low, found.high))
         return pd.DataFrame(rows, columns=["band", "images", "difference", "low", "high"])
 
 
