@@ -1,6 +1,7 @@
 """Imports run one way, and the package is light to import."""
 
 import ast
+import graphlib
 import subprocess
 import sys
 from pathlib import Path
@@ -11,29 +12,35 @@ import srlongtail
 
 PACKAGE = Path(srlongtail.__file__).parent
 
-# What each part of the package may import from the others. Parts not named in a row are above it.
-BASE = {"errors", "files", "parallel", "stats", "image"}
-MODELS = {"models", "focal", "metrics"}
+# What each part of the package may import from the others, from the bottom up.
+BASE = {"errors", "files", "parallel", "stats", "geometry", "device", "image"}
+MODELS = {"models", "focal", "losses", "metrics"}
+RECORDS = {"results", "provenance"}  # tables and records that any result is written as
 ANALYSIS = {"evaluation", "longtail", "attribution", "training"}
 ALLOWED = {
     "errors": set(),
     "files": {"errors"},
-    "results": {"files"},
     "parallel": set(),
     "stats": {"errors"},
+    "geometry": {"errors"},
+    "device": {"errors"},
+    "results": {"files"},
     "image": {"errors", "files"},
     "models": BASE,
     "focal": BASE,
+    "losses": BASE | {"focal", "metrics"},
     "metrics": BASE,
+    "provenance": BASE | MODELS | {"version"},
     "evaluation": BASE | MODELS,
     "longtail": BASE,  # takes tensors and callables
     "attribution": BASE,
-    "training": BASE | MODELS | {"evaluation", "longtail", "results", "provenance"},
-    "provenance": BASE | MODELS | {"version"},
+    "training": BASE | MODELS | {"evaluation", "longtail"} | RECORDS,
+    "ablation": BASE | MODELS | ANALYSIS | RECORDS,
     "plots": BASE | MODELS | ANALYSIS,
     "widgets": BASE | MODELS | ANALYSIS,
-    "paper": BASE | MODELS | ANALYSIS | {"plots", "results", "provenance"},
-    "diagnosis": BASE | MODELS | ANALYSIS | {"plots", "results", "provenance"},
+    "studies": BASE | MODELS | ANALYSIS | RECORDS | {"ablation", "plots", "widgets"},
+    "paper": BASE | MODELS | ANALYSIS | RECORDS | {"ablation", "plots", "studies"},
+    "diagnosis": BASE | MODELS | ANALYSIS | RECORDS | {"ablation", "plots", "widgets", "studies"},
 }
 
 
@@ -59,9 +66,18 @@ def part_of(path: Path) -> str:
 def test_arrows():
     for path in PACKAGE.rglob("*.py"):
         part = part_of(path)
-        if part not in ("cli", "__init__"):
+        if part not in ("cli", "__init__"):  # which may import anything
             forbidden = imports_of(path) - ALLOWED[part] - {part}
             assert not forbidden, f"{path.relative_to(PACKAGE)} imports {sorted(forbidden)}"
+
+
+def test_no_circle_between_the_parts():
+    graph = {
+        part: set().union(*(imports_of(p) for p in PACKAGE.rglob("*.py") if part_of(p) == part))
+        - {part, "version"}
+        for part in {part_of(path) for path in PACKAGE.rglob("*.py")} - {"__init__"}
+    }
+    assert list(graphlib.TopologicalSorter(graph).static_order())  # raises CycleError
 
 
 def test_plots_take_results_and_never_a_network():

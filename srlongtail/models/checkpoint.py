@@ -18,7 +18,7 @@ from srlongtail.models.probe import probe
 from srlongtail.models.sr_model import Predicts, SRModel, bicubic
 from srlongtail.models.state import read_state, write_state
 
-ZOO = Path(__file__).parent / "zoo"
+ZOO = Path(__file__).parents[1] / "zoo"
 BUILT = Path("runs/zoo")  # where `srlongtail zoo build` puts what does not ship
 RUN_CHECKPOINT = "checkpoint.safetensors"  # what a training run's folder holds
 

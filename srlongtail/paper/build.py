@@ -6,7 +6,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
-import pandas as pd
 from matplotlib.figure import Figure
 
 from srlongtail.attribution.crop import Part
@@ -21,22 +20,17 @@ from srlongtail.longtail.difference import DifferenceHistogram
 from srlongtail.models.sr_model import SRModel
 from srlongtail.paper import fig1, fig3, fig4, fig5, fig6
 from srlongtail.paper.gallery import write_gallery
-from srlongtail.paper.histogram import LongTail
 from srlongtail.paper.inputs import FigureInputs
 from srlongtail.paper.layout import latex, layout, markdown
-from srlongtail.paper.saved import Saved, identity
 from srlongtail.paper.tables import TABLES, PaperTable, build_table, subject
-from srlongtail.plots.style import paper_style
 from srlongtail.provenance import provenance
 from srlongtail.results import write_record, write_table
-
-
-class Result(Protocol):
-    """What a figure's `compute` gives; its settings, as JSON takes them, are what it chose."""
-
-    def frame(self) -> pd.DataFrame: ...
-    def caption(self) -> str: ...
-    def settings(self) -> dict[str, Any]: ...
+from srlongtail.studies.attribution import WindowAttribution
+from srlongtail.studies.crop import CropComparison
+from srlongtail.studies.saved import Saved, identity
+from srlongtail.studies.tail import LongTail
+from srlongtail.studies.weights import WeightMaps
+from srlongtail.studies.writing import write_result
 
 
 class FigureModule(Protocol):
@@ -77,7 +71,7 @@ FIGURES = {
 """The figures by name."""
 
 _RESULTS = (
-    *(fig1.Fig1, fig3.Fig3, fig4.Fig4, fig5.Fig5, fig6.Fig6),
+    *(fig1.Fig1, CropComparison, fig4.Fig4, WeightMaps, WindowAttribution),
     *(ImagePair, LongTail, DifferenceHistogram, FocalWeights, AttributionMap, Part, Box),
 )
 
@@ -112,7 +106,7 @@ def build_figures(
     paths = []
     for name, needs in all_needs.items():
         record = provenance(needs.models, needs.data, **needs.settings)
-        paths.append(write_result(out / name, FIGURES[name].module, results[name], record))
+        paths.append(write_result(out / name, FIGURES[name].module.draw, results[name], record))
     write_gallery(out)
     return paths
 
@@ -151,28 +145,6 @@ def build_tables(
         paths.append(_write_table(out / name, table, record))
     write_gallery(out)
     return paths
-
-
-def write_result(
-    stem: Path, module: FigureModule, result: Result, record: Mapping[str, Any]
-) -> Path:
-    """Draw a result and write `stem` as `.png`, `.pdf`, `.csv` and `.json`; returns the PNG's path.
-
-    The record's settings take in the result's own. The pictures hold no date, so that the same
-    result gives the same bytes.
-    """
-    png = stem.with_suffix(".png")
-    with paper_style():
-        figure = module.draw(result)
-        with replacing(png) as path:
-            figure.savefig(path, metadata={"Software": None})
-        with replacing(stem.with_suffix(".pdf")) as path:
-            figure.savefig(path, metadata={"CreationDate": None})
-    write_table(stem.with_suffix(".csv"), result.frame())
-    caption = f"{result.caption()} {record['training']}".strip()
-    settings = {**record["settings"], **result.settings()}
-    write_record(stem.with_suffix(".json"), {"caption": caption, **record, "settings": settings})
-    return png
 
 
 def _table_names(models: Sequence[SRModel], only: Iterable[str]) -> list[str]:

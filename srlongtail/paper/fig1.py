@@ -11,11 +11,11 @@ from torch import Tensor
 
 from srlongtail.image.dataset import ImagePair
 from srlongtail.longtail.difference import absolute_difference
-from srlongtail.paper import histogram
 from srlongtail.paper.inputs import FigureInputs
 from srlongtail.plots.histograms import plot_difference_histogram
 from srlongtail.plots.images import add_colorbar, scale_top, show_map, show_photo
 from srlongtail.plots.style import PAGE, display_name, letter, rows_and_columns
+from srlongtail.studies import tail
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Fig1:
 
     pair: ImagePair
     differences: dict[str, Tensor]
-    tail: histogram.LongTail
+    tail: tail.LongTail
 
     def frame(self) -> pd.DataFrame:
         """The histogram drawn: one row per model and AD interval."""
@@ -45,7 +45,7 @@ def compute(inputs: FigureInputs) -> Fig1:
     maps = {
         model.name: absolute_difference(model.restore(pair.lr), pair.hr) for model in inputs.models
     }
-    return Fig1(pair, maps, histogram.compute(inputs))
+    return Fig1(pair, maps, tail.compute(inputs.models, inputs.data))
 
 
 def draw(result: Fig1) -> Figure:

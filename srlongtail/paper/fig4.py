@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from scipy.stats import t as student
 
+from srlongtail.ablation.noise import CONFIDENCE, noise_floor
 from srlongtail.errors import InputError
 from srlongtail.focal.weights import FocalParameters
 from srlongtail.paper.inputs import FigureInputs
@@ -24,7 +24,6 @@ _PRIORS = {"sp": "static", "lp": "learnable"}
 _COLUMNS = ["arm", "seed", "iterations", "dataset", *_METRICS]
 _ENDS = ("fpl", "baseline")
 _COMPARED = (*_ENDS, "skip")
-_CONFIDENCE = 0.95
 
 
 @dataclass(frozen=True)
@@ -64,22 +63,13 @@ class Fig4:
     def floor(self, metric: str) -> Interval | None:
         """FPL's mean gain, and the interval that the means of equal arms would fall in.
 
-        The runs with a bicubic skip are modelled as arm plus seed plus chance, so that what a seed
-        does to all arms alike does not count; two means over n seeds differ by the chance times
-        sqrt(2 / n). Arms of alpha do not count: with Adam they are nearly the same run as FPL, and
-        would pass for a lack of chance. None where there is one seed.
+        By the runs with a bicubic skip. Arms of alpha do not count: with Adam they are nearly the
+        same run as FPL, and would pass for a lack of chance. None where there is one seed.
         """
         apart = self.runs["arm"].str.match("baseline|alpha")
-        runs = self.runs[~apart]
-        table = runs.pivot(index="arm", columns="seed", values=metric).dropna(axis="index")
-        arms, seeds = table.shape
-        if min(arms, seeds) < 2:
+        half = noise_floor(self.runs[~apart], metric)
+        if half is None:
             return None
-        values = table.to_numpy()
-        rest = values - values.mean(0) - values.mean(1, keepdims=True) + values.mean()
-        freedom = (arms - 1) * (seeds - 1)
-        spread = np.sqrt((rest**2).sum() / freedom * 2 / seeds)
-        half = float(student.ppf((1 + _CONFIDENCE) / 2, freedom) * spread)
         middle = self.gain("fpl", metric)
         return Interval(middle, middle - half, middle + half)
 
@@ -132,7 +122,7 @@ class Fig4:
         fpl = self.frame().query("arm == 'fpl'")["psnr_db_gain_of_seed"]
         skip = "inside" if floor.low <= self.gain("skip") <= floor.high else "outside"
         return (
-            f"Grey: where {_CONFIDENCE:.0%} of the arms that are no better or worse than FPL would "
+            f"Grey: where {CONFIDENCE:.0%} of the arms that are no better or worse than FPL would "
             f"lie, by the spread over seeds (without alpha's arms). Outside by PSNR: {gammas} of "
             f"{all_gammas} settings of gamma, {alphas} of {all_alphas} of alpha, a constant factor "
             f"on the loss that Adam all but cancels; the skip alone is {skip}. Seed by seed FPL "

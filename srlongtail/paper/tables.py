@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from srlongtail.ablation.seeds import seed_spread
 from srlongtail.errors import InputError
 from srlongtail.evaluation import evaluate
 from srlongtail.image.dataset import ImageSet
@@ -16,10 +17,9 @@ from srlongtail.image.degrade import BlurNoise, Degradation
 from srlongtail.metrics import PAPER, Y_CHANNEL, Protocol
 from srlongtail.models.catalog import CATALOG
 from srlongtail.models.sr_model import SRModel, bicubic
-from srlongtail.paper.saved import Saved, identity
-from srlongtail.paper.seeds import seed_spread
 from srlongtail.provenance import training_budget
 from srlongtail.stats import bootstrap_interval
+from srlongtail.studies.saved import Saved, identity
 from srlongtail.training.recipe import find_recipe
 
 METRICS = ("psnr_db", "ssim")

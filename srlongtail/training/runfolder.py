@@ -20,8 +20,8 @@ from srlongtail.models.checkpoint import save_model
 from srlongtail.models.sr_model import SRModel
 from srlongtail.models.state import read_state
 from srlongtail.parallel import is_writer
+from srlongtail.training.lock import locked
 from srlongtail.training.recipe import HARMLESS, Recipe, differences, read_recipe, write_recipe
-from srlongtail.training.turns import locked
 
 COLUMNS = (
     "iteration",

@@ -23,7 +23,7 @@ from srlongtail.image.resample import upsample_bicubic
 from srlongtail.models.catalog import new_model
 from srlongtail.models.checkpoint import load_model
 from srlongtail.models.sr_model import SRModel
-from srlongtail.paper.attribute import published_pair
+from srlongtail.studies.attribute_image import published_pair
 
 WINDOW = (30, 40, 16)
 

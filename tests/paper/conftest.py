@@ -5,9 +5,9 @@ import pandas as pd
 import pytest
 import torch
 
+from srlongtail.ablation.grids import GRIDS
 from srlongtail.image.dataset import open_data
 from srlongtail.image.io import write_image
-from srlongtail.training.ablation import GRIDS
 
 
 @pytest.fixture

@@ -17,8 +17,8 @@ from srlongtail.models.sr_model import SRModel, ZeroResidual, bicubic
 from srlongtail.paper import tables
 from srlongtail.paper.build import build_tables
 from srlongtail.paper.layout import latex, layout, markdown
-from srlongtail.paper.saved import Saved
 from srlongtail.paper.tables import TABLES, build_table, paper_name
+from srlongtail.studies.saved import Saved
 
 TRAINED = {"iterations": 8000, "data": {"names_sha256": "a", "images": 3}}
 PARTS = ("skip", "static", "learnable")

@@ -1,107 +1,25 @@
-"""The command line: parse, call, print where the result lies.
+"""The commands that analyze networks; heavy modules are imported when one of them runs."""
 
-Heavy modules are imported inside the commands, so that `srlongtail --help` is quick.
-"""
-
-import contextlib
-import functools
-import io
-import os
-import signal
-import sys
-import warnings
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import tyro
-from tyro.conf import Positional, UseAppendAction
+from tyro.conf import Positional
 
-from srlongtail import __version__
+from srlongtail.cli.messages import note
+from srlongtail.cli.options import (
+    NO_DATA_OPTIONS,
+    NO_MODEL_OPTIONS,
+    Data,
+    DataOptions,
+    Many,
+    Models,
+    OneModel,
+    SomeModels,
+    flat,
+)
 from srlongtail.errors import InputError
-from srlongtail.training.commands import ablate, flat, train, zoo
-
-if TYPE_CHECKING:
-    from srlongtail.image.dataset import ImageSet
-    from srlongtail.image.degrade import Degradation
-    from srlongtail.models.sr_model import SRModel
-
-Many = UseAppendAction[tuple[tuple[str, ...], ...]]  # --data A B --data C
-OneModel = Annotated[Positional[str], tyro.conf.arg(metavar="MODEL")]
-SomeModels = Annotated[Positional[tuple[str, ...]], tyro.conf.arg(metavar="MODEL...")]
-
-
-@dataclass(frozen=True)
-class ModelOptions:
-    """What a foreign checkpoint does not say.
-
-    Args:
-        scale: SR pixels per LR pixel.
-        predicts: whether the network's output is the image, or the residual over bicubic.
-        value_range: the white of the network's input and output.
-        network: module:callable that makes the network for the checkpoint's weights.
-        device: where to compute; by default on CUDA where there is one.
-    """
-
-    scale: int | None = None
-    predicts: Literal["image", "residual"] | None = None
-    value_range: Literal[1, 255] | None = None
-    network: str | None = None
-    device: str | None = None
-
-    def load(self, names: tuple[str, ...]) -> "list[SRModel]":
-        """Load models of one scale, say what had to be guessed, and tell equal names apart."""
-        from srlongtail.models.checkpoint import load_models
-
-        models = load_models(names, **asdict(self))
-        for model in models:
-            guesses = [
-                f"{what} {getattr(model, what)} (by the {by})"
-                for what, by in model.provenance.get("settled_by", {}).items()
-                if by not in ("option", "file's header")
-            ]
-            if guesses:
-                note(f"{model.name}: {', '.join(guesses)}; srlongtail inspect tells more")
-        return models
-
-
-@dataclass(frozen=True)
-class DataOptions:
-    """Which images.
-
-    Args:
-        data: data folder, NAME=FOLDER, or photos, the built-in ones; these unless given.
-        make_lr: make the LR images from HR even where the folder has some.
-        degradation: how LR images are made; blur-noise is Eq. 8 of the paper.
-    """
-
-    data: Many = ()
-    make_lr: bool = False
-    degradation: Literal["bicubic", "blur-noise"] = "bicubic"
-
-    def open(self, scale: int, rule: "Degradation | None" = None) -> "list[ImageSet]":
-        """Open the data folders, or the built-in photos."""
-        from srlongtail.image.dataset import open_data, photos
-        from srlongtail.image.degrade import BlurNoise
-
-        if self.degradation == "blur-noise":
-            rule = BlurNoise(scale)
-        folders = flat(self.data)
-        if not folders:
-            return [photos(scale, rule)]
-        return [open_data(f, scale, make_lr=self.make_lr, degradation=rule) for f in folders]
-
-    def open_one(self, scale: int) -> "ImageSet":
-        """Open the one data folder, or the built-in photos."""
-        opened = self.open(scale)
-        if len(opened) > 1:
-            raise InputError(f"--data names {len(opened)} folders, expected one")
-        return opened[0]
-
-
-Models = Annotated[ModelOptions, tyro.conf.arg(name="")]
-Data = Annotated[DataOptions, tyro.conf.arg(name="")]
 
 
 def figures(
@@ -113,8 +31,8 @@ def figures(
     ablation: Path | None = None,
     force: bool = False,
     out: Path = Path("figures"),
-    data_options: Data = DataOptions(),
-    model_options: Models = ModelOptions(),
+    data_options: Data = NO_DATA_OPTIONS,
+    model_options: Models = NO_MODEL_OPTIONS,
 ) -> None:
     """Regenerate the paper's figures.
 
@@ -152,7 +70,7 @@ def tables(
     out: Path = Path("figures"),
     data: Many = (),
     make_lr: bool = False,
-    model_options: Models = ModelOptions(),
+    model_options: Models = NO_MODEL_OPTIONS,
 ) -> None:
     """Regenerate the paper's tables: ours, the published numbers, and the difference.
 
@@ -194,8 +112,8 @@ def evaluate(
     *,
     protocol: Literal["paper", "y"] = "paper",
     out: Path | None = None,
-    data_options: Data = DataOptions(),
-    model_options: Models = ModelOptions(),
+    data_options: Data = NO_DATA_OPTIONS,
+    model_options: Models = NO_MODEL_OPTIONS,
 ) -> None:
     """Measure PSNR and SSIM of models on data sets.
 
@@ -229,8 +147,8 @@ def histogram(
     /,
     *,
     out: Path = Path("."),
-    data_options: Data = DataOptions(),
-    model_options: Models = ModelOptions(),
+    data_options: Data = NO_DATA_OPTIONS,
+    model_options: Models = NO_MODEL_OPTIONS,
 ) -> None:
     """Measure how many pixels have which absolute difference, beside bicubic's.
 
@@ -239,18 +157,18 @@ def histogram(
         out: folder to write histogram.png, .pdf, .csv and .json to.
     """
     from srlongtail import parallel
-    from srlongtail.paper import histogram as figure
-    from srlongtail.paper.build import write_result
-    from srlongtail.paper.inputs import FigureInputs
+    from srlongtail.models.sr_model import bicubic
     from srlongtail.provenance import provenance
+    from srlongtail.studies import tail
+    from srlongtail.studies.writing import write_result
 
     with parallel.process_group():
         loaded = model_options.load(_some(models))
         data = data_options.open_one(loaded[0].scale)
-        inputs = FigureInputs(tuple(m for m in loaded if m.name != "bicubic"), data)
-        result = figure.compute(inputs)
+        networks = [model for model in loaded if model.name != "bicubic"]
+        result = tail.compute([bicubic(data.scale), *networks], data)
         if parallel.is_writer():
-            path = write_result(out / "histogram", figure, result, provenance(loaded, [data]))
+            path = write_result(out / "histogram", tail.draw, result, provenance(loaded, [data]))
             print(result.summary().round(4).to_string(index=False))
             print(path)
 
@@ -261,7 +179,7 @@ def weights(
     /,
     *,
     out: Path = Path("."),
-    model_options: Models = ModelOptions(),
+    model_options: Models = NO_MODEL_OPTIONS,
 ) -> None:
     """Render the static, learnable and combined focal weights of an image.
 
@@ -271,15 +189,15 @@ def weights(
         out: folder to write weights.png, .pdf, .csv, .json and .npz (the maps) to.
     """
     from srlongtail.image.dataset import open_image
-    from srlongtail.paper import fig5
-    from srlongtail.paper.build import write_result
     from srlongtail.provenance import provenance
     from srlongtail.results import write_maps
+    from srlongtail.studies import weights as study
+    from srlongtail.studies.writing import write_result
 
     (loaded,) = model_options.load((model,))
     data = open_image(image, loaded.scale)
-    result = fig5.weigh(loaded, data[0])
-    print(write_result(out / "weights", fig5, result, provenance([loaded], [data])))
+    result = study.compute(loaded, data[0])
+    print(write_result(out / "weights", study.draw, result, provenance([loaded], [data])))
     print(write_maps(out / "weights.npz", result.maps()))
 
 
@@ -293,7 +211,7 @@ def attribute(
     published: bool = False,
     methods: bool = False,
     out: Path = Path("."),
-    model_options: Models = ModelOptions(),
+    model_options: Models = NO_MODEL_OPTIONS,
 ) -> None:
     """Map which LR pixels a window of the SR image was drawn from (LAM), and measure its DI.
 
@@ -308,7 +226,7 @@ def attribute(
             .npz and methods-curves.csv.
         out: folder to write attribute.png, .pdf, .csv, .json and .npz (the maps) to.
     """
-    from srlongtail.paper.attribute import (
+    from srlongtail.studies.attribute_image import (
         attribute_image,
         compare_image,
         write_attribution,
@@ -328,7 +246,7 @@ def attribute(
         print(path)
 
 
-def inspect(model: OneModel, /, *, model_options: Models = ModelOptions()) -> None:
+def inspect(model: OneModel, /, *, model_options: Models = NO_MODEL_OPTIONS) -> None:
     """Tell what a checkpoint is, what was guessed about it and why, and how large it is.
 
     Args:
@@ -341,92 +259,7 @@ def inspect(model: OneModel, /, *, model_options: Models = ModelOptions()) -> No
     print(describe(loaded))
 
 
-COMMANDS: dict[str, Callable[..., None]] = {
-    "figures": figures,
-    "tables": tables,
-    "evaluate": evaluate,
-    "histogram": histogram,
-    "weights": weights,
-    "attribute": attribute,
-    "inspect": inspect,
-    "train": train,
-    "ablate": ablate,
-    "zoo": zoo,
-}
-
-
-def main() -> None:
-    """Run the command line; exit with 2 and one line after a user's mistake."""
-    warnings.showwarning = lambda message, *_, **__: note(str(message))
-    try:
-        _parse(sys.argv[1:])()
-    except InputError as error:
-        print(f"srlongtail: error: {error}", file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        sys.exit(130)
-    except BrokenPipeError:  # who reads our output, `head` for one, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(128 + signal.SIGPIPE)
-
-
-def note(text: str) -> None:
-    """Tell the user something that is neither a result nor an error."""
-    print(f"srlongtail: note: {text}", file=sys.stderr)
-
-
 def _some(models: tuple[str, ...]) -> tuple[str, ...]:
     if not models:
         raise InputError("no model named, expected bicubic, a shipped network or a checkpoint file")
     return models
-
-
-def _parse(arguments: list[str]) -> Callable[[], None]:
-    """The command to run, with its arguments; tyro's error box becomes one line."""
-    if arguments == ["--version"]:
-        return functools.partial(print, f"srlongtail {__version__}")
-    box = io.StringIO()
-    try:
-        with contextlib.redirect_stderr(box):
-            return tyro.extras.subcommand_cli_from_dict(
-                {name: _deferred(command) for name, command in COMMANDS.items()},
-                prog="srlongtail",
-                description="See where a super-resolution network fails.",
-                args=arguments or ["--help"],
-            )
-    except SystemExit as error:
-        if error.code == 2:
-            raise InputError(_one_line(box.getvalue())) from None
-        raise
-
-
-def _deferred(command: Callable[..., None]) -> Callable[..., Callable[[], None]]:
-    """The command with the same signature, to be called once parsing has succeeded."""
-
-    @functools.wraps(command)
-    def defer(*args: Any, **kwargs: Any) -> Callable[[], None]:
-        return functools.partial(command, *args, **kwargs)
-
-    return defer
-
-
-def _one_line(box: str) -> str:
-    """What tyro's box says first, below its title, with the hint at what was meant."""
-    sections: list[list[str]] = [[]]
-    for line in box.splitlines():
-        text = line.strip("│╭╮╰╯─ ")
-        is_rule = line.strip() and not text.strip("-")
-        if is_rule or line.startswith("╭"):
-            sections.append([])
-        else:
-            sections[-1].append(text)
-    _title, message, hint, *_ = [*sections, [""]]
-    if "" in message:
-        message = message[: message.index("")]
-    if not hint[0].startswith(("Perhaps", "Available")):
-        hint = []
-    return " ".join([*message, *hint[:2], "(see srlongtail COMMAND --help)"]).replace(" .", ".")
-
-
-if __name__ == "__main__":
-    main()

@@ -1,168 +1,31 @@
-"""Ablations: a grid of recipes, each with several seeds, and what came of them as one table."""
+"""Run a grid of recipes, each with several seeds, and measure what came of them."""
 
-import itertools
-import json
 import math
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from srlongtail.errors import InputError, suggestion
+from srlongtail.ablation.grids import Grid
+from srlongtail.ablation.work_queue import in_turns
 from srlongtail.image.dataset import ImageSet
 from srlongtail.metrics import PAPER
 from srlongtail.models.checkpoint import load_model
 from srlongtail.provenance import provenance
 from srlongtail.results import write_record, write_table
 from srlongtail.training.images import describe, find_images
+from srlongtail.training.lock import locked
 from srlongtail.training.loop import train
 from srlongtail.training.patches import SharedBank
-from srlongtail.training.recipe import HARMLESS, Recipe, find_recipe
+from srlongtail.training.recipe import Recipe
 from srlongtail.training.runfolder import find_finished, folder_name
-from srlongtail.training.turns import in_turns, locked
 from srlongtail.training.validation import Validation, validation_set
 
 SETTINGS = ("skip", "static", "learnable", "alpha_sp", "gamma_sp", "alpha_lp", "gamma_lp")
-
-
-_OTHER_TASK = "a recipe of that task as the grid's base"
-_NO_ARMS = {
-    **dict.fromkeys(HARMLESS, "a setting that the weights depend on"),
-    "seed": "--seeds",
-    "scale": _OTHER_TASK,
-    "degradation": _OTHER_TASK,
-}
-"""What is not to be varied -> what is expected instead."""
-
-
-@dataclass(frozen=True)
-class Grid:
-    """Arms that change a base recipe, and the seeds that each arm is run with.
-
-    Attributes:
-        name: of the table of results.
-        base: name of a recipe.
-        arms: name of an arm -> the settings it changes; no two arms may be the same run.
-        iterations: of every run.
-        seeds: of every arm.
-    """
-
-    name: str
-    base: str
-    arms: Mapping[str, Mapping[str, Any]]
-    iterations: int
-    seeds: tuple[int, ...]
-
-    @property
-    def recipe(self) -> Recipe:
-        """What the arms change."""
-        return replace(find_recipe(self.base), iterations=self.iterations)
-
-    def runs(self) -> Iterator[tuple[str, Recipe]]:
-        """Every arm with every seed; the seed changes last, so that early results compare arms."""
-        base = self.recipe
-        for seed, (arm, changes) in itertools.product(self.seeds, self.arms.items()):
-            recipe = base.changed(changes, f"{self.name}, arm {arm}")
-            yield arm, replace(recipe, seed=seed, name=f"{arm}-seed{seed}")
-
-
-def vary(choices: Mapping[str, Sequence[Any]]) -> dict[str, dict[str, Any]]:
-    """The arms of all combinations of settings.
-
-    >>> list(vary({"skip": [False, True], "scope": ["image"]}))
-    ['skip=false scope=image', 'skip=true scope=image']
-    """
-    combinations = (
-        dict(zip(choices, values, strict=True)) for values in itertools.product(*choices.values())
-    )
-    return {" ".join(f"{k}={_text(v)}" for k, v in c.items()): c for c in combinations}
-
-
-def _switches() -> dict[str, dict[str, bool]]:
-    """All combinations of skip, static and learnable, named by what is on."""
-    parts = ("skip", "static", "learnable")
-    return {
-        "-".join(itertools.compress(parts, on)) or "baseline": dict(zip(parts, on, strict=True))
-        for on in itertools.product((False, True), repeat=len(parts))
-    }
-
-
-def _focal_parameters() -> dict[str, dict[str, Any]]:
-    """FPL, one of its parameters changed at a time; the skip alone; and the baseline."""
-    fpl = find_recipe("fsrcnn-fpl-x4")
-    values = {"gamma": (0.0, 1.0, 2.0), "alpha": (0.1, 0.5, 1.0, 2.0)}
-    # What all others are compared with comes first, so that early results can be drawn.
-    skip = {"static": False, "learnable": False}
-    arms: dict[str, dict[str, Any]] = {"baseline": {"skip": False, **skip}, "skip": skip, "fpl": {}}
-    for (dial, choices), prior in itertools.product(values.items(), ("sp", "lp")):
-        key = f"{dial}_{prior}"
-        arms |= {f"{key}={v:g}": {key: v} for v in choices if v != getattr(fpl, key)}
-    return arms
-
-
-GRIDS = {
-    grid.name: grid
-    for grid in (
-        Grid(
-            "seed-spread",
-            "fsrcnn-x4",
-            {"baseline": {}, "fpl": {"skip": True, "static": True, "learnable": True}},
-            iterations=8000,
-            seeds=(0, 1, 2),
-        ),
-        Grid("skip-static-learnable", "fsrcnn-x4", _switches(), iterations=4000, seeds=(0, 1, 2)),
-        Grid("focal-parameters", "fsrcnn-fpl-x4", _focal_parameters(), 4000, seeds=(0, 1)),
-    )
-}
-"""The grids by name: the seeds' spread, what each part of FPL does, and the paper's dials."""
-
-
-def find_grid(name: str) -> Grid:
-    """A grid by its name.
-
-    Raises:
-        InputError: there is no such grid.
-    """
-    if name not in GRIDS:
-        known = ", ".join(GRIDS)
-        raise InputError(f"unknown grid {name!r}{suggestion(name, GRIDS)}, expected one of {known}")
-    return GRIDS[name]
-
-
-def custom_grid(base: str, choices: Iterable[str], iterations: int = 4000) -> Grid:
-    """A grid over all combinations of `KEY=VALUE,VALUE,...`.
-
-    Raises:
-        InputError: an unknown recipe, a choice that is not of this form, or of a setting that
-            makes no arms to compare.
-
-    >>> list(custom_grid("fsrcnn-fpl-x4", ["gamma_sp=0,2"]).arms)
-    ['gamma_sp=0', 'gamma_sp=2']
-    """
-    parsed: dict[str, list[Any]] = {}
-    for choice in choices:
-        key, _, values = choice.partition("=")
-        if not key or not values:
-            raise InputError(f"--vary {choice}: expected KEY=VALUE,VALUE,...")
-        if key in _NO_ARMS:
-            raise InputError(f"--vary {key}: makes no arms to compare, expected {_NO_ARMS[key]}")
-        parsed[key] = [_value(text) for text in values.split(",")]
-    return Grid(find_recipe(base).name, base, vary(parsed), iterations, seeds=(0,))
-
-
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value)
-
-
-def _value(text: str) -> Any:
-    try:
-        return json.loads(text.lower() if text in ("True", "False") else text)
-    except ValueError:
-        return text
 
 
 def run_grid(

@@ -13,8 +13,8 @@ import torch
 from srlongtail.models.catalog import new_model
 from srlongtail.models.sr_model import SRModel
 from srlongtail.models.state import write_state
-from srlongtail.paper import saved as saved_module
-from srlongtail.paper.saved import FOLDER, Saved, code_sha256, identity
+from srlongtail.studies import saved as saved_module
+from srlongtail.studies.saved import FOLDER, Saved, code_sha256, identity
 
 
 class Pair(NamedTuple):
@@ -66,7 +66,7 @@ def test_other_inputs_force_and_damage_lead_to_a_new_result(tmp_path):
 
 def test_other_versions_lead_to_a_new_result(tmp_path, monkeypatch):
     assert Saved(tmp_path).result("n", {}, lambda: 1) == 1
-    monkeypatch.setattr("srlongtail.paper.saved.versions", lambda: {"torch": "99"})
+    monkeypatch.setattr("srlongtail.studies.saved.versions", lambda: {"torch": "99"})
     assert Saved(tmp_path).result("n", {}, lambda: 2) == 2
 
 
@@ -90,7 +90,7 @@ def test_other_code_leads_to_a_new_result(tmp_path, monkeypatch):
 
 def test_code_is_what_results_depend_on(tmp_path, monkeypatch):
     monkeypatch.setattr(saved_module, "_PACKAGE", tmp_path)
-    for name in ("stats.py", "models/bsrn.py", "plots/style.py", "cli.py"):
+    for name in ("stats.py", "models/bsrn.py", "plots/style.py", "cli/main.py"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text("x = 1")
 
@@ -102,7 +102,7 @@ def test_code_is_what_results_depend_on(tmp_path, monkeypatch):
     assert changes(lambda: (tmp_path / "stats.py").write_text("x = 2"))
     assert changes(lambda: (tmp_path / "models/bsrn.py").rename(tmp_path / "models/carn.py"))
     assert not changes(lambda: (tmp_path / "plots/style.py").write_text("x = 2"))
-    assert not changes(lambda: (tmp_path / "cli.py").write_text("x = 2"))
+    assert not changes(lambda: (tmp_path / "cli/main.py").write_text("x = 2"))
 
 
 def test_what_cannot_be_read_back_is_made_again(tmp_path, result):

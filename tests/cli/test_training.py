@@ -10,12 +10,13 @@ from dataclasses import fields, replace
 import pytest
 import tyro
 
+from srlongtail.ablation import zoo
+from srlongtail.ablation.zoo import ZooNetwork
+from srlongtail.cli import training as commands
+from srlongtail.cli.training import RecipeChanges
 from srlongtail.errors import InputError
 from srlongtail.models.checkpoint import load_model
-from srlongtail.training import commands, zoo
-from srlongtail.training.commands import RecipeChanges
 from srlongtail.training.recipe import RECIPES, Recipe, read_recipe, write_recipe
-from srlongtail.training.zoo import ZooNetwork
 
 
 def call(*arguments):
@@ -115,7 +116,7 @@ def test_a_built_network_is_known_by_its_name(small_file, data, tmp_path, monkey
 
 TERMINATED = """
 import sys, torch
-from srlongtail.training.commands import train
+from srlongtail.cli.training import train
 from pathlib import Path
 torch.set_num_threads(1)
 train(sys.argv[1], data=((sys.argv[2],),), out=Path(sys.argv[3]))
@@ -146,7 +147,7 @@ def test_a_terminated_run_says_how_to_go_on(small_file, data, tmp_path):
 
 
 def test_importing_the_commands_is_light():
-    script = "import sys, srlongtail.training.commands; print('torch' in sys.modules)"
+    script = "import sys, srlongtail.cli.training; print('torch' in sys.modules)"
     done = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, check=True
     )

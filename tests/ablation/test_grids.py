@@ -6,20 +6,18 @@ from dataclasses import replace
 import pandas as pd
 import pytest
 
+from srlongtail.ablation import run
+from srlongtail.ablation.grids import (
+    GRIDS,
+    Grid,
+    custom_grid,
+    find_grid,
+)
+from srlongtail.ablation.run import SETTINGS, run_grid, summary
 from srlongtail.errors import InputError
 from srlongtail.image.dataset import open_data
 from srlongtail.image.degrade import BlurNoise
 from srlongtail.models.checkpoint import load_model
-from srlongtail.training import ablation
-from srlongtail.training.ablation import (
-    GRIDS,
-    SETTINGS,
-    Grid,
-    custom_grid,
-    find_grid,
-    run_grid,
-    summary,
-)
 from srlongtail.training.interruption import StoppedError
 from srlongtail.training.recipe import find_recipe, write_recipe
 from srlongtail.training.validation import Validation
@@ -167,5 +165,5 @@ def test_a_longer_grid_does_not_stumble_over_a_shorter_one(grid, folders, tmp_pa
 
 def test_a_grid_is_measured_on_its_own_task():
     grid = custom_grid("fsrcnn-fpl-x4-degraded", ["gamma_sp=0,1"])
-    (images,) = ablation._Table(grid, None, None, None)._tests
+    (images,) = run._Table(grid, None, None, None)._tests
     assert images.degradation == BlurNoise(4)

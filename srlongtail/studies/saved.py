@@ -24,7 +24,7 @@ from srlongtail.provenance import versions
 FOLDER = ".saved"
 
 _PACKAGE = Path(__file__).parents[1]
-_ONLY_SHOWS = ("plots", "cli.py")  # what of the package no result depends on
+_ONLY_SHOWS = ("plots", "cli")  # what of the package no result depends on
 
 T = TypeVar("T")
 

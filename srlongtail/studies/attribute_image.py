@@ -15,10 +15,10 @@ from srlongtail.image.dataset import ImagePair, open_image
 from srlongtail.image.io import read_image
 from srlongtail.image.resample import upsample_bicubic
 from srlongtail.models.sr_model import SRModel
-from srlongtail.paper import fig6, methods
-from srlongtail.paper.build import write_result
 from srlongtail.provenance import provenance
 from srlongtail.results import write_maps, write_table
+from srlongtail.studies import attribution, methods
+from srlongtail.studies.writing import write_result
 
 
 def attribute_image(
@@ -28,7 +28,7 @@ def attribute_image(
     *,
     is_lr: bool = False,
     published: bool = False,
-) -> fig6.Fig6:
+) -> attribution.WindowAttribution:
     """Attribute a window of an image file or a built-in photo.
 
     Args:
@@ -51,7 +51,7 @@ def attribute_image(
         )
     pair = _pair(model, image, is_lr=is_lr, published=published)
     photo_name = "LR" if is_lr else "HR"
-    return fig6.attribute([model], pair, window, photo_name=photo_name, published=published)
+    return attribution.compute([model], pair, window, photo_name=photo_name, published=published)
 
 
 def compare_image(
@@ -75,10 +75,10 @@ def compare_image(
 
     Returns:
         `frame()` is the table, one row a method (see `compare_methods`), `draw` of
-        `paper.methods` the picture.
+        `studies.methods` the picture.
     """
     pair = _pair(model, image, is_lr=is_lr, published=published)
-    return methods.compare(model, pair, window, seed)
+    return methods.compute(model, pair, window, seed)
 
 
 def published_pair(image: str, scale: int) -> ImagePair:
@@ -100,7 +100,12 @@ def published_pair(image: str, scale: int) -> ImagePair:
 
 
 def write_attribution(
-    result: fig6.Fig6, model: SRModel, out: Path, *, is_lr: bool = False, published: bool = False
+    result: attribution.WindowAttribution,
+    model: SRModel,
+    out: Path,
+    *,
+    is_lr: bool = False,
+    published: bool = False,
 ) -> list[Path]:
     """Write `attribute.png`, `.pdf`, `.csv`, `.json` (the numbers) and `.npz` (the maps)."""
     found = result.maps[model.name]
@@ -111,7 +116,7 @@ def write_attribution(
         "absolute": found.absolute,
     }
     return [
-        write_result(out / "attribute", fig6, result, found.record() | about),
+        write_result(out / "attribute", attribution.draw, result, found.record() | about),
         write_maps(out / "attribute.npz", maps),
     ]
 
@@ -128,7 +133,7 @@ def write_methods(
     found = result.comparison
     about = provenance([model], [], **_image_record(result, is_lr, published))
     return [
-        write_result(out / "methods", methods, result, about),
+        write_result(out / "methods", methods.draw, result, about),
         write_table(out / "methods-curves.csv", found.curves),
         write_maps(out / "methods.npz", found.attributions),
     ]
@@ -143,7 +148,7 @@ def _pair(model: SRModel, image: str, *, is_lr: bool, published: bool) -> ImageP
 
 
 def _image_record(
-    result: fig6.Fig6 | methods.Methods, is_lr: bool, published: bool
+    result: attribution.WindowAttribution | methods.Methods, is_lr: bool, published: bool
 ) -> dict[str, Any]:
     made = "Pillow's bicubic of 8 bits" if published else "MATLAB's bicubic"
     return {

@@ -8,22 +8,24 @@ from dataclasses import replace
 import pandas as pd
 import pytest
 
+from srlongtail.ablation import work_queue, zoo
+from srlongtail.ablation.grids import Grid
+from srlongtail.ablation.run import run_grid
+from srlongtail.ablation.work_queue import in_turns
+from srlongtail.ablation.zoo import ZooNetwork, build_zoo
 from srlongtail.errors import InputError
 from srlongtail.image.dataset import open_data
 from srlongtail.models.checkpoint import load_model
-from srlongtail.training import turns, zoo
-from srlongtail.training.ablation import Grid, run_grid
 from srlongtail.training.images import describe, find_images
 from srlongtail.training.interruption import StoppedError
+from srlongtail.training.lock import InUseError, locked
 from srlongtail.training.recipe import RECIPES, write_recipe
 from srlongtail.training.runfolder import folder_name
-from srlongtail.training.turns import InUseError, in_turns, locked
-from srlongtail.training.zoo import ZooNetwork, build_zoo
 
 HOLD = """
 import sys, time
 from pathlib import Path
-from srlongtail.training.turns import locked
+from srlongtail.training.lock import locked
 with locked(Path(sys.argv[1])):
     print("locked", flush=True)
     time.sleep(60)
@@ -33,10 +35,11 @@ with locked(Path(sys.argv[1])):
 WORK = """
 import sys, torch
 from srlongtail.image.dataset import open_data
-from srlongtail.training import turns
-from srlongtail.training.ablation import Grid, run_grid
+from srlongtail.ablation import work_queue
+from srlongtail.ablation.grids import Grid
+from srlongtail.ablation.run import run_grid
 torch.set_num_threads(1)
-turns.PAUSE_S = 0.2
+work_queue.PAUSE_S = 0.2
 recipe, out, train, valid = sys.argv[1:]
 arms = {"fpl": {}, "skip": {"static": False, "learnable": False}}
 grid = Grid("pair", recipe, arms, iterations=100, seeds=(0, 1, 2))
@@ -50,7 +53,7 @@ run_grid(grid, out, [train], tests=[open_data(valid)], tell=ready)
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch):
     """Look again at once."""
-    monkeypatch.setattr(turns, "PAUSE_S", 0.02)
+    monkeypatch.setattr(work_queue, "PAUSE_S", 0.02)
 
 
 @pytest.fixture

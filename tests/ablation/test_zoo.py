@@ -4,15 +4,15 @@ from dataclasses import replace
 
 import pytest
 
+from srlongtail.ablation import zoo
+from srlongtail.ablation.grids import Grid
+from srlongtail.ablation.zoo import ZOO, ZooNetwork, build_zoo, list_zoo
 from srlongtail.errors import InputError
 from srlongtail.models.catalog import new_model
 from srlongtail.models.checkpoint import load_model
 from srlongtail.models.complexity import count_parameters
-from srlongtail.training import zoo
-from srlongtail.training.ablation import Grid
 from srlongtail.training.interruption import StoppedError
 from srlongtail.training.recipe import RECIPES, find_recipe
-from srlongtail.training.zoo import ZOO, ZooNetwork, build_zoo, list_zoo
 
 NETWORKS = [entry for entry in ZOO if isinstance(entry, ZooNetwork)]
 

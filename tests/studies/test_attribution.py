@@ -25,17 +25,18 @@ from srlongtail.image.resample import upsample_bicubic
 from srlongtail.longtail.difference import absolute_difference
 from srlongtail.models.catalog import new_model
 from srlongtail.models.sr_model import SRModel, bicubic
-from srlongtail.paper import fig6, methods
-from srlongtail.paper.attribute import (
+from srlongtail.paper import fig6
+from srlongtail.paper.inputs import FigureInputs
+from srlongtail.plots.attribution import N_EFF
+from srlongtail.plots.style import PAGE, paper_style
+from srlongtail.studies import attribution, methods
+from srlongtail.studies.attribute_image import (
     attribute_image,
     compare_image,
     published_pair,
     write_attribution,
     write_methods,
 )
-from srlongtail.paper.inputs import FigureInputs
-from srlongtail.plots.attribution import N_EFF
-from srlongtail.plots.style import PAGE, paper_style
 
 
 @pytest.fixture
@@ -95,7 +96,7 @@ def test_the_part_shown_holds_the_field_and_stays_inside(data):
 def test_the_picture_says_what_was_measured(data, twins):
     result = fig6.compute(FigureInputs(twins, data, window=(64, 80, 16)))
     with paper_style():
-        figure = fig6.draw(result)
+        figure = attribution.draw(result)
     assert figure.get_figwidth() == PAGE
     assert len(figure.axes) == 11
     titles = [ax.get_title(loc="left") for ax in figure.axes]
@@ -111,7 +112,7 @@ def test_the_picture_says_what_was_measured(data, twins):
         assert np.allclose(drawn.get_array(), found.signed.numpy())
         assert drawn.norm.vmin == -drawn.norm.vmax
         assert signed.get_xlim() == restored.get_xlim() != whole.get_xlim()
-        assert whole.get_ylabel() == restored.get_xlabel() == fig6.display_name(name)
+        assert whole.get_ylabel() == restored.get_xlabel() == attribution.display_name(name)
     limits = {ax.images[0].norm.vmax for ax in (figure.axes[1], figure.axes[6])}
     assert len(limits) == 1  # one colour scale for both rows, and one bar
     (limit,), bar = limits, figure.axes[-1]
@@ -131,7 +132,7 @@ def test_a_flat_window_can_be_drawn(tmp_path):
     write_image(tmp_path / "grey.png", torch.full((3, 96, 96), 0.5))
     result = attribute_image(flat, str(tmp_path / "grey.png"), (40, 40, 16))
     with paper_style():
-        fig6.draw(result)
+        attribution.draw(result)
     assert result.maps["flat"].n_eff == 0
 
 
@@ -211,7 +212,7 @@ def test_an_own_module_from_python(mine, rings):
     assert found.n_eff == pytest.approx(found.diffusion_index / 100 * 36 * 45)
     assert found.completeness_error < 0.1
     with paper_style():
-        assert len(fig6.draw(result).axes) == 6
+        assert len(attribution.draw(result).axes) == 6
 
 
 def test_an_own_module_from_the_shell(mine, rings, tmp_path, monkeypatch, capsys):
@@ -262,10 +263,9 @@ def test_methods_are_drawn_beside_each_other(comparison):
 
 def test_the_hardest_window_is_compared_unless_one_is_asked_for(comparison, data):
     model, asked = comparison
-    inputs = FigureInputs((model,), data)
-    window, _ = fig6.choose_window(data[0])
-    assert methods.compute(inputs).comparison.lam.window == window
-    again = methods.compute(replace(inputs, window=(64, 80, 16)))
+    window, _ = attribution.choose_window(data[0])
+    assert methods.compute(model, data[0]).comparison.lam.window == window
+    again = methods.compute(model, data[0], (64, 80, 16))
     assert again.frame().equals(asked.frame())
 
 

@@ -1,71 +1,17 @@
-"""Several processes in one folder: locks, and work that is put off while another does it."""
+"""Work that several processes share: what another process is busy with is put off."""
 
-import contextlib
 import math
-import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from typing import TypeVar
 
-from srlongtail.errors import InputError
 from srlongtail.training.interruption import StoppedError
-
-try:
-    import fcntl
-except ImportError:  # pragma: no cover  # Windows, where nobody keeps a second process away
-    fcntl = None  # type: ignore[assignment]
+from srlongtail.training.lock import InUseError
 
 PAUSE_S = 20.0
 
 T = TypeVar("T")
 R = TypeVar("R")
-
-
-class InUseError(InputError):
-    """Another process is at work in a folder."""
-
-
-@contextlib.contextmanager
-def locked(folder: Path, *, wait: bool = False) -> Iterator[None]:
-    """Keep other processes from a folder, which is made if need be.
-
-    The lock ends with the process, however that ends.
-
-    Args:
-        folder: that the lock file lies in.
-        wait: for the process that is at work there, instead of refusing.
-
-    Raises:
-        InUseError: another process is at work there.
-        InputError: the folder cannot be made.
-
-    >>> import tempfile
-    >>> with locked(Path(tempfile.mkdtemp()) / "run"):
-    ...     pass
-    """
-    if fcntl is None:
-        yield
-        return
-    path = folder / ".lock"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        file = path.open("a+")
-    except OSError as error:
-        raise InputError(f"{folder}: cannot be written: {error.strerror}") from error
-    with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        except OSError as error:
-            file.seek(0)
-            raise InUseError(
-                f"{folder}: process {file.read() or 'unknown'} trains there, expected a folder "
-                f"that no other process uses"
-            ) from error
-        file.truncate(0)
-        file.write(str(os.getpid()))
-        file.flush()
-        yield
 
 
 def in_turns(

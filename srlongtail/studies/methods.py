@@ -1,6 +1,6 @@
 """Whether to believe a local attribution map: LAM beside other methods, by the same measures.
 
-`srlongtail.paper.attribute.compare_image` does it for an image file.
+`srlongtail.studies.attribute_image.compare_image` does it for an image file.
 """
 
 from dataclasses import dataclass
@@ -18,11 +18,10 @@ from srlongtail.attribution.receptive_field import Box
 from srlongtail.attribution.target import Window
 from srlongtail.image.dataset import ImagePair
 from srlongtail.models.sr_model import SRModel
-from srlongtail.paper.fig6 import choose_window
-from srlongtail.paper.inputs import FigureInputs
 from srlongtail.plots.attribution import N_EFF, plot_pixel_curves, show_attribution, zoom
 from srlongtail.plots.images import mark_window
 from srlongtail.plots.style import PAGE, display_name, letter
+from srlongtail.studies.attribution import choose_window
 
 # Okabe and Ito's palette; LAM is black.
 _COLORS = ("#000000", "#E69F00", "#56B4E9", "#009E73", "#0072B2", "#D55E00", "#CC79A7")
@@ -85,14 +84,11 @@ class Methods:
         )
 
 
-def compute(inputs: FigureInputs) -> Methods:
-    """Attribute the window asked for, or the hardest, by every method under the last network."""
-    pair = inputs.pair()
-    return compare(inputs.models[-1], pair, inputs.window or choose_window(pair)[0])
-
-
-def compare(model: SRModel, pair: ImagePair, window: Window, seed: int = 0) -> Methods:
-    """Attribute a window of an image by every method."""
+def compute(
+    model: SRModel, pair: ImagePair, window: Window | None = None, seed: int = 0
+) -> Methods:
+    """Attribute a window of an image, the hardest unless given, by every method."""
+    window = window or choose_window(pair)[0]
     lr = pair.lr.to(model.device)
     comparison = compare_methods(model, lr, window, seed=seed, sr=whole_output(model, lr))
     return Methods(model.name, pair.name, pair.hr, pair.scale, comparison)

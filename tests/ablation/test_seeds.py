@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from srlongtail.paper.seeds import SeedSpread, seed_spread
+from srlongtail.ablation.seeds import SeedSpread, seed_spread
 
 
 def test_the_spread_is_that_of_paired_gains(tmp_path):

@@ -1,13 +1,16 @@
-"""The AD histogram of a data set by itself, and the measurement that Figure 1 shares."""
+"""The long tail of a data set: how many pixels have which absolute difference."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 from matplotlib.figure import Figure
 
+from srlongtail.evaluation import check_scales
+from srlongtail.image.dataset import ImageSet
 from srlongtail.longtail.difference import BIN_WIDTH, DifferenceHistogram, difference_histogram
-from srlongtail.paper.inputs import FigureInputs
+from srlongtail.models.sr_model import SRModel
 from srlongtail.parallel import gather, share
 from srlongtail.plots.histograms import plot_difference_histogram
 from srlongtail.plots.style import COLUMN, display_name
@@ -55,11 +58,20 @@ class LongTail:
         )
 
 
-def compute(inputs: FigureInputs) -> LongTail:
-    """Measure all images; under `torchrun` the processes share them out."""
-    restorers = {model.name: model.restore for model in inputs.models}
-    shares = gather(difference_histogram(restorers, share(inputs.data)))
-    return LongTail(inputs.data.name, sum(shares, DifferenceHistogram.empty(restorers)))
+def compute(models: Sequence[SRModel], data: ImageSet) -> LongTail:
+    """Measure all images; under `torchrun` the processes share them out.
+
+    Args:
+        models: bicubic, whose tail it is, and any others.
+        data: the images.
+
+    Raises:
+        InputError: models of another scale than the images'.
+    """
+    check_scales(models, [data])
+    restorers = {model.name: model.restore for model in models}
+    shares = gather(difference_histogram(restorers, share(data)))
+    return LongTail(data.name, sum(shares, DifferenceHistogram.empty(restorers)))
 
 
 def draw(result: LongTail) -> Figure:

@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from srlongtail.ablation.effects import effects
 from srlongtail.errors import InputError
-from srlongtail.training.effects import effects
 
 PARTS = ["skip", "static", "learnable"]
 

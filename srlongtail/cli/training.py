@@ -12,15 +12,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
 
 import tyro
-from tyro.conf import Positional, UseAppendAction
+from tyro.conf import Positional
 
+from srlongtail.cli.messages import tell
+from srlongtail.cli.options import Many, flat
 from srlongtail.errors import InputError
 from srlongtail.training.recipe import RECIPES, Recipe, find_recipe, read_recipe
 
 if TYPE_CHECKING:
     from srlongtail.image.dataset import ImageSet
-
-Many = UseAppendAction[tuple[tuple[str, ...], ...]]  # --data A B --data C
 
 
 def _changes() -> type:
@@ -77,7 +77,7 @@ def train(
 
     chosen = _anywhere(chosen)
     with parallel.process_group(), _stopping(f"srlongtail train --resume --out {out} goes on"):
-        loop.train(chosen, out, resume=resume, force=force, device=device, tell=_tell)
+        loop.train(chosen, out, resume=resume, force=force, device=device, tell=tell)
         if parallel.is_writer():
             print(out / "checkpoint.safetensors")
 
@@ -109,9 +109,10 @@ def ablate(
         device: where to compute; by default on CUDA where there is one.
     """
     _prepare_process()
-    from srlongtail.training import ablation
+    from srlongtail.ablation.grids import custom_grid, find_grid
+    from srlongtail.ablation.run import run_grid, summary
 
-    chosen = ablation.custom_grid(grid, flat(vary)) if vary else ablation.find_grid(grid)
+    chosen = custom_grid(grid, flat(vary)) if vary else find_grid(grid)
     if seeds is not None:
         chosen = replace(chosen, seeds=seeds)
     if iterations is not None:
@@ -119,8 +120,8 @@ def ablate(
     out = out or Path("runs") / chosen.name
     images, tests = _absolute(flat(data)), _open(test, chosen.recipe)
     with _stopping("the same command goes on"):
-        table = ablation.run_grid(chosen, out, images, tests=tests, device=device, tell=_tell)
-    print(ablation.summary(table).round(4).to_string(index=False))
+        table = run_grid(chosen, out, images, tests=tests, device=device, tell=tell)
+    print(summary(table).round(4).to_string(index=False))
     print(out / f"{chosen.name}.csv")
 
 
@@ -150,8 +151,8 @@ def zoo(
         device: where to compute; by default on CUDA where there is one.
     """
     _prepare_process()
+    from srlongtail.ablation import zoo as networks
     from srlongtail.models.checkpoint import BUILT
-    from srlongtail.training import zoo as networks
 
     out = out or BUILT
     if action == "build":
@@ -164,7 +165,7 @@ def zoo(
                 install=install or networks.checkout() or out,
                 device=device,
                 deadline=time.monotonic() + 3600 * time_limit,
-                tell=_tell,
+                tell=tell,
             )
     table = networks.list_zoo(*([install] if install else [networks.SHIPPED, out]))
     rounded = table.round({"psnr_db": 2, "bicubic_psnr_db": 2, "ssim": 4})
@@ -186,15 +187,6 @@ def _prepare_process() -> None:
         m_trim_threshold, m_mmap_threshold = -1, -3  # as in malloc.h
         mallopt(m_trim_threshold, 2**31 - 1)
         mallopt(m_mmap_threshold, 2**25)  # the largest that it takes
-
-
-def flat(groups: tuple[tuple[str, ...], ...]) -> tuple[str, ...]:
-    """What an option that may be repeated was given, in order.
-
-    >>> flat((("a", "b"), ("c",)))
-    ('a', 'b', 'c')
-    """
-    return tuple(item for group in groups for item in group)
 
 
 def _own_recipe(run: Path | None) -> Recipe:
@@ -225,12 +217,6 @@ def _open(folders: tuple[tuple[str, ...], ...], recipe: Recipe) -> "list[ImageSe
     from srlongtail.training.validation import validation_set
 
     return [validation_set(folder, recipe) for folder in flat(folders)] or None
-
-
-def _tell(line: str) -> None:
-    from tqdm import tqdm
-
-    tqdm.write(line, file=sys.stderr)
 
 
 @contextmanager

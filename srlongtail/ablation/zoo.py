@@ -10,19 +10,21 @@ from typing import Any
 
 import pandas as pd
 
+from srlongtail.ablation.grids import GRIDS, Grid
+from srlongtail.ablation.run import run_grid
+from srlongtail.ablation.work_queue import in_turns
 from srlongtail.errors import InputError, suggestion
 from srlongtail.files import replacing
 from srlongtail.image.dataset import ImageSet
 from srlongtail.models.checkpoint import ZOO as SHIPPED
 from srlongtail.models.state import read_state
-from srlongtail.training.ablation import GRIDS, Grid, run_grid
 from srlongtail.training.device import find_device
 from srlongtail.training.images import describe, find_images
+from srlongtail.training.lock import InUseError
 from srlongtail.training.loop import train
 from srlongtail.training.patches import SharedBank
 from srlongtail.training.recipe import Recipe, find_recipe
 from srlongtail.training.runfolder import find_finished, folder_name
-from srlongtail.training.turns import InUseError, in_turns
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,7 @@ def list_zoo(*folders: str | os.PathLike[str]) -> pd.DataFrame:
 
 def checkout() -> Path | None:
     """The zoo's folder, where the package runs from a source checkout."""
-    return SHIPPED if (SHIPPED.parents[2] / "pyproject.toml").is_file() else None
+    return SHIPPED if (SHIPPED.parents[1] / "pyproject.toml").is_file() else None
 
 
 def build_zoo(

@@ -1,0 +1,1 @@
+"""Ablations: grids of training runs, and what their tables say."""

@@ -1,0 +1,38 @@
+"""How far the means of equally good arms lie apart by chance."""
+
+import numpy as np
+import pandas as pd
+from scipy.stats import t as student
+
+CONFIDENCE = 0.95
+
+
+def noise_floor(runs: pd.DataFrame, metric: str, confidence: float = CONFIDENCE) -> float | None:
+    """Return the largest difference of two arms' means that chance alone explains.
+
+    A run is modelled as arm plus seed plus chance, so that what a seed does to all arms alike does
+    not count: two means over n seeds differ by the chance times sqrt(2 / n), Student's t with
+    (arms - 1) (seeds - 1) degrees of freedom.
+
+    Args:
+        runs: one row a run, with columns `arm`, `seed` and the metric; arms that lack a seed are
+            left out.
+        metric: what is compared.
+        confidence: share of the differences of equal arms that lie within the result.
+
+    Returns:
+        In units of the metric; None where fewer than two arms or two seeds are complete.
+
+    >>> runs = [("a", 0, 1.0), ("a", 1, 2.0), ("b", 0, 1.5), ("b", 1, 2.5)]
+    >>> noise_floor(pd.DataFrame(runs, columns=["arm", "seed", "psnr_db"]), "psnr_db")
+    0.0
+    """
+    table = runs.pivot(index="arm", columns="seed", values=metric).dropna(axis="index")
+    arms, seeds = table.shape
+    if min(arms, seeds) < 2:
+        return None
+    values = table.to_numpy()
+    rest = values - values.mean(0) - values.mean(1, keepdims=True) + values.mean()
+    freedom = (arms - 1) * (seeds - 1)
+    spread = np.sqrt((rest**2).sum() / freedom * 2 / seeds)
+    return float(student.ppf((1 + confidence) / 2, freedom) * spread)

@@ -1,0 +1,102 @@
+"""Parse the command line, run the command, and end with the exit code that it earned."""
+
+import contextlib
+import functools
+import io
+import os
+import signal
+import sys
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import tyro
+
+from srlongtail import __version__
+from srlongtail.cli.analysis import (
+    attribute,
+    evaluate,
+    figures,
+    histogram,
+    inspect,
+    tables,
+    weights,
+)
+from srlongtail.cli.messages import note
+from srlongtail.cli.training import ablate, train, zoo
+from srlongtail.errors import InputError
+
+COMMANDS: dict[str, Callable[..., None]] = {
+    "figures": figures,
+    "tables": tables,
+    "evaluate": evaluate,
+    "histogram": histogram,
+    "weights": weights,
+    "attribute": attribute,
+    "inspect": inspect,
+    "train": train,
+    "ablate": ablate,
+    "zoo": zoo,
+}
+
+
+def main() -> None:
+    """Run the command line; exit with 2 and one line after a user's mistake."""
+    warnings.showwarning = lambda message, *_, **__: note(str(message))
+    try:
+        _parse(sys.argv[1:])()
+    except InputError as error:
+        print(f"srlongtail: error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except BrokenPipeError:  # who reads our output, `head` for one, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(128 + signal.SIGPIPE)
+
+
+def _parse(arguments: list[str]) -> Callable[[], None]:
+    """The command to run, with its arguments; tyro's error box becomes one line."""
+    if arguments == ["--version"]:
+        return functools.partial(print, f"srlongtail {__version__}")
+    box = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(box):
+            return tyro.extras.subcommand_cli_from_dict(
+                {name: _deferred(command) for name, command in COMMANDS.items()},
+                prog="srlongtail",
+                description="See where a super-resolution network fails.",
+                args=arguments or ["--help"],
+            )
+    except SystemExit as error:
+        if error.code == 2:
+            raise InputError(_one_line(box.getvalue())) from None
+        raise
+
+
+def _deferred(command: Callable[..., None]) -> Callable[..., Callable[[], None]]:
+    """The command with the same signature, to be called once parsing has succeeded."""
+
+    @functools.wraps(command)
+    def defer(*args: Any, **kwargs: Any) -> Callable[[], None]:
+        return functools.partial(command, *args, **kwargs)
+
+    return defer
+
+
+def _one_line(box: str) -> str:
+    """What tyro's box says first, below its title, with the hint at what was meant."""
+    sections: list[list[str]] = [[]]
+    for line in box.splitlines():
+        text = line.strip("│╭╮╰╯─ ")
+        is_rule = line.strip() and not text.strip("-")
+        if is_rule or line.startswith("╭"):
+            sections.append([])
+        else:
+            sections[-1].append(text)
+    _title, message, hint, *_ = [*sections, [""]]
+    if "" in message:
+        message = message[: message.index("")]
+    if not hint[0].startswith(("Perhaps", "Available")):
+        hint = []
+    return " ".join([*message, *hint[:2], "(see srlongtail COMMAND --help)"]).replace(" .", ".")

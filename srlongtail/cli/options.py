@@ -1,0 +1,102 @@
+"""Options that several commands share: which models, which images."""
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import tyro
+from tyro.conf import Positional, UseAppendAction
+
+from srlongtail.cli.messages import note
+from srlongtail.errors import InputError
+
+if TYPE_CHECKING:
+    from srlongtail.image.dataset import ImageSet
+    from srlongtail.image.degrade import Degradation
+    from srlongtail.models.sr_model import SRModel
+
+Many = UseAppendAction[tuple[tuple[str, ...], ...]]  # --data A B --data C
+OneModel = Annotated[Positional[str], tyro.conf.arg(metavar="MODEL")]
+SomeModels = Annotated[Positional[tuple[str, ...]], tyro.conf.arg(metavar="MODEL...")]
+
+
+@dataclass(frozen=True)
+class ModelOptions:
+    """What a foreign checkpoint does not say.
+
+    Args:
+        scale: SR pixels per LR pixel.
+        predicts: whether the network's output is the image, or the residual over bicubic.
+        value_range: the white of the network's input and output.
+        network: module:callable that makes the network for the checkpoint's weights.
+        device: where to compute; by default on CUDA where there is one.
+    """
+
+    scale: int | None = None
+    predicts: Literal["image", "residual"] | None = None
+    value_range: Literal[1, 255] | None = None
+    network: str | None = None
+    device: str | None = None
+
+    def load(self, names: tuple[str, ...]) -> "list[SRModel]":
+        """Load models of one scale, say what had to be guessed, and tell equal names apart."""
+        from srlongtail.models.checkpoint import load_models
+
+        models = load_models(names, **asdict(self))
+        for model in models:
+            guesses = [
+                f"{what} {getattr(model, what)} (by the {by})"
+                for what, by in model.provenance.get("settled_by", {}).items()
+                if by not in ("option", "file's header")
+            ]
+            if guesses:
+                note(f"{model.name}: {', '.join(guesses)}; srlongtail inspect tells more")
+        return models
+
+
+@dataclass(frozen=True)
+class DataOptions:
+    """Which images.
+
+    Args:
+        data: data folder, NAME=FOLDER, or photos, the built-in ones; these unless given.
+        make_lr: make the LR images from HR even where the folder has some.
+        degradation: how LR images are made; blur-noise is Eq. 8 of the paper.
+    """
+
+    data: Many = ()
+    make_lr: bool = False
+    degradation: Literal["bicubic", "blur-noise"] = "bicubic"
+
+    def open(self, scale: int, rule: "Degradation | None" = None) -> "list[ImageSet]":
+        """Open the data folders, or the built-in photos."""
+        from srlongtail.image.dataset import open_data, photos
+        from srlongtail.image.degrade import BlurNoise
+
+        if self.degradation == "blur-noise":
+            rule = BlurNoise(scale)
+        folders = flat(self.data)
+        if not folders:
+            return [photos(scale, rule)]
+        return [open_data(f, scale, make_lr=self.make_lr, degradation=rule) for f in folders]
+
+    def open_one(self, scale: int) -> "ImageSet":
+        """Open the one data folder, or the built-in photos."""
+        opened = self.open(scale)
+        if len(opened) > 1:
+            raise InputError(f"--data names {len(opened)} folders, expected one")
+        return opened[0]
+
+
+Models = Annotated[ModelOptions, tyro.conf.arg(name="")]
+Data = Annotated[DataOptions, tyro.conf.arg(name="")]
+NO_MODEL_OPTIONS = ModelOptions()
+NO_DATA_OPTIONS = DataOptions()
+
+
+def flat(groups: tuple[tuple[str, ...], ...]) -> tuple[str, ...]:
+    """What an option that may be repeated was given, in order.
+
+    >>> flat((("a", "b"), ("c",)))
+    ('a', 'b', 'c')
+    """
+    return tuple(item for group in groups for item in group)

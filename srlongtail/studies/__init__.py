@@ -1,0 +1,1 @@
+"""One question each about given models and images: compute, draw, caption."""

@@ -1,0 +1,208 @@
+"""Which LR pixels networks draw a window of their SR image from."""
+
+import textwrap
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from srlongtail.attribution.crop import whole_output
+from srlongtail.attribution.diffusion import attributed_pixels, density
+from srlongtail.attribution.lam import AttributionMap, local_attribution
+from srlongtail.attribution.receptive_field import Box
+from srlongtail.attribution.target import Window
+from srlongtail.attribution.windows import hardest_window
+from srlongtail.image.dataset import ImagePair
+from srlongtail.longtail.difference import absolute_difference
+from srlongtail.models.sr_model import SRModel, bicubic
+from srlongtail.plots.attribution import (
+    N_EFF,
+    WINDOW_COLOR,
+    add_signed_colorbar,
+    mark_field,
+    show_attributed_pixels,
+    show_attribution,
+    show_density,
+    zoom,
+)
+from srlongtail.plots.images import mark_window, scale_top, show_photo
+from srlongtail.plots.style import PAGE, display_name, letter
+
+MASS = 0.95  # the share of a map that the attributed pixels hold
+_LINE = 100  # characters of 8 pt that fit the page's width
+
+
+@dataclass(frozen=True)
+class WindowAttribution:
+    """Local attribution maps of one window under some networks.
+
+    Attributes:
+        image: its name.
+        scale: SR pixels per LR pixel.
+        photo: HR, `(3, H, W)`, or, where there is none, the enlarged LR image.
+        photo_name: what of the two it is.
+        window: in SR pixels.
+        rule: why this window.
+        maps: network -> its map.
+        restored: network -> its SR image, `(3, H, W)`.
+    """
+
+    image: str
+    scale: int
+    photo: Tensor
+    photo_name: str
+    window: Window
+    rule: str
+    maps: Mapping[str, AttributionMap]
+    restored: Mapping[str, Tensor]
+
+    @property
+    def part(self) -> Box:
+        """The LR pixels worth showing: all fields, a margin, and as high as wide."""
+        fields = [found.field for found in self.maps.values()]
+        hull = Box(
+            min(f.top for f in fields),
+            min(f.left for f in fields),
+            max(f.bottom for f in fields),
+            max(f.right for f in fields),
+        )
+        height, width = next(iter(self.maps.values())).canvas
+        side = min(max(hull.height, hull.width) + 2, height, width)
+        top = min(max((hull.top + hull.bottom - side) // 2, 0), height - side)
+        left = min(max((hull.left + hull.right - side) // 2, 0), width - side)
+        return Box(top, left, top + side, left + side)
+
+    def message(self) -> str:
+        """The figure in one line."""
+        counts = [f"{found.n_eff:.1f} by {display_name(name)}" for name, found in self.maps.items()]
+        return "Effective LR pixels that this window is drawn from: " + ", ".join(counts)
+
+    def frame(self) -> pd.DataFrame:
+        """One row a network: the window, DI, n_eff and what they depend on."""
+        tables = [found.frame().assign(image=self.image) for found in self.maps.values()]
+        table = pd.concat(tables, ignore_index=True)
+        table.insert(0, "model", list(self.maps))
+        return table
+
+    def settings(self) -> dict[str, Any]:
+        """The window shown and why, and what the maps depend on."""
+        return {
+            "image": self.image,
+            "window": list(self.window),
+            "window_rule": self.rule,
+            "attributed_share": MASS,
+            "attribution": {name: found.settings for name, found in self.maps.items()},
+        }
+
+    def caption(self) -> str:
+        """What the figure shows, in a few sentences."""
+        row, column, size = self.window
+        settings = next(iter(self.maps.values())).settings
+        height, width = next(iter(self.maps.values())).canvas
+        numbers = "; ".join(
+            f"{display_name(name)}: DI {found.diffusion_index:.2f}, n_eff {found.n_eff:.1f}, "
+            f"{found.completeness_error:.1%} off completeness, {found.nan_steps} NaN steps"
+            for name, found in self.maps.items()
+        )
+        return (
+            f"Local attribution of the {size} x {size} window at row {row}, column {column} of "
+            f"{self.image} (x{self.scale}), {self.rule}. Red LR pixels raise the window's sum of "
+            f"gradients along the path, blue ones lower it (dashes: by more than a tenth of the "
+            f"scale, which all maps share; the largest values saturate). Dashed outline: the "
+            f"receptive field. Attributed pixels: the fewest that hold {MASS:.0%} of the absolute "
+            f"map. {numbers}. DI is in percent of a canvas of {height} x {width} LR pixels, n_eff "
+            f"is that share in pixels. {settings['n_steps']} steps of "
+            f"{settings['path']}; Gini offset {settings['gini_offset']:g}."
+        )
+
+
+def compute(
+    models: Sequence[SRModel],
+    pair: ImagePair,
+    window: Window | None = None,
+    *,
+    photo_name: str = "HR",
+    published: bool = False,
+) -> WindowAttribution:
+    """Attribute a window of an image, by default the hardest, under some networks."""
+    window, rule = (window, "as asked for") if window else choose_window(pair)
+    maps, restored = {}, {}
+    for model in models:
+        lr = pair.lr.to(model.device)
+        sr = whole_output(model, lr)
+        found = local_attribution(model, lr, window, published=published, sr=sr)
+        maps[model.name] = replace(found, attributions=found.attributions.cpu())
+        restored[model.name] = sr.clamp(0, 1).cpu()
+    return WindowAttribution(
+        pair.name, pair.scale, pair.hr, photo_name, window, rule, maps, restored
+    )
+
+
+def choose_window(pair: ImagePair) -> tuple[Window, str]:
+    """The hardest window of an image, by bicubic's AD, and in words why it is that one."""
+    low = bicubic(pair.scale).restore(pair.lr)
+    window, share = hardest_window(absolute_difference(low, pair.hr))
+    return window, (
+        f"the one with the largest share ({share:.0%}) of tail pixels, the tenth of the image's "
+        f"pixels with the largest bicubic AD"
+    )
+
+
+def draw(result: WindowAttribution) -> Figure:
+    """One row a network: photo, signed map, its smooth view, attributed pixels, SR.
+
+    The signed maps share one colour scale, whose bar stands below them.
+    """
+    rows = len(result.maps)
+    figure = Figure(figsize=(PAGE, 0.6 + rows * (PAGE / 5 + 0.3)))
+    figure.suptitle(textwrap.fill(result.message(), _LINE), fontsize=8)
+    grid = figure.add_gridspec(rows + 1, 5, height_ratios=[*[1] * rows, 0.05])
+    attributed = {n: attributed_pixels(m.absolute, MASS) for n, m in result.maps.items()}
+    limit = max(
+        scale_top(found.signed.abs()[attributed[name]], 0.9) if attributed[name].any() else 0
+        for name, found in result.maps.items()
+    )
+    for row, name in enumerate(result.maps):
+        axes = [figure.add_subplot(grid[row, column]) for column in range(5)]
+        drawn = _draw_row(result, name, attributed[name], axes, limit or 1.0, first=5 * row)
+    add_signed_colorbar(drawn, figure.add_subplot(grid[rows, 1]), "sum of gradients")
+    return figure
+
+
+def _draw_row(
+    result: WindowAttribution,
+    name: str,
+    attributed: Tensor,
+    axes: list[Axes],
+    limit: float,
+    first: int,
+) -> ScalarMappable:
+    """Draw the panels of one network; returns what a colour bar of its signed map takes."""
+    found, scale = result.maps[name], result.scale
+    whole, signed, smooth, chosen, restored = axes
+    show_photo(result.photo, whole)
+    drawn = show_attribution(found.signed, signed, scale, limit)
+    show_density(density(found.absolute), result.photo, smooth, scale)
+    show_attributed_pixels(attributed, result.photo, chosen, scale)
+    show_photo(result.restored[name], restored)
+    texts = {
+        f"{result.photo_name}, {result.image}": "window, receptive field",
+        "LAM": "red raises, dash lowers",
+        "KDE view": f"DI {found.diffusion_index:.2f} %, {N_EFF} {found.n_eff:.1f}",
+        "attributed pixels": f"{MASS * 100:.0f} % in {int(attributed.sum())} LR pixels",
+        "SR": display_name(name),
+    }
+    for index, (ax, (title, below)) in enumerate(zip(axes, texts.items(), strict=True)):
+        letter(ax, first + index, title).set_xlabel(below)
+        mark_window(ax, result.window, "black" if ax is signed else WINDOW_COLOR)
+        if ax in (whole, signed):
+            mark_field(ax, found.field, scale)
+        if ax is not whole:
+            zoom(ax, result.part, scale)
+    whole.set_ylabel(display_name(name))
+    return drawn

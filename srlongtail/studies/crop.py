@@ -1,0 +1,144 @@
+"""A crop side by side: the window that one network restores better than another."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pandas as pd
+import torch.nn.functional as F
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from srlongtail.attribution.target import Window
+from srlongtail.image.dataset import ImagePair
+from srlongtail.image.io import quantize
+from srlongtail.metrics import PAPER, Score
+from srlongtail.models.sr_model import SRModel
+from srlongtail.plots.images import crop, mark_window, show_photo
+from srlongtail.plots.style import PAGE, display_name, letter, rows_and_columns
+
+SIZE = 72  # SR pixels: small enough to see single ones in print
+STEP = 4
+
+_CROP_SCORE = replace(PAPER, border=0)  # a crop has no border to leave out
+
+
+@dataclass(frozen=True)
+class CropComparison:
+    """An image, a window in it, and what each model makes of it."""
+
+    pair: ImagePair
+    window: Window
+    restored: dict[str, Tensor]
+    rule: str
+
+    def scores(self) -> dict[str, Score]:
+        """PSNR and SSIM of each model inside the window."""
+        hr = crop(self.pair.hr, self.window)
+        return {
+            name: _CROP_SCORE.score(crop(sr, self.window), hr, self.pair.scale)
+            for name, sr in self.restored.items()
+        }
+
+    def frame(self) -> pd.DataFrame:
+        """One row a model: where the crop is, and its PSNR and SSIM there."""
+        row, column, size = self.window
+        rows = [
+            (name, self.pair.dataset, self.pair.name, row, column, size, *score)
+            for name, score in self.scores().items()
+        ]
+        names = ["model", "dataset", "image", "row", "col", "size", "psnr_db", "ssim"]
+        return pd.DataFrame(rows, columns=names)
+
+    def settings(self) -> dict[str, Any]:
+        """The window shown, and by which rule among which windows it was chosen."""
+        return {
+            "image": self.pair.name,
+            "window": list(self.window),
+            "window_rule": self.rule,
+            "window_step": STEP,
+        }
+
+    def caption(self) -> str:
+        """What the figure shows, in one or two sentences."""
+        row, column, size = self.window
+        return (
+            f"{self.pair.name} at x{self.pair.scale}: the {size} x {size} window at row {row}, "
+            f"column {column}, {self.rule}. PSNR (dB, RGB) and SSIM (7 x 7 uniform) are those of "
+            f"the window."
+        )
+
+
+def compute(
+    models: Sequence[SRModel], pairs: Iterable[ImagePair], window: Window | None = None
+) -> CropComparison:
+    """Restore the images and choose the window, unless one is given.
+
+    The rule is the largest gain: the window, of all images, where the squared error of the last
+    network lies furthest below that of the first one, or of bicubic where there is one network.
+    Where bicubic is alone, it is the window with bicubic's largest error.
+
+    Args:
+        models: bicubic, then the networks.
+        pairs: one image or more; with a window, the first one is shown.
+        window: row, column and size in SR pixels.
+    """
+    best: tuple[float, CropComparison] | None = None
+    for pair in pairs:
+        restored = {model.name: quantize(model.restore(pair.lr)) for model in models}
+        if window is not None:
+            return CropComparison(pair, window, restored, "as asked for")
+        gain, found = _largest_gain(pair.hr, restored)
+        if best is None or gain > best[0]:
+            best = gain, CropComparison(pair, found, restored, _rule(list(restored)))
+    assert best is not None  # an image set is never empty
+    return best[1]
+
+
+def draw(result: CropComparison) -> Figure:
+    """The whole image with the window boxed, then the window of HR and of each model."""
+    crops = {"HR": result.pair.hr, **result.restored}
+    rows, columns = rows_and_columns(len(crops), widest=5)
+    # In crop widths: as high as the rows beside it, unless that left little room for the crops.
+    whole_width = min(rows * result.pair.hr.shape[-1] / result.pair.hr.shape[-2], 2.0)
+    height = rows * (PAGE / (whole_width + 1.08 * columns) + 0.42)
+    figure = Figure(figsize=(PAGE, height))
+    halves = figure.add_gridspec(1, 2, width_ratios=[whole_width, columns])
+    whole = figure.add_subplot(halves[0])
+    show_photo(result.pair.hr, whole)
+    across = columns + round(whole_width)
+    title = f"{result.pair.name} (x{result.pair.scale})"
+    letter(mark_window(whole, result.window), 0, title, columns=across)
+    grid = halves[1].subgridspec(rows, columns)
+    scores = result.scores()
+    for index, (name, image) in enumerate(crops.items(), start=1):
+        ax = figure.add_subplot(grid[index - 1])
+        show_photo(crop(image, result.window), ax)
+        letter(ax, index, display_name(name), columns=across)
+        below = "PSNR (dB) / SSIM"
+        if name in scores:
+            below = f"{scores[name].psnr_db:.2f} / {scores[name].ssim:.4f}"
+        ax.set_xlabel(below)
+    return figure
+
+
+def _largest_gain(hr: Tensor, restored: dict[str, Tensor]) -> tuple[float, Window]:
+    """The gain in mean squared error and the window where it is the largest."""
+    errors = [(sr - hr).square().mean(0) for sr in restored.values()]
+    networks = errors[1:]
+    gain = errors[0]
+    if networks:
+        reference = networks[0] if len(networks) > 1 else errors[0]
+        gain = reference - networks[-1]
+    size = min(SIZE, *hr.shape[-2:])
+    means = F.avg_pool2d(gain[None, None], size, stride=STEP)[0, 0]
+    row, column = divmod(int(means.argmax()), means.shape[1])
+    return float(means.max()), (row * STEP, column * STEP, size)
+
+
+def _rule(models: list[str]) -> str:
+    names = [display_name(model) for model in models]
+    if len(names) == 1:
+        return "where bicubic's error is the largest"
+    reference = names[1] if len(names) > 2 else names[0]
+    return f"where {names[-1]} gains the most over {reference}"
