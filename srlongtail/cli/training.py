@@ -1,8 +1,6 @@
 """The commands `train`, `ablate` and `zoo`; torch is imported when one of them runs."""
 
-import ctypes
 import math
-import os
 import sys
 import time
 from collections.abc import Iterator
@@ -17,6 +15,7 @@ from tyro.conf import Positional
 from srlongtail.cli.messages import tell
 from srlongtail.cli.options import Many, flat
 from srlongtail.errors import InputError
+from srlongtail.models.fast.process import prepare_process
 from srlongtail.training.recipe import RECIPES, Recipe, find_recipe, read_recipe
 
 if TYPE_CHECKING:
@@ -71,7 +70,7 @@ def train(
         chosen = replace(chosen, data=flat(data))
     out = out or Path("runs") / chosen.name
 
-    _prepare_process()
+    prepare_process()
     from srlongtail import parallel
     from srlongtail.training import loop
 
@@ -108,7 +107,7 @@ def ablate(
         test: data folders to measure on, or NAME=FOLDER; the built-in photos unless given.
         device: where to compute; by default on CUDA where there is one.
     """
-    _prepare_process()
+    prepare_process()
     from srlongtail.ablation.grids import custom_grid, find_grid
     from srlongtail.ablation.run import run_grid, summary
 
@@ -150,7 +149,7 @@ def zoo(
             package, else --out. A name of the zoo means what lies in the package or in runs/zoo.
         device: where to compute; by default on CUDA where there is one.
     """
-    _prepare_process()
+    prepare_process()
     from srlongtail.ablation import zoo as networks
     from srlongtail.models.checkpoint import BUILT
 
@@ -170,23 +169,6 @@ def zoo(
     table = networks.list_zoo(*([install] if install else [networks.SHIPPED, out]))
     rounded = table.round({"psnr_db": 2, "bicubic_psnr_db": 2, "ssim": 4})
     print(rounded.astype(object).fillna("").to_string(index=False))
-
-
-def _prepare_process() -> None:
-    """Let idle threads sleep, and keep memory from one iteration to the next.
-
-    By default idle threads spin until all have finished an operation, which keeps the core from
-    the very thread that is waited for: beside another busy process on two cores, a step of FSRCNN
-    took eight times as long. The setting is read when torch is loaded.
-
-    By default glibc gives the memory of a batch back to the system, and gets it again page by page:
-    up to a sixth of a step of FSRCNN.
-    """
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    if sys.platform == "linux" and (mallopt := getattr(ctypes.CDLL(None), "mallopt", None)):
-        m_trim_threshold, m_mmap_threshold = -1, -3  # as in malloc.h
-        mallopt(m_trim_threshold, 2**31 - 1)
-        mallopt(m_mmap_threshold, 2**25)  # the largest that it takes
 
 
 def _own_recipe(run: Path | None) -> Recipe:

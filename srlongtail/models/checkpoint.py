@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from srlongtail.errors import InputError
 from srlongtail.models.catalog import CATALOG, build, recognise
+from srlongtail.models.fast.layers import accelerate
 from srlongtail.models.probe import probe
 from srlongtail.models.sr_model import Predicts, SRModel, bicubic
 from srlongtail.models.state import read_state, write_state
@@ -239,6 +240,8 @@ def _read_network(
     else:
         module, multiple, provenance["spandrel"] = _ask_spandrel(state, path, known)
     _load_weights(module, state, path)
+    if "architecture" in provenance:  # of ours; a stranger's stays as it was made
+        accelerate(module)
     return module, multiple, provenance
 
 

@@ -17,8 +17,9 @@ from srlongtail.focal.loss import FocalPixelLoss
 from srlongtail.focal.weights import FocalParameters
 from srlongtail.image.resample import upsample_bicubic
 from srlongtail.models.catalog import new_model
+from srlongtail.models.fast.layers import accelerate
+from srlongtail.models.fast.patches import BicubicOfPatches
 from srlongtail.models.sr_model import SRModel
-from srlongtail.training.quick import BicubicOfPatches, quicken
 from srlongtail.training.recipe import Recipe
 
 
@@ -107,6 +108,7 @@ class Learner:
                 name=recipe.name,
                 **recipe.arguments,
             )
+        accelerate(model.network)
         model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # not in its stub
         self.model = model.to(device).train()
         self.generator = torch.Generator(draws_on).manual_seed(recipe.seed)
@@ -123,7 +125,6 @@ class Learner:
         autocast = _autocast(recipe, device)
         enlarge: Callable[[Tensor], Tensor] = partial(upsample_bicubic, scale=recipe.scale)
         if not on_cuda and autocast is None:
-            quicken(self.model.network)
             enlarge = BicubicOfPatches(recipe.patch, recipe.scale)
         objective = Objective(self.model, focal_loss(recipe), enlarge, autocast)
         self.objective = _shared_and_compiled(objective, recipe, device)

@@ -12,7 +12,6 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from srlongtail.models.networks._enlarge import EnlargingConv
 from srlongtail.models.networks._layers import count_keys, same_conv, shuffle_factors
 
 _TAIL_KERNEL = 9
@@ -50,7 +49,10 @@ class FSRCNN(nn.Module):
             nn.PReLU(),
             nn.Sequential(same_conv(shrunk, features, 1), nn.PReLU()),
         )
-        self.tail_conv = EnlargingConv(features, 3, _TAIL_KERNEL, scale)
+        # The output has scale * (h - 1) + kernel - 2 * padding + extra rows: scale * h.
+        extra = (_TAIL_KERNEL - scale) % 2
+        padding = (_TAIL_KERNEL - scale + extra) // 2
+        self.tail_conv = nn.ConvTranspose2d(features, 3, _TAIL_KERNEL, scale, padding, extra)
         self._initialise()
 
     def _initialise(self) -> None:
