@@ -11,6 +11,7 @@ from srlongtail.errors import InputError
 
 BOOTSTRAP_FROM = 30  # images; fewer get Student's t
 STUDENT = "Student's t"
+_FITTED = 20_000  # values that a distribution is fitted to: more only take longer
 
 
 class Interval(NamedTuple):
@@ -68,6 +69,22 @@ def lorenz(values: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]
     total = array.sum()
     held = np.concatenate([[0], array.cumsum() / total]) if total > 0 else shares
     return shares, held
+
+
+def top_share(values: ArrayLike, share: float) -> float:
+    """Return the share of the total that the largest values hold, read from the Lorenz curve.
+
+    For an exponential distribution it is q (1 - log q): the top tenth holds 33.0%.
+
+    Args:
+        values: any shape, non-negative and finite.
+        share: q, the share of the values that is the top, 0 to 1.
+
+    >>> top_share([1, 1, 1, 7], 0.25)
+    0.7
+    """
+    shares, held = lorenz(values)
+    return float(1 - np.interp(1 - share, shares, held))
 
 
 def effective_number(values: ArrayLike) -> float:
@@ -157,7 +174,7 @@ def pareto_shape(values: ArrayLike, k: int) -> float:
 
     It is fitted by maximum likelihood (scipy) to what these values exceed the next one by. A
     positive xi is a heavy tail of index 1 / xi, 0 an exponential one, and a negative xi a tail
-    that ends.
+    that ends. Of more than 20,000 values, so many of evenly spaced ranks are fitted.
 
     Args:
         values: N of any shape, finite.
@@ -185,6 +202,8 @@ def pareto_shape(values: ArrayLike, k: int) -> float:
             f"pareto_shape: the {k + 1} largest values run from {largest.min():g} to "
             f"{largest.max():g}, expected finite ones that differ"
         )
+    if k > _FITTED:
+        excesses = np.sort(excesses)[np.linspace(0, k - 1, _FITTED).round().astype(int)]
     # Started from the moments, the fit takes a fraction of the time.
     mean, variance = excesses.mean(), excesses.var()
     start = (1 - mean**2 / variance) / 2

@@ -19,6 +19,7 @@ from srlongtail.stats import (
     lorenz,
     mean_interval,
     pareto_shape,
+    top_share,
 )
 
 VALUES = st.lists(st.floats(0, 1e6, allow_subnormal=False), min_size=1, max_size=60)
@@ -139,6 +140,19 @@ def test_the_index_of_a_pareto_tail_comes_back(index):
     assert hill(values, 4000) == pytest.approx(index, abs=3 * index / np.sqrt(4000))
     error = (1 + 1 / index) / np.sqrt(4000)  # of the maximum-likelihood estimate of xi
     assert pareto_shape(values, 4000) == pytest.approx(1 / index, abs=3 * error)
+
+
+def test_the_shape_of_many_values_is_that_of_all_of_them():
+    values = scipy.stats.genpareto.rvs(0.3, size=60_000, random_state=np.random.default_rng(0))
+    shape, _, _ = scipy.stats.genpareto.fit(np.sort(values)[1:] - values.min(), floc=0)
+    assert pareto_shape(values, 59_999) == pytest.approx(shape, abs=2e-3)
+
+
+def test_the_top_tenth_of_an_exponential_holds_a_third():
+    values = scipy.stats.expon.ppf((np.arange(100_000) + 0.5) / 100_000)
+    assert top_share(values, 0.1) == pytest.approx(0.1 * (1 - np.log(0.1)), abs=1e-4)
+    assert top_share(values**2, 0.1) == pytest.approx(0.595, abs=1e-3)
+    assert top_share([0.0, 0.0], 0.3) == pytest.approx(0.3)
 
 
 def test_the_shape_tells_exponential_and_bounded_tails_apart():

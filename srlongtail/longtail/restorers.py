@@ -1,0 +1,82 @@
+"""What the measurements of this package take as models, and how they go through the images."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Protocol, TypeVar, runtime_checkable
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from srlongtail.errors import InputError
+from srlongtail.image.dataset import ImagePair
+from srlongtail.parallel import gather, is_writer, share
+
+T = TypeVar("T")
+
+
+@runtime_checkable
+class NamedModel(Protocol):
+    """A model that knows its name and how to restore an image; `SRModel` is one."""
+
+    name: str
+
+    def restore(self, lr: Tensor) -> Tensor:
+        """Turn an LR image `(3, h, w)` into SR `(3, H, W)`."""
+
+
+Restorer = NamedModel | Callable[[Tensor], Tensor]
+
+
+def restorers_by_name(
+    models: Mapping[str, Restorer] | Iterable[Restorer],
+) -> dict[str, Callable[[Tensor], Tensor]]:
+    """Return name -> a function from an LR image `(3, h, w)` to SR `(3, H, W)`, without gradients.
+
+    Args:
+        models: things with a `name` and a method `restore`, such as `SRModel`s; or name -> such a
+            thing or any function of an LR image.
+
+    Raises:
+        InputError: no model, a function without a name, or two models of one name.
+
+    >>> restorers = restorers_by_name({"nearest": lambda lr: lr.repeat_interleave(2, -1)})
+    >>> restorers["nearest"](torch.rand(3, 4, 4)).shape
+    torch.Size([3, 4, 8])
+    """
+    if isinstance(models, Mapping):
+        named = list(models.items())
+    else:
+        named = []
+        for model in models:
+            if not isinstance(model, NamedModel):
+                raise InputError(
+                    f"models: {type(model).__name__} without a name, expected objects with 'name' "
+                    f"and 'restore', or a mapping from names to functions"
+                )
+            named.append((model.name, model))
+    restorers: dict[str, Callable[[Tensor], Tensor]] = {}
+    for name, model in named:
+        if name in restorers:
+            raise InputError(f"models: two called {name}, expected each name once")
+        function = model.restore if isinstance(model, NamedModel) else model
+        restorers[name] = torch.no_grad()(function)
+    if not restorers:
+        raise InputError("models: none, expected one or more")
+    return restorers
+
+
+def map_pairs(measure: Callable[[ImagePair], Iterable[T]], pairs: Sequence[ImagePair]) -> list[T]:
+    """Return what `measure` says about each image, in the order of the images.
+
+    One image is held at a time. Under `torchrun` the processes share the images out, and each
+    gets all results.
+
+    >>> pairs = [ImagePair(name, torch.rand(3, 4, 4), torch.rand(3, 1, 1)) for name in "ab"]
+    >>> map_pairs(lambda pair: [pair.name, pair.scale], pairs)
+    ['a', 4, 'b', 4]
+    """
+    mine = list(share(range(len(pairs))))
+    bar = tqdm(mine, disable=None if is_writer() else True, unit="image")
+    parts = gather({index: list(measure(pairs[index])) for index in bar})
+    by_image = {index: found for part in parts for index, found in part.items()}
+    return [item for index in sorted(by_image) for item in by_image[index]]
