@@ -33,7 +33,7 @@ ALLOWED = {
     "provenance": BASE | MODELS | {"version"},
     "evaluation": BASE | MODELS,
     "longtail": BASE,  # takes tensors and callables
-    "attribution": BASE,
+    "attribution": BASE | {"longtail"},
     "training": BASE | MODELS | {"evaluation", "longtail"} | RECORDS,
     "ablation": BASE | MODELS | ANALYSIS | RECORDS,
     "plots": BASE | MODELS | ANALYSIS,

@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import torch
 import torch.nn.functional as F
@@ -18,17 +17,17 @@ from srlongtail.attribution.receptive_field import receptive_field
 from srlongtail.attribution.target import Window
 from srlongtail.errors import InputError
 from srlongtail.image.dataset import ImagePair
+from srlongtail.longtail.tail import Limits, split_by_rank
 from srlongtail.parallel import gather, share
 from srlongtail.stats import bootstrap_interval
 
 SIZE = 16  # SR pixels, the published window
-TAIL = 0.1  # the tail is the tenth of an image's pixels with the largest difference
 
 
 def hardest_window(difference: Tensor, size: int = SIZE) -> tuple[Window, float]:
     """The window with the largest share of tail pixels, and that share.
 
-    The tail are the pixels above the 90 % quantile of the image. Of equal windows it is the one
+    The tail is the image's own, by `Limits.of_image`. Of equal windows it is the one
     with the largest mean difference.
 
     Args:
@@ -44,7 +43,7 @@ def hardest_window(difference: Tensor, size: int = SIZE) -> tuple[Window, float]
     if not 1 <= size <= min(height, width):
         raise InputError(f"window of size {size}, expected 1 to {min(height, width)}")
     values = difference.double()
-    tail = values > float(np.quantile(values.cpu().numpy(), 1 - TAIL))
+    tail = Limits.of_image(values).tail(values)
     shares, means = (F.avg_pool2d(m.double()[None], size, stride=1)[0] for m in (tail, values))
     # Shares are multiples of 1 / size^2; what is left of them by rounding is no difference.
     best = shares > shares.max() - 0.5 / size**2
@@ -138,7 +137,7 @@ def windows_by_band(
     means = torch.stack([difference[r : r + size, c : c + size].mean() for r, c, _ in windows])
     generator = torch.Generator().manual_seed(seed)
     drawn = []
-    for band, members in enumerate(means.cpu().argsort(stable=True).tensor_split(bands), start=1):
+    for band, members in enumerate(split_by_rank(means.cpu(), bands), start=1):
         chosen = torch.randperm(len(members), generator=generator)[:per_band]
         drawn += [(band, windows[int(members[i])]) for i in chosen]
     return drawn

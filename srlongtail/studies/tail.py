@@ -10,12 +10,11 @@ from matplotlib.figure import Figure
 from srlongtail.evaluation import check_scales
 from srlongtail.image.dataset import ImageSet
 from srlongtail.longtail.difference import BIN_WIDTH, DifferenceHistogram, difference_histogram
+from srlongtail.longtail.tail import TAIL, Limits
 from srlongtail.models.sr_model import SRModel
 from srlongtail.parallel import gather, share
 from srlongtail.plots.histograms import plot_difference_histogram
 from srlongtail.plots.style import COLUMN, display_name
-
-TAIL = 0.1  # the tail begins where bicubic's worst tenth of the pixels does
 
 
 @dataclass(frozen=True)
@@ -28,7 +27,7 @@ class LongTail:
     @property
     def threshold(self) -> float:
         """The AD, in levels of 255, that a tenth of bicubic's pixels exceeds."""
-        return self.histogram.quantile("bicubic", 1 - TAIL)
+        return Limits.pooled(self.histogram).tail_above
 
     def frame(self) -> pd.DataFrame:
         """The histogram drawn: one row per model and AD interval."""

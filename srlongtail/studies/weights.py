@@ -10,6 +10,7 @@ from torch import Tensor
 from srlongtail.focal.weights import FocalParameters, FocalWeights, focal_weights
 from srlongtail.image.dataset import ImagePair
 from srlongtail.longtail.difference import absolute_difference
+from srlongtail.longtail.tail import split_by_rank
 from srlongtail.models.sr_model import SRModel, bicubic
 from srlongtail.plots.images import add_colorbar, scale_top, show_map, show_photo
 from srlongtail.plots.style import PAGE, display_name, letter
@@ -46,8 +47,7 @@ class WeightMaps:
     def frame(self) -> pd.DataFrame:
         """Mean weight in each tenth of the pixels, ordered by bicubic's AD."""
         low = bicubic(self.pair.scale).restore(self.pair.lr)
-        difference = absolute_difference(low, self.pair.hr).flatten()
-        tenths = difference.argsort().tensor_split(10)
+        tenths = split_by_rank(absolute_difference(low, self.pair.hr))
         means = {
             name: [float(values.flatten()[tenth].mean()) for tenth in tenths]
             for name, values in self.maps().items()

@@ -11,21 +11,18 @@ from srlongtail.image.dataset import ImagePair, ImageSet, open_data, photos
 from srlongtail.image.degrade import BlurNoise
 from srlongtail.image.resample import upsample_bicubic
 from srlongtail.longtail.difference import DifferenceHistogram, absolute_difference
+from srlongtail.longtail.tail import Limits
 from srlongtail.metrics import PAPER
 from srlongtail.models.sr_model import SRModel
 from srlongtail.training.patches import PatchBank
 from srlongtail.training.recipe import Recipe
-
-_HEAD_BELOW = 0.5  # quantiles of bicubic's AD, pooled over all pixels of a data set
-_TAIL_ABOVE = 0.9
 
 
 @dataclass(frozen=True)
 class BandFit:
     """Mean absolute difference (AD) of luma, in levels of 255, in two bands of pixels.
 
-    Bands are of bicubic's AD, so that they are the same for every model: the head are the pixels
-    below its median, the tail those above its 90th percentile, pooled over a set of images.
+    Bands are of bicubic's AD, so that they are the same for every model; see `Limits.pooled`.
     """
 
     head_ad_levels: float
@@ -49,7 +46,7 @@ class Bands:
 
     >>> image = torch.rand(3, 24, 24, generator=torch.Generator().manual_seed(0))
     >>> bands = Bands([ImagePair("noise", image, image[..., ::4, ::4])])
-    >>> 0 < bands.head_below < bands.tail_above
+    >>> 0 < bands.limits.head_below < bands.limits.tail_above
     True
     """
 
@@ -57,15 +54,14 @@ class Bands:
         histogram = DifferenceHistogram.empty(["bicubic"])
         for pair in pairs:
             histogram += DifferenceHistogram.of({"bicubic": _bicubic_difference(pair)})
-        self.head_below = histogram.quantile("bicubic", _HEAD_BELOW)
-        self.tail_above = histogram.quantile("bicubic", _TAIL_ABOVE)
+        self.limits = Limits.pooled(histogram)
 
     def error(self, restored: Iterable[tuple[ImagePair, Tensor]]) -> BandFit:
         """Mean AD of restored images in either band."""
         sums, counts = torch.zeros(2, dtype=torch.float64), torch.zeros(2, dtype=torch.float64)
         for pair, sr in restored:
             prior, difference = _bicubic_difference(pair), absolute_difference(sr, pair.hr)
-            for band, pixels in enumerate((prior < self.head_below, prior > self.tail_above)):
+            for band, pixels in enumerate((self.limits.head(prior), self.limits.tail(prior))):
                 sums[band] += difference[pixels].double().sum().cpu()
                 counts[band] += pixels.sum().cpu()
         return BandFit(*(sums / counts).tolist())

@@ -36,8 +36,8 @@ def pooled(values):
 def test_bands_are_quantiles_over_all_pixels():
     bands = Bands(pairs())
     prior = pooled(absolute_difference(upsample_bicubic(p.lr, 4), p.hr) for p in pairs())
-    assert bands.head_below == pytest.approx(np.quantile(prior, 0.5), abs=BIN)
-    assert bands.tail_above == pytest.approx(np.quantile(prior, 0.9), abs=BIN)
+    assert bands.limits.head_below == pytest.approx(np.quantile(prior, 0.5), abs=BIN)
+    assert bands.limits.tail_above == pytest.approx(np.quantile(prior, 0.9), abs=BIN)
 
 
 def test_errors_are_means_over_the_bands_pixels():
@@ -47,8 +47,12 @@ def test_errors_are_means_over_the_bands_pixels():
     error = bands.error(restored)
     prior = pooled(absolute_difference(upsample_bicubic(p.lr, 4), p.hr) for p in images)
     own = pooled(absolute_difference(sr, pair.hr) for pair, sr in restored)
-    assert error.head_ad_levels == pytest.approx(own[prior < bands.head_below].mean(), rel=1e-5)
-    assert error.tail_ad_levels == pytest.approx(own[prior > bands.tail_above].mean(), rel=1e-5)
+    assert error.head_ad_levels == pytest.approx(
+        own[prior < bands.limits.head_below].mean(), rel=1e-5
+    )
+    assert error.tail_ad_levels == pytest.approx(
+        own[prior > bands.limits.tail_above].mean(), rel=1e-5
+    )
 
 
 def test_scores_are_those_of_evaluate(data):
