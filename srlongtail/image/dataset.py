@@ -5,7 +5,7 @@ import os
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import overload
 
@@ -50,11 +50,36 @@ class ImagePair:
         return self.hr.shape[-1] // self.lr.shape[-1]
 
 
-@dataclass(frozen=True)
+Source = Path | Photo  # where the pixels of an image come from
+Reader = Callable[[Source], Tensor]
+
+
+def read_source(source: Source) -> Tensor:
+    """Read an image file or a built-in photo: RGB `(3, H, W)` in [0, 1].
+
+    >>> read_source(PHOTOS[1]).shape
+    torch.Size([3, 300, 451])
+    """
+    return _read_photo(source.name) if isinstance(source, Photo) else read_image(source)
+
+
+@dataclass
 class _Entry:
+    """An image of a set; `sha256` is the hash of its pixels, once they were read."""
+
     name: str
-    read_hr: Callable[[], Tensor]
-    read_lr: Callable[[], Tensor] | None = None
+    hr: Source
+    lr: Path | None = None
+    sha256: str = ""
+
+    def read(self, read: Reader) -> tuple[Tensor, Tensor | None]:
+        hr, lr = read(self.hr), read(self.lr) if self.lr else None
+        if not self.sha256:
+            digest = hashlib.sha256(hr.numpy().tobytes())
+            if lr is not None:
+                digest.update(lr.numpy().tobytes())
+            self.sha256 = digest.hexdigest()
+        return hr, lr
 
 
 class ImageSet(Sequence[ImagePair]):
@@ -80,22 +105,42 @@ class ImageSet(Sequence[ImagePair]):
         return tuple(entry.name for entry in self._entries)
 
     @property
+    def hr_sources(self) -> tuple[Source, ...]:
+        """Where the HR images come from: sets that agree in this hold the same images."""
+        return tuple(entry.hr for entry in self._entries)
+
+    @property
     def makes_lr(self) -> bool:
         """Whether the LR images are made here rather than read from files."""
-        return any(entry.read_lr is None for entry in self._entries)
+        return any(entry.lr is None for entry in self._entries)
 
     @cached_property
     def sha256(self) -> str:
         """A hash of names, pixels and how LR is made: that of an equal set, however it is stored.
 
-        All images are read for it.
+        Images that were not read before are read for it.
         """
-        digest = hashlib.sha256()
         for entry in self._entries:
-            digest.update(f"{entry.name}\n".encode())
-            for read in (entry.read_hr, entry.read_lr):
-                made = f"{self.degradation}\n".encode()
-                digest.update(made if read is None else read().numpy().tobytes())
+            if not entry.sha256:
+                entry.read(read_source)
+        return self._hash(entry.sha256 for entry in self._entries)
+
+    @cached_property
+    def files_sha256(self) -> str:
+        """A hash of names, files and how LR is made: equal if nothing was touched.
+
+        No image is decoded for it.
+        """
+        return self._hash(
+            " ".join(_stored_sha256(source) for source in (entry.hr, entry.lr) if source)
+            for entry in self._entries
+        )
+
+    def _hash(self, contents: Iterable[str]) -> str:
+        digest = hashlib.sha256()
+        for entry, content in zip(self._entries, contents, strict=True):
+            rule = "" if entry.lr else f"{self.degradation}"
+            digest.update(f"{entry.name}\n{content}\n{rule}\n".encode())
         return digest.hexdigest()
 
     def __len__(self) -> int:
@@ -108,11 +153,21 @@ class ImageSet(Sequence[ImagePair]):
     def __getitem__(self, index: int | slice) -> "ImagePair | ImageSet":
         if isinstance(index, slice):
             return ImageSet(self.name, self._entries[index], self.degradation)
+        return self.pair(index)
+
+    def pair(self, index: int, read: Reader = read_source) -> ImagePair:
+        """Return one image.
+
+        Args:
+            index: of the image.
+            read: what decodes files and photos; one that keeps what it has just read serves sets
+                of the same HR images and different LR images.
+        """
         entry = self._entries[index]
-        if entry.read_lr is None:
-            return make_pair(entry.read_hr(), self.degradation, entry.name, self.name)
-        lr = entry.read_lr()
-        hr = _crop_to_lr(entry.read_hr(), lr, self.scale, f"{self.name}/{entry.name}")
+        hr, lr = entry.read(read)
+        if lr is None:
+            return make_pair(hr, self.degradation, entry.name, self.name)
+        hr = _crop_to_lr(hr, lr, self.scale, f"{self.name}/{entry.name}")
         return ImagePair(entry.name, hr, lr, self.name)
 
 
@@ -148,7 +203,7 @@ def photos(scale: int = 4, degradation: Degradation | None = None) -> ImageSet:
     >>> photos().names
     ('astronaut', 'chelsea', 'coffee', 'rocket')
     """
-    entries = [_Entry(photo.name, partial(_read_photo, photo.name)) for photo in PHOTOS]
+    entries = [_Entry(photo.name, photo) for photo in PHOTOS]
     return ImageSet("photos", entries, degradation or Bicubic(scale))
 
 
@@ -200,7 +255,7 @@ def open_data(
     if str(location) == "photos" and not path.exists():
         return photos(scale, rule)
     if path.is_file():
-        return ImageSet(name or path.stem, [_Entry(path.stem, partial(read_image, path))], rule)
+        return ImageSet(name or path.stem, [_Entry(path.stem, path)], rule)
     if not path.is_dir():
         raise InputError(f"{path}: no such folder or image")
     files, folder = _find_files(path, scale)
@@ -208,10 +263,7 @@ def open_data(
         inside = ", ".join(sorted(p.name for p in path.iterdir() if p.is_dir())[:5])
         hint = f"; its folders are {inside}" if inside else ""
         raise InputError(f"{path}: no images in it, expected {', '.join(SUFFIXES)}{hint}")
-    entries = [
-        _Entry(n, partial(read_image, hr), partial(read_image, lr) if lr and stored_lr else None)
-        for n, hr, lr in files
-    ]
+    entries = [_Entry(n, hr, lr if stored_lr else None) for n, hr, lr in files]
     return ImageSet(name or _folder_name(folder), entries, rule)
 
 
@@ -219,6 +271,13 @@ def _read_photo(name: str) -> Tensor:
     from skimage import data  # slow to import, and only the built-in photos need it
 
     return image_from_array(getattr(data, name)(), name=name)
+
+
+def _stored_sha256(source: Source) -> str:
+    """The hash of a file's bytes, or a photo's name: scikit-image ships its pixels."""
+    if isinstance(source, Photo):
+        return source.name
+    return hashlib.sha256(source.read_bytes()).hexdigest()
 
 
 def named_path(location: str | os.PathLike[str]) -> tuple[str | None, Path]:
