@@ -1,7 +1,33 @@
 """The one exception for mistakes that a user can mend, and what may have been meant."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from difflib import get_close_matches
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """A parameter of the library that an error advises to set; the command line has options.
+
+    Attributes:
+        name: as Python has it.
+        value: as it is to be set, or a word for it such as "N".
+
+    >>> str(Parameter("scale", "N")), Parameter("make_lr", True).option
+    ('scale=N', '--make-lr')
+    """
+
+    name: str
+    value: object
+
+    def __str__(self) -> str:
+        return f"{self.name}={self.value}"
+
+    @property
+    def option(self) -> str:
+        """The same on the command line; a switch has no value there."""
+        option = f"--{self.name.replace('_', '-')}"
+        return option if self.value is True else f"{option} {self.value}"
 
 
 class InputError(ValueError):
@@ -9,7 +35,28 @@ class InputError(ValueError):
 
     The message is one line that tells what arrived, what was expected and which item was at
     fault. The command line prints it and exits with code 2; in Python it is a `ValueError`.
+
+    Args:
+        parts: texts, and the parameters they advise to set, which the command line calls options.
+
+    >>> error = InputError("net.pth: nothing tells the scale, expected ", Parameter("scale", "N"))
+    >>> str(error)
+    'net.pth: nothing tells the scale, expected scale=N'
+    >>> error.worded(lambda parameter: parameter.option)
+    'net.pth: nothing tells the scale, expected --scale N'
     """
+
+    def __init__(self, *parts: str | Parameter) -> None:
+        super().__init__("".join(map(str, parts)))
+        self._parts = parts
+
+    def about(self, item: str) -> "InputError":
+        """Return the same error with the item at fault in front."""
+        return InputError(f"{item}: ", *self._parts)
+
+    def worded(self, spell: Callable[[Parameter], str]) -> str:
+        """Return the message with its parameters spelled by a function."""
+        return "".join(p if isinstance(p, str) else spell(p) for p in self._parts)
 
 
 def suggestion(word: str, known: Iterable[str]) -> str:

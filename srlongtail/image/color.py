@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from srlongtail.errors import InputError
@@ -36,3 +37,41 @@ def luma(image: Tensor) -> Tensor:
         raise InputError(f"luma needs floating-point values in [0, 1], got {image.dtype}")
     red, green, blue = image.split(1, dim=-3)
     return (65.481 * red + 128.553 * green + 24.966 * blue + 16) / 255
+
+
+def rgb_to_ycbcr(image: Tensor) -> Tensor:
+    """Return an RGB image as YCbCr of full range, as JPEG stores it.
+
+    Args:
+        image: RGB of shape `(..., 3, H, W)`, in [0, 1].
+
+    Returns:
+        Y, Cb, Cr of the same shape; gray has Cb = Cr = 0.5. Nothing is rounded or clamped.
+
+    Source: ITU-T T.871 (JFIF).
+
+    Example:
+        >>> import torch
+        >>> rgb_to_ycbcr(torch.ones(3, 1, 1)).flatten()
+        tensor([1.0000, 0.5000, 0.5000])
+    """
+    red, green, blue = image.split(1, dim=-3)
+    y = 0.299 * red + 0.587 * green + 0.114 * blue
+    return torch.cat([y, (blue - y) / 1.772 + 0.5, (red - y) / 1.402 + 0.5], dim=-3)
+
+
+def ycbcr_to_rgb(image: Tensor) -> Tensor:
+    """Return a full-range YCbCr image as RGB: the inverse of `rgb_to_ycbcr`.
+
+    Args:
+        image: Y, Cb, Cr of shape `(..., 3, H, W)`.
+
+    Example:
+        >>> import torch
+        >>> image = torch.rand(3, 2, 2)
+        >>> torch.allclose(ycbcr_to_rgb(rgb_to_ycbcr(image)), image, atol=1e-6)
+        True
+    """
+    y, cb, cr = image.split(1, dim=-3)
+    red, blue = y + 1.402 * (cr - 0.5), y + 1.772 * (cb - 0.5)
+    return torch.cat([red, (y - 0.299 * red - 0.114 * blue) / 0.587, blue], dim=-3)

@@ -13,8 +13,9 @@ from typing import Any
 from torch import Tensor, nn
 
 from srlongtail.errors import InputError, suggestion
+from srlongtail.models.adapt import Predicts
 from srlongtail.models.networks import BSRN, CARN, FSRCNN, MSRN, SRResNet, SwinIR
-from srlongtail.models.sr_model import Predicts, SRModel
+from srlongtail.models.sr_model import SRModel
 
 
 @dataclass(frozen=True)

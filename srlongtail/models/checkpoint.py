@@ -1,22 +1,23 @@
 """Load any SR checkpoint as an `SRModel`, and save one so that it says what it is."""
 
 import hashlib
-import importlib
 import os
 import re
-import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from srlongtail.errors import InputError
+from srlongtail.errors import InputError, Parameter
+from srlongtail.models.adapt import Channels, Predicts, Reading, ValueRange
+from srlongtail.models.calls import NetworkCall
+from srlongtail.models.card import ModelCard
 from srlongtail.models.catalog import CATALOG, build, recognise
 from srlongtail.models.fast.layers import accelerate
 from srlongtail.models.probe import probe
-from srlongtail.models.sr_model import Predicts, SRModel, bicubic
+from srlongtail.models.sr_model import SRModel, bicubic
 from srlongtail.models.state import read_state, write_state
 
 ZOO = Path(__file__).parents[1] / "zoo"
@@ -28,27 +29,33 @@ _SIZE_PROBE = 48  # LR pixels: a multiple of 8 and large enough for every networ
 
 
 def load_model(
-    source: str | os.PathLike[str],
+    source: str | os.PathLike[str] | ModelCard,
     *,
     scale: int | None = None,
     predicts: Predicts | None = None,
-    value_range: float | None = None,
+    value_range: ValueRange | None = None,
+    channels: Channels | None = None,
+    multiple: int | None = None,
+    prefix: str | None = None,
     network: str | None = None,
+    allow_code: bool = False,
     device: str | torch.device = "cpu",
 ) -> SRModel:
-    """Load a model by name or from a file, in eval mode.
+    """Load a model by name, from a file or from a model card, in eval mode.
 
-    What the file does not say is found out: the scale from the weights' shapes, the file's name
-    or the size of the output, the rest by a `probe` on a photo. `provenance["settled_by"]`
-    tells what was settled by what.
+    What neither the file nor the card nor an argument says is found out: the scale from the
+    weights' shapes, the file's name or the size of the output, the rest by a `probe` on a photo.
+    `provenance["settled_by"]` tells what was settled by what.
 
     Args:
         source: "bicubic", a name from `zoo_names()` or of a network that `srlongtail zoo build`
-            has made here, the path of a checkpoint or of a training run's folder, or
-            `module:callable` that makes an `nn.Module` with its weights.
-        scale, predicts, value_range: what is known already; contradicting the file is an error.
-        network: `module:callable` that makes the `nn.Module` for the file's weights, for
-            architectures that are not in the catalog.
+            has made here, the path of a checkpoint, of a training run's folder or of a model
+            card, a `ModelCard`, `module:callable` that makes an `nn.Module` with its weights, or
+            `weights.pth@module:callable(arguments)`.
+        scale, predicts, value_range, channels, multiple, prefix: see `ModelCard`; to contradict
+            the file or the card is an error.
+        network: what to build for the file's weights; see `ModelCard`.
+        allow_code: import and call whatever a card's file names; see `NetworkCall.make`.
         device: where to put the weights.
 
     Raises:
@@ -58,66 +65,65 @@ def load_model(
     >>> load_model("bicubic", scale=2).scale
     2
     """
-    source = os.fspath(source)
     if source == "bicubic":
         return bicubic(scale or 4).to(device)
-    known = _Conventions(source)
-    known.settle("option", scale=scale, predicts=predicts, value_range=value_range)
-    path = _find_file(source)
-    if path is None:
-        module, multiple, provenance = _call(source), 1, {"network": source}
-    else:
-        module, multiple, provenance = _read_network(path, network, known)
-    if known.scale is None:
-        known.settle("size of the network's output", scale=_scale_of_output(module, source))
-    if known.predicts is None or known.value_range is None:
-        found = probe(
-            module,
-            known.scale,
-            multiple=multiple,
-            predicts=known.predicts,
-            value_range=known.value_range,
-        )
-        certainty = "probe" if found.conclusive else "inconclusive probe"
-        known.settle(certainty, predicts=found.predicts, value_range=found.value_range)
-        provenance["probe"] = str(found)
-    return SRModel(
-        module,
-        known.scale,
-        predicts=known.predicts,
-        value_range=known.value_range,
-        multiple=multiple,
-        name=_name(path) if path else source,
-        provenance={**provenance, "settled_by": known.settled_by},
-    ).to(device)
+    options = {
+        "scale": scale,
+        "predicts": predicts,
+        "value_range": value_range,
+        "channels": channels,
+        "multiple": multiple,
+        "prefix": prefix,
+        "network": network,
+    }
+    loading = _Loading(source, allow_code, {k: v for k, v in options.items() if v is not None})
+    model = loading.load()
+    if loading.refused:
+        raise InputError(f"{loading.label}: {loading.refused[0]}")
+    return model.to(device)
 
 
 def load_models(
-    sources: Sequence[str],
+    sources: Sequence[str | ModelCard],
     *,
     scale: int | None = None,
+    allow_code: bool = False,
     device: str | torch.device | None = None,
     **options: Any,
 ) -> list[SRModel]:
     """Load several models of one scale, which "bicubic" takes over; see `load_model`.
 
-    Two models of one name are told apart by their folders' names. `device` is by default CUDA
-    where there is one.
+    The options fill what neither a model's file nor its card says: networks that ship, and other
+    files of ours, stay as they are. Two models of one name are told apart by their folders'
+    names. `device` is by default CUDA where there is one.
+
+    Raises:
+        InputError: an option that no model takes, models of several scales, or a model named
+            twice.
 
     >>> [model.scale for model in load_models(["bicubic"], scale=3)]
     [3]
     """
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    networks = {
-        index: load_model(source, scale=scale, device=device, **options)
+    given = {k: v for k, v in {"scale": scale, **options}.items() if v is not None}
+    loadings = {
+        index: _Loading(source, allow_code, given)
         for index, source in enumerate(sources)
         if source != "bicubic"
     }
+    networks = {index: loading.load().to(device) for index, loading in loadings.items()}
+    for option, value in given.items():
+        if loadings and not any(option in loading.taken for loading in loadings.values()):
+            first = next(iter(loadings.values()))
+            raise InputError(
+                f"{first.label}: says its {option.replace('_', ' ')} itself, expected no ",
+                Parameter(option, value),
+            )
     common = next((model.scale for model in networks.values()), scale)
     for index, model in networks.items():
         if model.scale != common:
             raise InputError(
-                f"{sources[index]}: a x{model.scale} model beside x{common} ones, "
+                f"{loadings[index].label}: a x{model.scale} model beside x{common} ones, "
                 f"expected models of one scale"
             )
     ordered = [
@@ -128,7 +134,7 @@ def load_models(
     return ordered
 
 
-def tell_apart(models: Sequence[SRModel], sources: Sequence[str]) -> None:
+def tell_apart(models: Sequence[SRModel], sources: Sequence[str | ModelCard]) -> None:
     """Put the folder's name before the names that several models share.
 
     Args:
@@ -141,9 +147,10 @@ def tell_apart(models: Sequence[SRModel], sources: Sequence[str]) -> None:
     names = [model.name for model in models]
     for model, source in zip(models, sources, strict=True):
         if names.count(model.name) > 1:
-            model.name = f"{Path(source).resolve().parent.name}/{model.name}"
+            path = source.file or source.weights if isinstance(source, ModelCard) else source
+            model.name = f"{Path(path or '').resolve().parent.name}/{model.name}"
     if len({model.name for model in models}) < len(models):
-        raise InputError(f"{', '.join(sources)}: a model is named twice")
+        raise InputError(f"{', '.join(names)}: a model is named twice")
 
 
 def save_model(path: str | os.PathLike[str], model: SRModel) -> None:
@@ -152,7 +159,7 @@ def save_model(path: str | os.PathLike[str], model: SRModel) -> None:
     The file appears whole or not at all. A network that is not in the catalog can be saved too;
     loading it then takes `network=`.
     """
-    settings = ("scale", "predicts", "value_range", "multiple", "provenance")
+    settings = ("scale", "predicts", "value_range", "channels", "multiple", "provenance")
     known = CATALOG.get(model.architecture or "")
     constant = known.constant if known else ()  # SwinIR's masks would be three quarters of the file
     state = {k: v for k, v in model.network.state_dict().items() if not k.endswith(constant)}
@@ -169,129 +176,260 @@ def default_networks() -> tuple[str, ...]:
     return tuple(name for name in ("fsrcnn-x4", "fsrcnn-fpl-x4") if name in zoo_names())
 
 
-class _Conventions:
-    """What is known of a network's conventions, and what settled each."""
+_FACTS = ("scale", "predicts", "value_range", "channels", "multiple")
 
-    def __init__(self, label: str) -> None:
-        self.label = label
-        self.scale: Any = None
-        self.predicts: Any = None
-        self.value_range: Any = None
+
+class _Loading:
+    """One model on its way from what the user named to an `SRModel`.
+
+    Args:
+        source: what the user named.
+        allow_code: trust what a card's file names.
+        options: what may be filled in where neither the file nor the card says it.
+    """
+
+    def __init__(
+        self,
+        source: str | os.PathLike[str] | ModelCard,
+        allow_code: bool,
+        options: Mapping[str, Any],
+    ) -> None:
+        self.card = source if isinstance(source, ModelCard) else _find_card(os.fspath(source))
+        self.label = self.card.label if isinstance(source, ModelCard) else os.fspath(source)
+        self.options = options
+        self.taken: set[str] = set()  # options that told something, or what was known
+        self.refused: list[str] = []  # options that contradict what was known
         self.settled_by: dict[str, str] = {}
+        self._allow_code = allow_code
+        self._known: dict[str, Any] = {}
+        self._provenance: dict[str, Any] = {}
 
-    def settle(self, by: str, **facts: object) -> None:
+    def load(self) -> SRModel:
+        """The model; what nothing tells is probed."""
+        path = self._path()
+        if path is None:
+            self._settle_what_is_said({})
+            call = self._call("")
+            assert call is not None, "a card without weights has a network"
+            catalog = call.in_catalog
+            module = (
+                self._build(call.target, call.catalog_arguments()) if catalog else self._make(call)
+            )
+            name = self.label
+        else:
+            module = self._read(path)
+            name = _name(path)
+        known = self._known
+        if "scale" not in known:
+            self._settle("size of the network's output", scale=self._scale_of_output(module))
+        if "predicts" not in known or "value_range" not in known:
+            found = probe(
+                module,
+                known["scale"],
+                multiple=known.get("multiple", 1),
+                predicts=known.get("predicts"),
+                value_range=known.get("value_range"),
+                channels=known.get("channels", "rgb"),
+            )
+            certainty = "probe" if found.conclusive else "inconclusive probe"
+            self._settle(certainty, predicts=found.predicts, value_range=found.value_range)
+            self._provenance["probe"] = str(found)
+        stem = self.card.file.stem if self.card.file else None
+        return SRModel(
+            module,
+            name=self.card.name or stem or name,
+            provenance={**self._provenance, "settled_by": self.settled_by},
+            **known,
+        )
+
+    def _path(self) -> Path | None:
+        """The file of the card's weights, if it names any."""
+        weights = self.card.weights
+        if weights is None:
+            return None
+        for path in (Path(weights), Path(weights) / RUN_CHECKPOINT):
+            if path.is_file():
+                return path
+        raise InputError(f"{self.label}: {weights}: no such file, expected weights")
+
+    def _settle(self, by: str, **facts: object) -> None:
         """Note facts (None says nothing); refuse one that contradicts what is known."""
         for what, value in facts.items():
-            known = getattr(self, what)
-            if value is None or value == known:
+            if value is None or self._known.get(what) == value:
                 continue
-            if known is not None:
-                raise InputError(
-                    f"{self.label}: {what} is {value} by the {by}, "
-                    f"but {known} by the {self.settled_by[what]}"
-                )
-            setattr(self, what, value)
+            if what in self._known:
+                raise InputError(f"{self.label}: {self._contradiction(what, value, by)}")
+            self._known[what] = value
             self.settled_by[what] = by
+
+    def _contradiction(self, what: str, value: object, by: str) -> str:
+        return (
+            f"{what} is {value} by the {by}, but {self._known[what]} by the {self.settled_by[what]}"
+        )
+
+    def _settle_what_is_said(self, header: Mapping[str, Any]) -> None:
+        """Note what the file's header says, then the card, then the options."""
+        self._settle("file's header", **{what: header.get(what) for what in _FACTS})
+        self._settle("card", **{what: getattr(self.card, what) for what in _FACTS})
+        for what in _FACTS:
+            if what not in self.options:
+                continue
+            value = self.options[what]
+            if self._known.get(what, value) == value:
+                self._settle("option", **{what: value})
+                self.taken.add(what)
+            else:
+                self.refused.append(self._contradiction(what, value, "option"))
+
+    def _call(self, architecture: str) -> NetworkCall | None:
+        """The network that the card or the option names; None where the weights must tell.
+
+        Args:
+            architecture: what the file's header names, which the option does not change.
+        """
+        said, option = self.card.call, self.options.get("network")
+        if option is None:
+            return said
+        known = str(said) if said else architecture
+        if known:
+            self.refused.append(f"network is {option} by the option, but {known} by the model")
+            return said
+        self.taken.add("network")
+        return NetworkCall.parse(option)
+
+    def _make(self, call: NetworkCall) -> nn.Module:
+        from_file = self.card.file is not None and self.card.network is not None
+        folder = self.card.file.parent if self.card.file else None
+        self._provenance["network"] = str(call)
+        try:
+            return call.make(trusted=self._allow_code or not from_file, folder=folder)
+        except InputError as error:
+            raise error.about(self.label) from error
+
+    def _read(self, path: Path) -> nn.Module:
+        """Build the network that fits the file, and load its weights."""
+        state, header = read_state(path)
+        prefix = self.card.prefix or self.options.get("prefix")
+        if prefix and not header:
+            self.taken.add("prefix")
+            state = _without_prefix(state, prefix, path)
+        if header:
+            header = {"channels": "rgb", "multiple": 1, **header}
+        known = header.get("provenance", {})
+        self._provenance = {
+            **known,
+            "file": path.name,
+            "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+        }
+        self._settle_what_is_said(header)
+        call = self._call(known.get("architecture", ""))
+        recognised = None if "architecture" in known else recognise(state)
+        if call is not None and not call.in_catalog:
+            module = self._make(call)
+        elif "architecture" in known:
+            module = build(known["architecture"], **known["arguments"])
+        elif call is not None:
+            by_shapes = recognised[1] if recognised and recognised[0] == call.target else {}
+            arguments = {**by_shapes, **call.catalog_arguments()}
+            module = self._build(call.target, arguments, path.stem)
+        elif recognised:
+            module = self._build(*recognised, path.stem)
+        else:
+            module = self._ask_spandrel(state, path)
+        _load_weights(module, state, path)
+        if "architecture" in self._provenance:  # of ours; a stranger's stays as it was made
+            accelerate(module)
+        return module
+
+    def _build(self, name: str, arguments: dict[str, Any], stem: str = "") -> nn.Module:
+        """A network of the catalog, whose scale the shapes, a person or the file's name tells."""
+        self._settle("weights' shapes", scale=arguments.get("scale"))
+        in_name = _SCALE_IN_NAME.search(stem)
+        if "scale" not in self._known and in_name:
+            self._settle("file's name", scale=int(in_name[1] or in_name[2]))
+        if "scale" not in self._known:
+            raise InputError(
+                f"{self.label}: nothing tells the scale of this network, expected ",
+                Parameter("scale", "N"),
+            )
+        arguments["scale"] = self._known["scale"]
+        self._provenance |= {"architecture": name, "arguments": arguments}
+        self._known.setdefault("multiple", CATALOG[name].multiple)
+        return build(name, **arguments)
+
+    def _ask_spandrel(self, state: dict[str, Tensor], path: Path) -> nn.Module:
+        """Let the optional package spandrel recognise the architecture."""
+        unknown = (
+            f"{path}: unknown architecture (keys {', '.join(list(state)[:3])}, ...), expected one "
+            f"of {', '.join(CATALOG)}, or "
+        )
+        network = Parameter("network", "module:callable")
+        try:
+            from spandrel import ModelLoader, UnsupportedModelError
+        except Exception as error:  # a torchvision that does not fit torch fails in its own ways
+            raise InputError(
+                unknown,
+                network,
+                f"; the extra srlongtail[spandrel] knows more, but cannot be imported: {error}",
+            ) from error
+        try:
+            found = ModelLoader(device="cpu").load_from_state_dict(dict(state))
+        except UnsupportedModelError as error:
+            raise InputError(unknown, network, "; spandrel does not know it either") from error
+        self._settle("spandrel extra", scale=found.scale)
+        self._known.setdefault("multiple", found.size_requirements.multiple_of or 1)
+        self._provenance["spandrel"] = found.architecture.name
+        return found.model
+
+    def _scale_of_output(self, module: nn.Module) -> int:
+        depth = Reading(channels=self._known.get("channels", "rgb")).depth
+        with torch.no_grad():
+            output = module.eval()(torch.zeros(1, depth, _SIZE_PROBE, _SIZE_PROBE))
+        scale, rest = divmod(output.shape[-1], _SIZE_PROBE)
+        if rest or scale < 1:
+            raise InputError(
+                f"{self.label}: the network turned {_SIZE_PROBE} x {_SIZE_PROBE} pixels into "
+                f"{output.shape[-2]} x {output.shape[-1]}, expected a multiple of the input's size"
+            )
+        return scale
+
+
+def _find_card(source: str) -> ModelCard:
+    """The card that a text on the command line means: a file, a name, or what stands in short."""
+    path = _find_file(source)
+    if path is not None:
+        return ModelCard.read(path) if path.suffix == ".toml" else ModelCard(weights=path)
+    for index, letter in enumerate(source):
+        if letter == "@" and (path := _find_file(source[:index])):
+            return ModelCard(weights=path, network=source[index + 1 :])
+    if re.match(r"[\w.]+:(?![/\\])", source):
+        return ModelCard(network=source)
+    names = ", ".join(["bicubic", *zoo_names()])
+    raise InputError(
+        f"{source}: no such model, expected a checkpoint file, a model card, module:callable, or "
+        f"one of: {names} (srlongtail zoo list shows what zoo build adds)"
+    )
 
 
 def _find_file(source: str) -> Path | None:
-    """The file that `source` means; None where it is a `module:callable`."""
+    """The checkpoint or card that a path or a name means, if any."""
     in_zoo = [folder / f"{source}.safetensors" for folder in (ZOO, BUILT)]
     for path in (Path(source), Path(source) / RUN_CHECKPOINT, *in_zoo):
         if path.is_file():
             return path
-    if re.fullmatch(r"[\w.]+:[\w.]+", source):
-        return None
-    names = ", ".join(["bicubic", *zoo_names()])
-    raise InputError(
-        f"{source}: no such model, expected a checkpoint file, module:callable, or one of: {names} "
-        f"(srlongtail zoo list shows what zoo build adds)"
-    )
+    return None
 
 
 def _name(path: Path) -> str:
     return path.resolve().parent.name if path.name == RUN_CHECKPOINT else path.stem
 
 
-def _read_network(
-    path: Path, network: str | None, known: _Conventions
-) -> tuple[nn.Module, int, dict[str, Any]]:
-    """Build the network that fits the file and load its weights: network, multiple, provenance."""
-    state, header = read_state(path)
-    known.settle(
-        "file's header", **{k: header.get(k) for k in ("scale", "predicts", "value_range")}
-    )
-    multiple = header.get("multiple", 1)
-    provenance = {
-        **header.get("provenance", {}),
-        "file": path.name,
-        "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
-    }
-    if network is not None:
-        module = _call(network)
-        provenance["network"] = network
-    elif "architecture" in provenance:
-        module = build(provenance["architecture"], **provenance["arguments"])
-    elif recognised := recognise(state):
-        name, arguments = recognised
-        arguments["scale"] = _scale_of_file(path, arguments.get("scale"), known)
-        provenance |= {"architecture": name, "arguments": arguments}
-        module, multiple = build(name, **arguments), CATALOG[name].multiple
-    else:
-        module, multiple, provenance["spandrel"] = _ask_spandrel(state, path, known)
-    _load_weights(module, state, path)
-    if "architecture" in provenance:  # of ours; a stranger's stays as it was made
-        accelerate(module)
-    return module, multiple, provenance
-
-
-def _scale_of_file(path: Path, by_shapes: int | None, known: _Conventions) -> int:
-    known.settle("weights' shapes", scale=by_shapes)
-    in_name = _SCALE_IN_NAME.search(path.stem)
-    if known.scale is None and in_name:
-        known.settle("file's name", scale=int(in_name[1] or in_name[2]))
-    if known.scale is None:
-        raise InputError(f"{path}: nothing tells the scale of this network, expected --scale N")
-    return known.scale
-
-
-def _ask_spandrel(
-    state: dict[str, Tensor], path: Path, known: _Conventions
-) -> tuple[nn.Module, int, str]:
-    """Let the optional package spandrel recognise the architecture."""
-    unknown = (
-        f"{path}: unknown architecture (keys {', '.join(list(state)[:3])}, ...), expected one of "
-        f"{', '.join(CATALOG)}, or --network module:callable"
-    )
-    try:
-        from spandrel import ModelLoader, UnsupportedModelError
-    except Exception as error:  # a torchvision that does not fit torch fails in its own ways
-        raise InputError(
-            f"{unknown}; the extra srlongtail[spandrel] knows more, but cannot be imported: {error}"
-        ) from error
-    try:
-        found = ModelLoader(device="cpu").load_from_state_dict(dict(state))
-    except UnsupportedModelError as error:
-        raise InputError(f"{unknown}; spandrel does not know it either") from error
-    known.settle("spandrel extra", scale=found.scale)
-    return found.model, found.size_requirements.multiple_of or 1, found.architecture.name
-
-
-def _call(specification: str) -> nn.Module:
-    """Import `module:callable`, from the current folder too, and call it."""
-    module_name, separator, attribute = specification.partition(":")
-    if not separator:
-        raise InputError(f"--network {specification}: expected module:callable")
-    if os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())
-    try:
-        made = getattr(importlib.import_module(module_name), attribute)()
-    except (ImportError, AttributeError, TypeError) as error:
-        raise InputError(f"--network {specification}: cannot be called: {error}") from error
-    if not isinstance(made, nn.Module):
-        kind = type(made).__name__
-        raise InputError(f"--network {specification}: made a {kind}, expected a torch nn.Module")
-    return made
+def _without_prefix(state: dict[str, Tensor], prefix: str, path: Path) -> dict[str, Tensor]:
+    """The keys that begin with a prefix, without it."""
+    cut = {key.removeprefix(prefix): v for key, v in state.items() if key.startswith(prefix)}
+    if not cut:
+        raise InputError(f"{path}: no key begins with prefix {prefix!r}, {next(iter(state))!r} ...")
+    return cut
 
 
 def _load_weights(module: nn.Module, state: dict[str, Tensor], path: Path) -> None:
@@ -302,15 +440,3 @@ def _load_weights(module: nn.Module, state: dict[str, Tensor], path: Path) -> No
         raise InputError(
             f"{path}: weights do not fit {type(module).__name__}: {problems}"
         ) from error
-
-
-def _scale_of_output(module: nn.Module, label: str) -> int:
-    with torch.no_grad():
-        output = module.eval()(torch.zeros(1, 3, _SIZE_PROBE, _SIZE_PROBE))
-    scale, rest = divmod(output.shape[-1], _SIZE_PROBE)
-    if rest or scale < 1:
-        raise InputError(
-            f"{label}: the network turned {_SIZE_PROBE} x {_SIZE_PROBE} pixels into "
-            f"{output.shape[-2]} x {output.shape[-1]}, expected a multiple of the input's size"
-        )
-    return scale

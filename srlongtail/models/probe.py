@@ -8,7 +8,8 @@ from torch import Tensor, nn
 
 from srlongtail.image.dataset import ImagePair, make_pair, open_image
 from srlongtail.image.degrade import Bicubic
-from srlongtail.models.sr_model import Predicts, SRModel, bicubic
+from srlongtail.models.adapt import Channels, Predicts, ValueRange
+from srlongtail.models.sr_model import SRModel, bicubic
 
 PROBE_PHOTO = "chelsea"
 _CROP = (slice(None), slice(60, 252), slice(120, 312))  # the cat's eyes: 192 x 192, much detail
@@ -23,7 +24,7 @@ class Probe:
     """
 
     predicts: Predicts
-    value_range: float
+    value_range: ValueRange
     error: float
     errors: dict[str, float]
     bicubic_error: float
@@ -47,7 +48,8 @@ def probe(
     *,
     multiple: int = 1,
     predicts: Predicts | None = None,
-    value_range: float | None = None,
+    value_range: ValueRange | None = None,
+    channels: Channels = "rgb",
 ) -> Probe:
     """Try a network's output as image and as residual, in range 1 and 255, on a photo.
 
@@ -60,11 +62,18 @@ def probe(
     pair = _probe_pair(scale)
     low = bicubic(scale).restore(pair.lr)
     bicubic_error = _mean_level(low - pair.hr)
-    errors: dict[tuple[Predicts, float], float] = {}
+    errors: dict[tuple[Predicts, ValueRange], float] = {}
     informative = []
     as_predicted: tuple[Predicts, ...] = (predicts,) if predicts else ("image", "residual")
     for kind, white in product(as_predicted, (value_range,) if value_range else (1.0, 255.0)):
-        model = SRModel(network, scale, predicts=kind, value_range=white, multiple=multiple)
+        model = SRModel(
+            network,
+            scale,
+            predicts=kind,
+            value_range=white,
+            channels=channels,
+            multiple=multiple,
+        )
         sr = model.restore(pair.lr)
         errors[kind, white] = _mean_level(sr - pair.hr)
         # Read in the wrong range, an output can be next to nothing: bicubic then does the work.
@@ -73,7 +82,7 @@ def probe(
     good = [reading for reading in informative if errors[reading] < _NEAR * bicubic_error]
     usual = [reading for reading in errors if reading[1] == 1 or value_range]
     best = min(good or usual, key=lambda reading: errors[reading])
-    names = {f"{kind} in [0, {white:g}]": error for (kind, white), error in errors.items()}
+    names = {f"{kind} in [0, {white}]": error for (kind, white), error in errors.items()}
     return Probe(*best, errors[best], names, bicubic_error)
 
 

@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Mapping
-from typing import Any, Literal, get_args
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -10,8 +10,7 @@ from torch import Tensor, nn
 from srlongtail.errors import InputError
 from srlongtail.image.resample import pad_symmetric, upsample_bicubic
 from srlongtail.image.tiles import Tiling, apply_in_tiles
-
-Predicts = Literal["image", "residual"]
+from srlongtail.models.adapt import Channels, Predicts, Reading, ValueRange
 
 # Tiles for an image that does not fit in memory: wide overlaps, so that seams stay invisible.
 SHORT_OF_MEMORY = Tiling(size=128, step=96)
@@ -20,13 +19,13 @@ SHORT_OF_MEMORY = Tiling(size=128, step=96)
 class SRModel(nn.Module):
     """An SR network with its conventions, so that callers need not know them.
 
-    Wraps any `nn.Module` that maps `(N, 3, h, w)` to `(N, 3, h * scale, w * scale)`.
+    Wraps any `nn.Module` that maps `(N, 3, h, w)` to `(N, 3, h * scale, w * scale)`, or one
+    channel likewise.
 
     Args:
         network: the network itself; switched to eval mode.
         scale: SR pixels per LR pixel.
-        predicts: "image", or "residual" over torch's bicubic, as FPL networks do (Eq. 6).
-        value_range: 1 or 255, the white of the network's input and output.
+        predicts, value_range, channels: how input and output are to be read; see `Reading`.
         multiple: LR sizes the network takes are multiples of this; others are padded for it.
         name: for tables and figures.
         provenance: where the network comes from; JSON values.
@@ -42,7 +41,8 @@ class SRModel(nn.Module):
         scale: int,
         *,
         predicts: Predicts = "image",
-        value_range: float = 1.0,
+        value_range: ValueRange = 1.0,
+        channels: Channels = "rgb",
         multiple: int = 1,
         name: str = "network",
         provenance: Mapping[str, Any] | None = None,
@@ -50,14 +50,14 @@ class SRModel(nn.Module):
         super().__init__()
         if not isinstance(scale, int) or scale < 1:
             raise InputError(f"{name}: scale {scale!r}, expected a positive integer")
-        if predicts not in get_args(Predicts):
-            raise InputError(f"{name}: predicts {predicts!r}, expected 'image' or 'residual'")
-        if value_range not in (1, 255):
-            raise InputError(f"{name}: value range {value_range!r}, expected 1 or 255")
+        if isinstance(value_range, int):
+            value_range = float(value_range)
+        try:
+            self.reading = Reading(predicts, value_range, channels)
+        except InputError as error:
+            raise InputError(f"{name}: {error}") from error
         self.network = network
         self.scale = scale
-        self.predicts: Predicts = predicts
-        self.value_range = float(value_range)
         self.multiple = multiple
         self.name = name
         self.provenance: dict[str, Any] = dict(provenance or {})
@@ -67,6 +67,21 @@ class SRModel(nn.Module):
     def architecture(self) -> str | None:
         """The catalog's name of the network, where it has one."""
         return self.provenance.get("architecture")
+
+    @property
+    def predicts(self) -> Predicts:
+        """ "image" or "residual"."""
+        return self.reading.predicts
+
+    @property
+    def value_range(self) -> ValueRange:
+        """1, 255 or a word; see `Reading`."""
+        return self.reading.value_range
+
+    @property
+    def channels(self) -> Channels:
+        """Which colors the network takes and gives."""
+        return self.reading.channels
 
     @property
     def device(self) -> torch.device:
@@ -83,14 +98,16 @@ class SRModel(nn.Module):
         height, width = lr.shape[-2:]
         padded = pad_symmetric(lr, 0, -height % self.multiple, axis=-2)
         padded = pad_symmetric(padded, 0, -width % self.multiple, axis=-1)
-        output = self.network(padded * self.value_range) / self.value_range
-        expected = (*padded.shape[:2], *(side * self.scale for side in padded.shape[-2:]))
+        given = self.reading.encode(padded)
+        output = self.network(given)
+        expected = (*given.shape[:2], *(side * self.scale for side in given.shape[-2:]))
         if output.shape != expected:
             raise InputError(
-                f"{self.name}: the network turned {tuple(padded.shape)} into "
+                f"{self.name}: the network turned {tuple(given.shape)} into "
                 f"{tuple(output.shape)}, expected {expected} at scale {self.scale}"
             )
-        return output[..., : height * self.scale, : width * self.scale]
+        cropped = output[..., : height * self.scale, : width * self.scale]
+        return self.reading.decode(cropped, lr, self.scale)
 
     def forward(self, lr: Tensor) -> Tensor:
         """The full SR image, differentiable and not clamped: `(N, 3, h, w)` in [0, 1] -> SR."""

@@ -120,14 +120,14 @@ def test_the_scale_is_read_from_a_files_name(tmp_path, file, scale):
 def test_a_scale_that_nothing_tells(tmp_path):
     path = tmp_path / "net64x64.pth"
     torch.save(build("fsrcnn", scale=2).state_dict(), path)
-    with pytest.raises(InputError, match=r"nothing tells the scale .*, expected --scale N"):
+    with pytest.raises(InputError, match=r"nothing tells the scale .*, expected scale=N"):
         load_model(path)
     assert load_model(path, scale=2).scale == 2
 
 
 def test_contradictions_are_refused(tmp_path):
     save_model(tmp_path / "a.safetensors", sample("fsrcnn", scale=2))
-    with pytest.raises(InputError, match=r"scale is 2 by the file's header, but 4 by the option"):
+    with pytest.raises(InputError, match=r"scale is 4 by the option, but 2 by the file's header"):
         load_model(tmp_path / "a.safetensors", scale=4)
 
 
@@ -236,10 +236,10 @@ def test_files_that_are_no_checkpoints(tmp_path):
         "numbers.pth": "a dict of epoch, loss, expected a dict of tensors",
         "list.pth": "holds a list, expected a dict of tensors",
         "other.pth": r"unknown architecture \(keys conv.weight, fc.bias, \.\.\.\), expected one of "
-        "fsrcnn, carn, .* or --network module:callable",
+        "fsrcnn, carn, .* or network=module:callable",
         "text.safetensors": "damaged, or no safetensors checkpoint",
         "cut.safetensors": "damaged, or no safetensors checkpoint",
-        "absent.pth": "no such model, expected a checkpoint file, module:callable, or one of: bic",
+        "absent.pth": "no such model, expected a checkpoint file, a model card, module:callable",
     }
     for name, message in expected.items():
         with pytest.raises(InputError, match=rf"{name}: .*{message}"):

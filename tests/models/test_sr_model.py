@@ -97,7 +97,7 @@ def test_mistakes():
         SRModel(Repeat(), 0, name="net")
     with pytest.raises(InputError, match="predicts 'both', expected 'image' or 'residual'"):
         SRModel(Repeat(), 2, predicts="both")
-    with pytest.raises(InputError, match="value range 100, expected 1 or 255"):
+    with pytest.raises(InputError, match=r"value range 100\.0, expected 1, 255, 'symmetric'"):
         SRModel(Repeat(), 2, value_range=100)
     with pytest.raises(InputError, match=r"input \(3, 4, 4\), expected \(N, 3, h, w\)"):
         SRModel(Repeat(), 2)(torch.rand(3, 4, 4))

@@ -1,0 +1,182 @@
+"""Networks named in text: a name of the catalog, or `module:callable`, with literal arguments.
+
+Arguments are parsed and never evaluated. To import a module runs its code, so a name that comes
+from a file which a stranger may have written needs consent; see `NetworkCall.make`.
+"""
+
+import ast
+import contextlib
+import importlib
+import os
+import re
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from inspect import signature
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from srlongtail.errors import InputError, Parameter, suggestion
+from srlongtail.models.catalog import CATALOG, build, check_arguments
+
+_FORM = re.compile(r"\s*([A-Za-z_][\w.-]*(?::[A-Za-z_][\w.]*)?)\s*(\(.*\))?\s*", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class NetworkCall:
+    """A network to build.
+
+    Attributes:
+        target: a name of the catalog, or `module:callable`.
+        positional: arguments without a name.
+        named: arguments with a name.
+
+    >>> NetworkCall.parse("nets:make(32, depth=4)")
+    NetworkCall(target='nets:make', positional=(32,), named={'depth': 4})
+    """
+
+    target: str
+    positional: tuple[Any, ...] = ()
+    named: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def parse(cls, text: str) -> "NetworkCall":
+        """Read `NAME`, `NAME(literals)`, `module:callable` or `module:callable(literals)`.
+
+        Raises:
+            InputError: none of these forms, an unknown name, or an argument that is no literal.
+        """
+        form = _FORM.fullmatch(text)
+        if form is None:
+            raise InputError(f"network {text!r}: expected module:callable or a name, (arguments)")
+        target, arguments = form.groups()
+        if ":" not in target and target not in CATALOG:
+            hint = suggestion(target.lower(), CATALOG)
+            raise InputError(
+                f"network {text!r}: unknown name{hint}, expected module:callable or one of "
+                f"{', '.join(CATALOG)}"
+            )
+        return cls(target, *_literals(arguments or "()", text))
+
+    @property
+    def in_catalog(self) -> bool:
+        """Whether the network is one of ours."""
+        return ":" not in self.target
+
+    def __str__(self) -> str:
+        arguments = [repr(value) for value in self.positional]
+        arguments += [f"{key}={value!r}" for key, value in self.named.items()]
+        return f"{self.target}({', '.join(arguments)})" if arguments else self.target
+
+    def catalog_arguments(self) -> dict[str, Any]:
+        """All arguments by name, of a network of the catalog."""
+        check_arguments(self.target, self.named)
+        try:
+            bound = signature(CATALOG[self.target].network).bind_partial(
+                *self.positional, **self.named
+            )
+        except TypeError as error:
+            raise InputError(f"network {self}: {error}") from error
+        return dict(bound.arguments)
+
+    def make(self, *, trusted: bool = True, folder: Path | None = None) -> nn.Module:
+        """Build the network.
+
+        A name of the catalog is built at once. Of `module:callable`, the module is imported,
+        which runs its code, and the callable is called. If the name is not trusted, the module
+        must be installed or lie in a folder of `PYTHONPATH`: a file in the current folder, or in
+        `folder`, is not imported, because a stranger may have put it there together with the
+        name. The callable must then be a subclass of `nn.Module`, and no other function is
+        called. What an installed package does when it is imported, or when its class is made,
+        is not held back.
+
+        Args:
+            trusted: whether the user gave the name, and not a file.
+            folder: where the file lies that gave the name.
+
+        Raises:
+            InputError: the network cannot be imported or made, is no `nn.Module`, or wants
+                consent.
+        """
+        if self.in_catalog:
+            return build(self.target, **self.catalog_arguments())
+        found = self._find(trusted, folder)
+        if not trusted and not (isinstance(found, type) and issubclass(found, nn.Module)):
+            raise InputError(
+                f"network {self}: comes from a file and is no subclass of torch.nn.Module; "
+                f"expected one, or, if you trust the file, ",
+                Parameter("allow_code", True),
+            )
+        try:
+            made = found(*self.positional, **self.named)
+        except Exception as error:  # code of a user can raise anything
+            reason = f"{type(error).__name__}: {error}".splitlines()[0]
+            raise InputError(f"network {self}: cannot be called: {reason}") from error
+        if not isinstance(made, nn.Module):
+            kind = type(made).__name__
+            raise InputError(f"network {self}: made a {kind}, expected a torch nn.Module")
+        return made
+
+    def _find(self, trusted: bool, folder: Path | None) -> Any:
+        module_name, _, attribute = self.target.partition(":")
+        try:
+            with _current_folder() if trusted else _without({Path.cwd(), folder or Path.cwd()}):
+                found: Any = importlib.import_module(module_name)
+                for part in attribute.split("."):
+                    found = getattr(found, part)
+        except ModuleNotFoundError as error:
+            if trusted or error.name != module_name:
+                raise InputError(f"network {self}: cannot be imported: {error}") from error
+            raise InputError(
+                f"network {self}: comes from a file, and its module is not installed; a module "
+                f"of the current folder is imported only with ",
+                Parameter("allow_code", True),
+            ) from error
+        except Exception as error:  # to import a module runs its code
+            reason = f"{type(error).__name__}: {error}".splitlines()[0]
+            raise InputError(f"network {self}: cannot be imported: {reason}") from error
+        return found
+
+
+def _literals(arguments: str, text: str) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Positional and named arguments of a call, each a literal."""
+    try:
+        call = ast.parse(f"call{arguments}", mode="eval").body
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        raise InputError(f"network {text!r}: arguments that cannot be parsed") from error
+    if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Name):
+        raise InputError(f"network {text!r}: expected one pair of parentheses with arguments")
+    if any(keyword.arg is None for keyword in call.keywords):
+        raise InputError(f"network {text!r}: expected named arguments one by one, and not as **")
+    try:
+        return (
+            tuple(map(ast.literal_eval, call.args)),
+            {str(keyword.arg): ast.literal_eval(keyword.value) for keyword in call.keywords},
+        )
+    except (ValueError, TypeError, RecursionError, MemoryError) as error:
+        raise InputError(
+            f"network {text!r}: an argument is no literal; expected numbers, text in quotes, "
+            f"True, False, None, or lists, tuples or dicts of these"
+        ) from error
+
+
+@contextlib.contextmanager
+def _current_folder() -> Iterator[None]:
+    """Import from the current folder, too; it stays importable, as in a Python shell."""
+    if os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
+    yield
+
+
+@contextlib.contextmanager
+def _without(folders: set[Path]) -> Iterator[None]:
+    """Import nothing that lies in these folders."""
+    hidden = {folder.resolve() for folder in folders}
+    before = list(sys.path)
+    sys.path[:] = [entry for entry in before if Path(entry).resolve() not in hidden]
+    try:
+        yield
+    finally:
+        sys.path[:] = before

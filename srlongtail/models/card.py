@@ -1,0 +1,159 @@
+"""The model card: what a user says about a network, in TOML, in Python, or in short.
+
+A card is itself a model: every command takes `ours.toml`, and `load_model` a `ModelCard`.
+
+    # ours.toml
+    weights = "weights.pth"
+    network = "nets:make"
+    arguments = {width = 32, depth = 4}
+    scale = 4
+    predicts = "residual"
+
+The same in short is `weights.pth@nets:make(width=32, depth=4)`.
+"""
+
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, get_args
+
+from srlongtail.errors import InputError, suggestion
+from srlongtail.models.adapt import Channels, Predicts, Reading, ValueRange
+from srlongtail.models.calls import NetworkCall
+from srlongtail.models.facts import ARMS, DegradationName
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """What a user says about one network; what is None is found out.
+
+    Attributes:
+        weights: the checkpoint, or a training run's folder; from the current folder, or, in a
+            file, from the card's own.
+        network: what to build for the weights, or with its own: a name of the catalog or
+            `module:callable`, with or without literal arguments in parentheses; see `NetworkCall`.
+        arguments: more arguments for it, by name.
+        scale: SR pixels per LR pixel.
+        predicts, value_range, channels: see `Reading`.
+        multiple: the sides of the LR input are padded to multiples of this.
+        prefix: what to cut off in front of the weights' keys; keys without it are left out.
+        arm: what of FPL the network was trained with: baseline, skip, static, learnable, two of
+            these with a + between, or FPL.
+        degradation: what LR it was trained for: "bicubic", or "blur-noise" (Eq. 8).
+        name: for tables and figures.
+        file: the TOML file it was read from. What such a file names is not trusted: a stranger
+            may have written it. In Python and on the command line, the user says it.
+
+    Raises:
+        InputError: a value of the wrong kind, or neither weights nor network.
+
+    >>> ModelCard(network="fsrcnn", scale=4).name is None
+    True
+    """
+
+    weights: str | os.PathLike[str] | None = None
+    network: str | None = None
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    scale: int | None = None
+    predicts: Predicts | None = None
+    value_range: ValueRange | None = None
+    multiple: int | None = None
+    channels: Channels | None = None
+    prefix: str | None = None
+    arm: str | None = None
+    degradation: DegradationName | None = None
+    name: str | None = None
+    file: Path | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        for key in ("network", "prefix", "name", "arm"):
+            self._expect(key, isinstance(getattr(self, key), str), "text")
+        self._expect("weights", isinstance(self.weights, str | os.PathLike), "a path")
+        for key in ("scale", "multiple"):
+            value = getattr(self, key)
+            whole = isinstance(value, int) and not isinstance(value, bool) and value >= 1
+            self._expect(key, whole, "a whole number from 1")
+        try:
+            Reading(**self.reading)
+        except InputError as error:
+            raise InputError(f"{self.label}: {error}") from error
+        if not isinstance(self.arguments, Mapping):
+            raise InputError(f"{self.label}: arguments {self.arguments!r}, expected a table")
+        named = str(self.name)
+        fits_one_line = bool(named) and named.isprintable() and not set(named) & set("/\\")
+        self._expect("name", fits_one_line, "one line of text without slashes")
+        self._expect("arm", self.arm in ARMS, f"one of {', '.join(ARMS)}")
+        degradations = get_args(DegradationName)
+        self._expect("degradation", self.degradation in degradations, " or ".join(degradations))
+        if self.weights is None and self.network is None:
+            raise InputError(f"{self.label}: names no model, expected weights or network")
+
+    @classmethod
+    def read(cls, path: str | os.PathLike[str]) -> "ModelCard":
+        """Read a card from TOML.
+
+        Its path to the weights is relative to it. It may be absolute or lead to another folder:
+        weights are read as tensors only, whoever named them.
+
+        Raises:
+            InputError: no such file, no TOML, an unknown key, or a value of the wrong kind.
+        """
+        path = Path(path)
+        try:
+            values = tomllib.loads(path.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise InputError(f"{path}: cannot be read: {error.strerror}") from error
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise InputError(f"{path}: not a TOML file: {error}") from error
+        for key in values:
+            if key not in KEYS:
+                hint = suggestion(key, KEYS) or f", expected one of {', '.join(KEYS)}"
+                raise InputError(f"{path}: unknown key {key!r}{hint}")
+        if isinstance(values.get("weights"), str):
+            values["weights"] = path.parent / values["weights"]
+        return cls(**values, file=path)
+
+    @property
+    def label(self) -> str:
+        """What errors call the card."""
+        return str(self.file or self.name or self.weights or self.network or "model card")
+
+    @property
+    def reading(self) -> dict[str, Any]:
+        """What the card says of how to read the network, as arguments of `Reading`."""
+        said = {f.name: getattr(self, f.name) for f in fields(Reading)}
+        return {key: value for key, value in said.items() if value is not None}
+
+    @property
+    def call(self) -> NetworkCall | None:
+        """The network to build, with all arguments; None where the weights must tell.
+
+        Raises:
+            InputError: the text does not name a network, or an argument is given twice.
+        """
+        if self.network is None:
+            return None
+        try:
+            call = NetworkCall.parse(self.network)
+        except InputError as error:
+            raise error.about(self.label) from error
+        twice = [key for key in self.arguments if key in call.named]
+        if twice:
+            raise InputError(f"{self.label}: argument {twice[0]!r} is given twice")
+        return NetworkCall(call.target, call.positional, {**call.named, **self.arguments})
+
+    def _expect(self, key: str, holds: bool, expected: str) -> None:
+        value = getattr(self, key)
+        if value is not None and not holds:
+            raise InputError(f"{self.label}: {key} {value!r}, expected {expected}")
+
+
+KEYS = tuple(f.name for f in fields(ModelCard) if f.name != "file")
+"""What a card may say."""
