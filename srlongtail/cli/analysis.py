@@ -83,13 +83,12 @@ def tables(
         data: data folder, NAME=FOLDER, or photos, the built-in ones; these unless given.
         make_lr: make the LR images from HR even where the folder has some.
     """
-    from srlongtail.models.checkpoint import tell_apart, zoo_names
+    from srlongtail.models.checkpoint import zoo_names
     from srlongtail.paper.build import TABLES, build_tables
     from srlongtail.paper.tables import subject
 
-    names = [name for name in flat(models) or zoo_names() if name != "bicubic"]
-    loaded = [model for name in names for model in model_options.load((name,))]
-    tell_apart(loaded, names)
+    names = tuple(name for name in flat(models) or zoo_names() if name != "bicubic")
+    loaded = model_options.load(names, any_scale=True)
     for model in loaded:
         if not any(spec.takes(model) for spec in TABLES.values()):
             note(f"{model.name}: the paper has no table of {subject(model)}, left out")
@@ -118,7 +117,8 @@ def evaluate(
     """Measure PSNR and SSIM of models on data sets.
 
     Args:
-        models: bicubic, names of shipped networks, or checkpoint files.
+        models: bicubic, names of shipped networks, checkpoint files, model cards (.toml), or
+            "weights.pth@module:callable(arguments)".
         protocol: "paper" is RGB with 7x7 uniform SSIM (Tables 1 to 3), "y" is luma with
             Gaussian SSIM (Table 4).
         out: CSV file to write, one row for each model and image.

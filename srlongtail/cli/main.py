@@ -46,7 +46,8 @@ def main() -> None:
     try:
         _parse(sys.argv[1:])()
     except InputError as error:
-        print(f"srlongtail: error: {error}", file=sys.stderr)
+        message = error.worded(lambda parameter: parameter.option)
+        print(f"srlongtail: error: {message}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)

@@ -21,32 +21,42 @@ SomeModels = Annotated[Positional[tuple[str, ...]], tyro.conf.arg(metavar="MODEL
 
 @dataclass(frozen=True)
 class ModelOptions:
-    """What a foreign checkpoint does not say.
+    """What neither a model's file nor its card says; networks that ship stay as they are.
 
     Args:
         scale: SR pixels per LR pixel.
         predicts: whether the network's output is the image, or the residual over bicubic.
-        value_range: the white of the network's input and output.
-        network: module:callable that makes the network for the checkpoint's weights.
+        value_range: the white of the network's input and output; symmetric is [-1, 1] for both,
+            symmetric-output for the output alone.
+        channels: the colors that the network takes and gives; y is one channel, luma.
+        multiple: the sides of the LR input are padded to multiples of this.
+        prefix: what to cut off in front of the weights' keys.
+        network: what to build for the weights; module:callable or a name, with or without
+            (arguments).
+        allow_code: import and call what a model card names, even from the current folder.
         device: where to compute; by default on CUDA where there is one.
     """
 
     scale: int | None = None
     predicts: Literal["image", "residual"] | None = None
-    value_range: Literal[1, 255] | None = None
+    value_range: Literal[1, 255, "symmetric", "symmetric-output"] | None = None
+    channels: Literal["rgb", "bgr", "y", "ycbcr"] | None = None
+    multiple: int | None = None
+    prefix: str | None = None
     network: str | None = None
+    allow_code: bool = False
     device: str | None = None
 
-    def load(self, names: tuple[str, ...]) -> "list[SRModel]":
-        """Load models of one scale, say what had to be guessed, and tell equal names apart."""
+    def load(self, names: tuple[str, ...], *, any_scale: bool = False) -> "list[SRModel]":
+        """Load models, say what had to be guessed, and tell equal names apart."""
         from srlongtail.models.checkpoint import load_models
 
-        models = load_models(names, **asdict(self))
+        models = load_models(names, any_scale=any_scale, **asdict(self))
         for model in models:
             guesses = [
                 f"{what} {getattr(model, what)} (by the {by})"
                 for what, by in model.provenance.get("settled_by", {}).items()
-                if by not in ("option", "file's header")
+                if by not in ("option", "card", "file's header")
             ]
             if guesses:
                 note(f"{model.name}: {', '.join(guesses)}; srlongtail inspect tells more")

@@ -22,12 +22,22 @@ if TYPE_CHECKING:
     from srlongtail.image.dataset import ImageSet
 
 
+_OPTIONS = {"network": "architecture"}  # settings whose option another command has for a file
+
+
 def _changes() -> type:
     """Every setting of a recipe as an option that is None unless given."""
     hints = get_type_hints(Recipe) | {"arguments": dict[str, int]}
-    options = [(f.name, hints[f.name] | None, None) for f in fields(Recipe) if f.name != "data"]
+    options = [
+        (_OPTIONS.get(f.name, f.name), hints[f.name] | None, None)
+        for f in fields(Recipe)
+        if f.name != "data"
+    ]
     changes = make_dataclass("RecipeChanges", options, frozen=True)
-    changes.__doc__ = Recipe.__doc__  # whose attributes are the options' help
+    help_text = str(Recipe.__doc__)  # its attributes are the options
+    for setting, option in _OPTIONS.items():
+        help_text = help_text.replace(f"        {setting}:", f"        {option}:")
+    changes.__doc__ = help_text
     return changes
 
 
@@ -65,7 +75,9 @@ def train(
             print(f"{name:24}{known.iterations:>9} iterations, rate {known.learning_rate:g}")
         return
     chosen = find_recipe(recipe) if recipe else _own_recipe(out if resume else None)
-    chosen = chosen.changed({k: v for k, v in vars(changes).items() if v is not None})
+    settings = {option: setting for setting, option in _OPTIONS.items()}
+    given = {settings.get(k, k): v for k, v in vars(changes).items() if v is not None}
+    chosen = chosen.changed(given)
     if data:
         chosen = replace(chosen, data=flat(data))
     out = out or Path("runs") / chosen.name

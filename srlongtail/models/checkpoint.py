@@ -87,6 +87,7 @@ def load_models(
     sources: Sequence[str | ModelCard],
     *,
     scale: int | None = None,
+    any_scale: bool = False,
     allow_code: bool = False,
     device: str | torch.device | None = None,
     **options: Any,
@@ -95,7 +96,8 @@ def load_models(
 
     The options fill what neither a model's file nor its card says: networks that ship, and other
     files of ours, stay as they are. Two models of one name are told apart by their folders'
-    names. `device` is by default CUDA where there is one.
+    names. With `any_scale`, the models need not be of one scale. `device` is by default CUDA
+    where there is one.
 
     Raises:
         InputError: an option that no model takes, models of several scales, or a model named
@@ -121,7 +123,7 @@ def load_models(
             )
     common = next((model.scale for model in networks.values()), scale)
     for index, model in networks.items():
-        if model.scale != common:
+        if model.scale != common and not any_scale:
             raise InputError(
                 f"{loadings[index].label}: a x{model.scale} model beside x{common} ones, "
                 f"expected models of one scale"

@@ -327,3 +327,47 @@ def test_a_reader_that_stops_reading_is_no_error(tmp_path):
 
 def test_version(run):
     assert run("--version")[1].startswith("srlongtail 0.")
+
+
+NETS = """
+import torch
+def make(width, depth=1):
+    middle = [torch.nn.Conv2d(width, width, 1) for _ in range(depth)]
+    last = [torch.nn.Conv2d(width, 48, 1), torch.nn.PixelShuffle(4)]
+    return torch.nn.Sequential(torch.nn.Conv2d(3, width, 1), *middle, *last)
+"""
+
+
+def test_each_model_by_its_own_name_and_settings(run, data, tmp_path):
+    """A card, a network that ships, one in short, and one that the options are for."""
+    (tmp_path / "shellnets.py").write_text(NETS)
+    run("inspect", "shellnets:make(5)", "--predicts", "residual", "--value-range", "1")
+    for width, depth in ((5, 1), (3, 2)):
+        network = sys.modules["shellnets"].make(width, depth)
+        for parameter in network.parameters():
+            torch.nn.init.normal_(parameter, std=1e-3)
+        torch.save(network.state_dict(), f"w{width}.pth")
+    Path("card.toml").write_text(
+        'weights = "w5.pth"\nnetwork = "shellnets:make"\narguments = {width = 5}\n'
+        'scale = 4\npredicts = "residual"\nname = "from a card"\n'
+    )
+    short = "w3.pth@shellnets:make(3, depth=2)"
+    models = ("card.toml", "fsrcnn-x4", short, "w5.pth")
+    options = ("--network", "shellnets:make(5)", "--predicts", "residual", "--value-range", 255)
+    code, _, err = run("evaluate", *models, "--data", data, *options, "--out", "r.csv")
+    assert (code, "card.toml: network shellnets:make(width=5): comes from a file" in err) == (2, 1)
+    assert "expected one, or, if you trust the file, --allow-code" in err
+    code, _, err = run(
+        "evaluate", *models, "--data", data, *options, "--allow-code", "--out", "r.csv"
+    )
+    assert code == 0, err
+    names = ["from a card", "fsrcnn-x4", "w3", "w5"]
+    assert pd.read_csv("r.csv")["model"].unique().tolist() == names
+    record = {model["name"]: model for model in json.loads(Path("r.json").read_text())["models"]}
+    assert [record[name]["predicts"] for name in names] == ["residual", "image"] + ["residual"] * 2
+    assert [record[name]["value_range"] for name in names] == [255, 1, 255, 255]
+    run("evaluate", "fsrcnn-x4", "--data", data, "--out", "alone.csv")
+    alone, beside = (pd.read_csv(f).query("model == 'fsrcnn-x4'") for f in ("alone.csv", "r.csv"))
+    assert alone["psnr_db"].tolist() == beside["psnr_db"].tolist()
+    code, _, err = run("evaluate", "fsrcnn-x4", "--scale", 2, "--data", data)
+    assert (code, "fsrcnn-x4: says its scale itself, expected no --scale 2" in err) == (2, True)

@@ -35,7 +35,10 @@ def small_file(recipe, tmp_path):
 
 
 def test_every_setting_but_the_data_is_an_option():
-    assert {f.name for f in fields(RecipeChanges)} == {f.name for f in fields(Recipe)} - {"data"}
+    assert {f.name for f in fields(RecipeChanges)} == {f.name for f in fields(Recipe)} - {
+        "data",
+        "network",
+    } | {"architecture"}  # --network is for a file's network elsewhere
 
 
 def test_the_list(capsys):
@@ -49,7 +52,19 @@ def test_training_with_changes(small_file, data, tmp_path, capsys, monkeypatch):
     call(
         *("train", small_file, "--data", "train/a", "train/b", "--out", tmp_path / "run"),
         *("--validation", "valid"),
-        *("--iterations", 4, "--static", "False", "--gamma-lp", 2, "--arguments", "features", 3),
+        *(
+            "--iterations",
+            4,
+            "--static",
+            "False",
+            "--gamma-lp",
+            2,
+            "--arguments",
+            "features",
+            3,
+            "--architecture",
+            "fsrcnn",
+        ),
     )
     printed = capsys.readouterr()
     assert printed.out == f"{tmp_path / 'run' / 'checkpoint.safetensors'}\n"
