@@ -1,5 +1,6 @@
 """Inequality, heavy tails and uncertainty, on plain arrays."""
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple
 
@@ -21,6 +22,14 @@ class Interval(NamedTuple):
     low: float
     high: float
     method: str = ""
+
+
+class SignTest(NamedTuple):
+    """How many values have which sign, and the two-sided p-value of even odds."""
+
+    positive: int
+    negative: int
+    p_value: float
 
 
 def gini(values: ArrayLike) -> float:
@@ -279,6 +288,54 @@ def mean_interval(
     error = array.std(ddof=1) / np.sqrt(array.size)
     half = float(student.ppf((1 + confidence) / 2, array.size - 1) * error)
     return Interval(mean, mean - half, mean + half, STUDENT)
+
+
+def sign_test(values: ArrayLike) -> SignTest:
+    """Return how many values are positive and negative, and how surprising that is by chance.
+
+    The p-value is that of the exact two-sided binomial test with even odds. Zeros do not count;
+    without any other value it is 1. The test asks for no distribution and ignores by how much.
+
+    Args:
+        values: paired differences, one an image; any shape, finite.
+
+    >>> sign_test([0.2, 0.1, 0.4, 0.3, 0.1, 0.0])
+    SignTest(positive=5, negative=0, p_value=0.0625)
+    """
+    array = np.asarray(values, dtype=np.float64)
+    positive, negative = int((array > 0).sum()), int((array < 0).sum())
+    count = positive + negative
+    as_extreme = sum(math.comb(count, k) for k in range(min(positive, negative) + 1))
+    return SignTest(positive, negative, min(1.0, 2 * as_extreme / 2**count))
+
+
+def smallest_detectable_mean(values: ArrayLike, power: float = 0.8, level: float = 0.05) -> float:
+    """Return the smallest true mean that a t-test on such values would find with this power.
+
+    Were the true mean that large, and the values as many and as spread out as these, the two-sided
+    one-sample t-test at this level would reject a mean of 0 in a share `power` of all samples. With
+    t_c the test's limit and d the noncentrality for which P(T > t_c) = power, it is d s / sqrt(N).
+    The chance to reject on the wrong side, some millionths at 80%, is left out.
+
+    Args:
+        values: `(N,)`, paired differences, one an image.
+        power: chance to find the mean, between 0 and 1.
+        level: chance to find one where there is none.
+
+    Returns:
+        NaN for fewer than two values.
+
+    >>> round(smallest_detectable_mean([0.1, 0.2, 0.3, 0.4]), 3)
+    0.275
+    """
+    from scipy.special import nctdtrinc, stdtrit
+
+    array = np.asarray(values, dtype=np.float64).ravel()
+    if array.size < 2:
+        return np.nan
+    freedom = array.size - 1
+    distance = nctdtrinc(freedom, 1 - power, stdtrit(freedom, 1 - level / 2))
+    return float(distance * array.std(ddof=1) / np.sqrt(array.size)) if np.ptp(array) else 0.0
 
 
 def bootstrap_interval(

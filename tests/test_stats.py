@@ -19,6 +19,8 @@ from srlongtail.stats import (
     lorenz,
     mean_interval,
     pareto_shape,
+    sign_test,
+    smallest_detectable_mean,
     top_share,
 )
 
@@ -205,3 +207,37 @@ def test_mistakes():
         bootstrap_interval([1.0, np.nan])
     with pytest.raises(InputError, match=r"confidence 95, expected between 0 and 1"):
         bootstrap_interval([1.0, 2.0], confidence=95)
+
+
+@pytest.mark.parametrize(
+    ("positive", "negative"), [(5, 0), (9, 3), (3, 9), (7, 7), (1, 0), (70, 30)]
+)
+def test_the_sign_test_is_scipys(positive, negative):
+    values = [0.3] * positive + [-2.0] * negative + [0.0] * 4
+    found = sign_test(values)
+    assert (found.positive, found.negative) == (positive, negative)
+    theirs = scipy.stats.binomtest(positive, positive + negative).pvalue
+    assert found.p_value == pytest.approx(theirs, rel=1e-9)
+
+
+def test_the_sign_test_of_nothing_but_zeros():
+    assert sign_test([0.0, 0.0]) == (0, 0, 1.0)
+
+
+@pytest.mark.parametrize("count", [3, 5, 14])
+def test_the_smallest_detectable_mean_is_detected_four_times_out_of_five(count):
+    """By simulation: the spread of normal values is known, the t-test is scipy's."""
+    unit = np.random.default_rng(0).normal(size=count)
+    smallest = smallest_detectable_mean(2 * (unit - unit.mean()) / unit.std(ddof=1))
+    samples = np.random.default_rng(count).normal(smallest, 2, (40_000, count))
+    detected = scipy.stats.ttest_1samp(samples, 0, axis=1).pvalue < 0.05
+    assert detected.mean() == pytest.approx(0.8, abs=0.008)
+
+
+def test_the_smallest_detectable_mean_of_many_is_that_of_the_normal_distribution():
+    values = scipy.stats.norm.ppf((np.arange(10_000) + 0.5) / 10_000)
+    expected = (1.959964 + 0.841621) / 100
+    assert smallest_detectable_mean(values) == pytest.approx(expected, rel=0.002)
+    assert smallest_detectable_mean(values, power=0.5) == pytest.approx(0.0196, rel=0.002)
+    assert smallest_detectable_mean([0.2, 0.2, 0.2]) == 0
+    assert np.isnan(smallest_detectable_mean([0.2]))
