@@ -31,7 +31,7 @@ def test_matlab_bicubic_of_the_photos(scale):
         image = torch.from_numpy(getattr(data, name)()).permute(2, 0, 1).double()
         height, width = (side - side % 12 for side in image.shape[-2:])
         small = imresize(image[:, :height, :width], 1 / scale)
-        found = small[*(list(places[axis]) for axis in ("channel", "row", "column"))]
+        found = small[tuple(places[["channel", "row", "column"]].to_numpy().T)]
         assert np.allclose(found, places["level"], rtol=0, atol=1e-7)
 
 
