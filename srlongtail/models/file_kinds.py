@@ -1,0 +1,216 @@
+"""Tell by its content what a file is: a checkpoint that can be read, or what else, and what to do.
+
+Nothing here runs code from a file: pickles are taken apart opcode by opcode, never executed.
+"""
+
+import io
+import pickletools
+import re
+import tarfile
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+
+from srlongtail.errors import InputError
+
+FileKind = Literal["safetensors", "pytorch"]
+
+_HEAD = 1024  # bytes that suffice to tell what a file is
+_OLD_LAYOUT = b"\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19"  # torch.save's magic number, pickled
+_ASK_FOR_WEIGHTS = "expected a checkpoint of weights (.pth, .pt, .ckpt or .safetensors)"
+
+# (offset, first bytes, what such a file is)
+_MAGIC = (
+    (0, b"\x1f\x8b", "a gzip archive: unpack it"),
+    (0, b"7z\xbc\xaf\x27\x1c", "a 7-Zip archive: unpack it"),
+    (0, b"Rar!", "a RAR archive: unpack it"),
+    (0, b"\xfd7zXZ\0", "an xz archive: unpack it"),
+    (0, b"BZh", "a bzip2 archive: unpack it"),
+    (0, b"\x28\xb5\x2f\xfd", "a zstd archive: unpack it"),
+    (0, b"\x89HDF\r\n", "an HDF5 file (Keras or MATLAB)"),
+    (0, b"\x93NUMPY", "a NumPy array"),
+    (0, b"MATLAB 5.0", "a MATLAB file"),
+    (0, b"GGUF", "a GGUF file"),
+    (4, b"TFL3", "a TensorFlow Lite program"),
+    (0, b"\x89PNG", "a PNG image"),
+    (0, b"\xff\xd8\xff", "a JPEG image"),
+    (0, b"%PDF", "a PDF document"),
+)
+
+# Where the weights lie in a training checkpoint, the most wanted first.
+_WEIGHT_KEYS = (
+    *("params_ema", "ema_state_dict", "model_ema", "state_dict_ema", "ema"),
+    *("params", "state_dict", "model_state_dict", "model"),
+    *("generator", "netG", "net_g", "G", "net", "network", "weights"),
+)
+
+
+def kind_of_file(path: Path) -> FileKind:
+    """Tell whether a file is a safetensors or a PyTorch checkpoint, whatever its suffix.
+
+    Raises:
+        InputError: it is something else; the message tells what, and what to do about it.
+    """
+    size = path.stat().st_size
+    with open(path, "rb") as file:
+        head = file.read(_HEAD)
+    if not head:
+        raise InputError(f"{path}: empty (0 bytes), {_ASK_FOR_WEIGHTS}")
+    if head.startswith(b"version https://git-lfs"):
+        raise InputError(
+            f"{path}: a Git LFS pointer and not the file itself, which 'git lfs pull' fetches"
+        )
+    if re.match(rb"(\xef\xbb\xbf)?\s*<(!doctype html|html|\?xml|head)", head, re.IGNORECASE):
+        raise InputError(
+            f"{path}: a web page and not the file itself: the download needs a login, a "
+            f"confirmation, or the link of the raw file"
+        )
+    if 2 <= int.from_bytes(head[:8], "little") <= size - 8 and head[8:9] == b"{":
+        return "safetensors"
+    if head.startswith(b"PK"):
+        _check_zip(path)
+        return "pytorch"
+    if head[257:262] == b"ustar":
+        raise InputError(f"{path}: a tar archive{_listing(_tar_names(path))}: unpack it")
+    for offset, magic, what in _MAGIC:
+        if head[offset:].startswith(magic):
+            raise InputError(f"{path}: {what}, {_ASK_FOR_WEIGHTS}")
+    if _is_onnx(head):
+        raise InputError(
+            f"{path}: an ONNX program, which is never run; save its weights alone with: "
+            f'python -c "import onnx, torch; torch.save({{t.name: '
+            f"torch.tensor(onnx.numpy_helper.to_array(t)) for t in "
+            f"onnx.load('{path}').graph.initializer}}, 'weights.pth')\""
+        )
+    if head.startswith(b"\x80"):
+        if _OLD_LAYOUT in head[:32]:  # what torch.save wrote before version 1.6
+            return "pytorch"
+        raise InputError(f"{path}: a pickle that torch.save did not write, {_ASK_FOR_WEIGHTS}")
+    text = head.decode("utf-8", errors="ignore")
+    if text.isprintable() or all(c.isprintable() or c.isspace() for c in text):
+        raise InputError(f"{path}: a text file ({text[:30].strip()!r}, ...), {_ASK_FOR_WEIGHTS}")
+    raise InputError(f"{path}: damaged, or no PyTorch checkpoint, {_ASK_FOR_WEIGHTS}")
+
+
+def refused_pickle(path: Path, error: Exception) -> InputError:
+    """Explain why a PyTorch file could not be read as tensors alone.
+
+    Args:
+        path: the file.
+        error: what `torch.load(path, weights_only=True)` raised.
+
+    Returns:
+        An error that names the class in the file and the line of Python that saves the weights
+        alone, where the file holds more than tensors.
+    """
+    found = re.search(r"(?:GLOBAL |but got <class ')([\w.]+)", str(error))
+    if found is None and "Unsupported operand" not in str(error):
+        return InputError(f"{path}: damaged, or no PyTorch checkpoint, {_ASK_FOR_WEIGHTS}")
+    holds = f"a pickled {found[1]}" if found else "a pickle of a newer protocol"
+    return InputError(
+        f"{path}: holds {holds} besides tensors, which could run code and is not loaded; where you "
+        f'trust the file, save its weights alone with: python -c "import torch; c = torch.load('
+        f"'{path}', map_location='cpu', weights_only=False); "
+        f"torch.save({_weights_of(path)}, 'weights.pth')\""
+    )
+
+
+def _check_zip(path: Path) -> None:
+    """Refuse a ZIP file that is no checkpoint of torch.save."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+    except zipfile.BadZipFile as error:
+        raise InputError(
+            f"{path}: damaged: it begins as a PyTorch checkpoint and ends too early "
+            f"(was the download interrupted?)"
+        ) from error
+    inner = {name.partition("/")[2] or name for name in names}
+    if "constants.pkl" in inner and any(name.startswith("code/") for name in inner):
+        raise InputError(
+            f"{path}: a TorchScript program, which is never run; save its weights alone with: "
+            f"python -c \"import torch; torch.save(torch.jit.load('{path}', "
+            f"map_location='cpu').state_dict(), 'weights.pth')\""
+        )
+    if {"archive_format", "serialized_exported_program.json"} & inner:
+        raise InputError(
+            f"{path}: a program of torch.export, which is never run; save its weights alone with: "
+            f"python -c \"import torch; torch.save(torch.export.load('{path}').state_dict, "
+            f"'weights.pth')\""
+        )
+    if "data.pkl" in inner:
+        return
+    if names and all(name.endswith(".npy") for name in names):
+        raise InputError(
+            f'{path}: NumPy arrays; save them as tensors with: python -c "import numpy, torch; '
+            f"torch.save({{k: torch.tensor(v) for k, v in numpy.load('{path}').items()}}, "
+            f"'weights.pth')\""
+        )
+    raise InputError(f"{path}: a ZIP archive{_listing(names)}: unpack it")
+
+
+def _tar_names(path: Path) -> list[str]:
+    try:
+        with tarfile.open(path) as archive:
+            return archive.getnames()
+    except (tarfile.TarError, OSError):
+        return []
+
+
+def _listing(names: list[str]) -> str:
+    shown = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
+    return f" of {shown}" if names else ""
+
+
+def _is_onnx(head: bytes) -> bool:
+    """Whether a protobuf begins as ONNX's ModelProto does: its version, then another field."""
+    fields_of_a_model = (0x12, 0x1A, 0x22, 0x28, 0x32, 0x3A, 0x42)
+    return len(head) > 2 and head[0] == 0x08 and head[1] < 64 and head[2] in fields_of_a_model
+
+
+def _weights_of(path: Path) -> str:
+    """Return the Python expression for the weights in `c`, the content of a PyTorch file."""
+    try:
+        operations = list(_operations(path))
+    except Exception:  # pickletools raises anything on a damaged pickle
+        operations = []
+    if not operations:
+        return "c"
+    if not _makes_dict(operations[0]):
+        return "c.state_dict()"
+    values = {
+        argument: operations[index + 1 : index + 3]
+        for index, (_, argument) in enumerate(operations[:-2])
+        if argument in _WEIGHT_KEYS
+    }
+    for key in _WEIGHT_KEYS:
+        if key not in values:
+            continue
+        first, second = values[key]
+        if _makes_dict(first):
+            return f"c['{key}']"
+        # The old layout marks a module's class with its source.
+        if first[0] == "GLOBAL" or (first[0], second[1]) == ("MARK", "module"):
+            return f"c['{key}'].state_dict()"
+    return "{k: v for k, v in c.items() if torch.is_tensor(v)}"
+
+
+def _makes_dict(operation: tuple[str, object]) -> bool:
+    return operation[0] == "EMPTY_DICT" or operation == ("GLOBAL", "collections OrderedDict")
+
+
+def _operations(path: Path) -> Iterator[tuple[str, object]]:
+    """The pickle's opcodes and their arguments, without those that only keep the books."""
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            name = next(n for n in archive.namelist() if n.endswith("data.pkl"))
+            stream = io.BytesIO(archive.read(name))
+    else:
+        stream = io.BytesIO(path.read_bytes())
+        for _ in range(3):  # torch.save's old layout: a magic number, a version, the platform
+            for _ in pickletools.genops(stream):
+                pass
+    for opcode, argument, _ in pickletools.genops(stream):
+        if opcode.name not in ("PROTO", "FRAME", "MEMOIZE") and "PUT" not in opcode.name:
+            yield opcode.name, argument
