@@ -25,7 +25,7 @@ ALLOWED = {
     "geometry": {"errors"},
     "device": {"errors"},
     "results": {"files"},
-    "image": {"errors", "files"},
+    "image": {"errors", "files", "geometry"},
     "models": BASE,
     "focal": BASE,
     "losses": BASE | {"focal", "metrics"},

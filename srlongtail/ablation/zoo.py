@@ -13,12 +13,12 @@ import pandas as pd
 from srlongtail.ablation.grids import GRIDS, Grid
 from srlongtail.ablation.run import run_grid
 from srlongtail.ablation.work_queue import in_turns
+from srlongtail.device import find_device
 from srlongtail.errors import InputError, suggestion
 from srlongtail.files import replacing
 from srlongtail.image.dataset import ImageSet
 from srlongtail.models.checkpoint import ZOO as SHIPPED
 from srlongtail.models.state import read_state
-from srlongtail.training.device import find_device
 from srlongtail.training.images import describe, find_images
 from srlongtail.training.lock import InUseError
 from srlongtail.training.loop import train

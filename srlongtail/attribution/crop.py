@@ -1,21 +1,20 @@
 """Computing on a part of the image where that is known to be the same as on the whole."""
 
-import contextlib
-from collections.abc import Iterator
 from math import isqrt
 from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from srlongtail.attribution.integral import Model
 from srlongtail.attribution.receptive_field import (
     TOLERANCE,
-    Box,
     ReceptiveField,
     relative_difference,
 )
 from srlongtail.attribution.target import Target, WindowTarget
+from srlongtail.device import eval_mode
+from srlongtail.geometry import Box
 
 _WORTH_CROPPING = 0.8  # of the image: a larger crop saves less than its check costs
 
@@ -83,33 +82,14 @@ def seen_from(target: WindowTarget, box: Box, scale: int) -> WindowTarget:
     >>> seen_from(Intensity((8, 9, 4)), Box(1, 2, 5, 6), scale=4)
     Intensity(window=(4, 1, 4))
     """
-    return target.moved(box.top * scale, box.left * scale)
+    corner = box.to_sr(scale)
+    return target.moved(corner.top, corner.left)
 
 
 def whole_output(model: Model, lr: Tensor) -> Tensor:
     """The model's output `(3, H, W)` for one LR image `(3, h, w)`, not clamped, no gradient."""
     with eval_mode(model), torch.no_grad():
         return model(lr[None])[0]
-
-
-@contextlib.contextmanager
-def eval_mode(model: Model) -> Iterator[None]:
-    """Run a module as it is used, and leave it in the mode it was in.
-
-    >>> network = nn.Dropout()
-    >>> with eval_mode(network):
-    ...     network.training
-    False
-    """
-    if not isinstance(model, nn.Module):
-        yield
-        return
-    training = model.training
-    model.eval()
-    try:
-        yield
-    finally:
-        model.train(training)
 
 
 def _surroundings(box: Box, whole: Box, pixels: int) -> Box:

@@ -7,9 +7,11 @@ import torch
 from torch import Tensor
 
 from srlongtail.attribution.path import Path
-from srlongtail.attribution.receptive_field import Box, output_scale
+from srlongtail.attribution.receptive_field import output_scale
 from srlongtail.attribution.target import GradientDetector, Target
+from srlongtail.device import is_out_of_memory
 from srlongtail.errors import InputError
+from srlongtail.geometry import Box
 
 Model = Callable[[Tensor], Tensor]
 """Anything that turns LR images `(N, 3, h, w)` into SR `(N, 3, h * scale, w * scale)`."""
@@ -93,7 +95,7 @@ def integrate(
             try:
                 gradients, flat = _gradients(model, target, line[1:][chosen])
             except RuntimeError as error:
-                if at_once == 1 or not _is_out_of_memory(error):
+                if at_once == 1 or not is_out_of_memory(error):
                     raise
                 at_once //= 2
                 continue
@@ -149,7 +151,3 @@ def _moving(moves: Tensor, line: Tensor) -> Tensor:
     """Which of the T moves `(T, N, C, h, w)` exceed the rounding error of the points."""
     rounding = torch.finfo(line.dtype).eps * line.abs().max()
     return moves.flatten(1).abs().amax(1) > rounding
-
-
-def _is_out_of_memory(error: RuntimeError) -> bool:
-    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)

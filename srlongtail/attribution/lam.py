@@ -15,20 +15,20 @@ from captum.attr._utils.attribution import GradientAttribution
 from captum.log import log_usage
 from torch import Tensor
 
-from srlongtail.attribution.crop import Part, choose_part, eval_mode, seen_from
+from srlongtail.attribution.crop import Part, choose_part, seen_from
 from srlongtail.attribution.diffusion import map_gini
 from srlongtail.attribution.integral import Model, integrate
 from srlongtail.attribution.path import BlurPath, Path
-from srlongtail.attribution.receptive_field import Box, ReceptiveField, receptive_field
+from srlongtail.attribution.receptive_field import ReceptiveField, receptive_field
 from srlongtail.attribution.target import (
     GradientDetector,
     PublishedDetector,
     Target,
-    Window,
     WindowTarget,
-    check_window,
 )
+from srlongtail.device import eval_mode
 from srlongtail.errors import InputError
+from srlongtail.geometry import Box, Window, check_window
 
 N_STEPS = 50
 PUBLISHED_OFFSET = 1e-7  # what the published code adds to each pixel of a map before its Gini

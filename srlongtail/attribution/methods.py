@@ -11,7 +11,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from srlongtail.attribution.crop import eval_mode, seen_from
+from srlongtail.attribution.crop import seen_from
 from srlongtail.attribution.diffusion import diffusion_index, effective_pixels
 from srlongtail.attribution.faithfulness import (
     NOISE,
@@ -29,8 +29,10 @@ from srlongtail.attribution.lam import (
     local_attribution,
 )
 from srlongtail.attribution.path import BlurPath
-from srlongtail.attribution.receptive_field import Box, ReceptiveField, receptive_field
-from srlongtail.attribution.target import GradientDetector, Window, WindowTarget
+from srlongtail.attribution.receptive_field import ReceptiveField, receptive_field
+from srlongtail.attribution.target import GradientDetector, WindowTarget
+from srlongtail.device import eval_mode
+from srlongtail.geometry import Box, Window
 
 _OCCLUSIONS = 400  # blocks that an image is divided into, about
 

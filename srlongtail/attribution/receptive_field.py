@@ -8,63 +8,13 @@ import torch
 from torch import Tensor
 
 from srlongtail.errors import InputError
+from srlongtail.geometry import Box
 
 _FIRST_CANVAS = 32  # LR pixels; doubled until the field fits. Networks take multiples of it
 _LARGE = 256  # LR pixels; on images this large, a canvas larger than the image costs too much
 _MOVED = 16  # LR pixels; blocks up to this size show when the image moves
 
 TOLERANCE = 1e-5  # of the largest value: outputs this close differ by rounding alone
-
-
-@dataclass(frozen=True)
-class Box:
-    """A rectangle of LR pixels: rows from `top` to before `bottom`, columns likewise.
-
-    >>> Box(2, 3, 4, 9).height, Box(2, 3, 4, 9).width
-    (2, 6)
-    """
-
-    top: int
-    left: int
-    bottom: int
-    right: int
-
-    @property
-    def height(self) -> int:
-        """Number of rows."""
-        return self.bottom - self.top
-
-    @property
-    def width(self) -> int:
-        """Number of columns."""
-        return self.right - self.left
-
-    @property
-    def pixels(self) -> int:
-        """Number of pixels."""
-        return self.height * self.width
-
-    def grown(self, margin: int, height: int, width: int) -> "Box":
-        """The box with a margin all around, cut at the borders of a `height` x `width` image."""
-        return Box(
-            max(self.top - margin, 0),
-            max(self.left - margin, 0),
-            min(self.bottom + margin, height),
-            min(self.right + margin, width),
-        )
-
-    def seen_from(self, other: "Box") -> "Box":
-        """This box in the coordinates of a part of the image that `other` cut out."""
-        return Box(
-            self.top - other.top,
-            self.left - other.left,
-            self.bottom - other.top,
-            self.right - other.left,
-        )
-
-    def cut(self, image: Tensor) -> Tensor:
-        """The part of an LR image `(..., h, w)` inside the box."""
-        return image[..., self.top : self.bottom, self.left : self.right]
 
 
 @dataclass(frozen=True)

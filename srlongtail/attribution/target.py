@@ -3,15 +3,12 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, TypeVar
+from typing import ClassVar, TypeVar
 
 import torch
 from torch import Tensor
 
-from srlongtail.errors import InputError
-
-Window = tuple[int, int, int]
-"""A square window: row and column of its first pixel and its side, all in SR pixels."""
+from srlongtail.geometry import Window, crop
 
 Target = Callable[[Tensor], Tensor]
 """Any callable that turns SR images `(N, 3, H, W)` into one number each, `(N,)`.
@@ -37,8 +34,7 @@ class WindowTarget(ABC):
     def cut(self, sr: Tensor) -> Tensor:
         """The part of `(..., H, W)` that is read; shorter where the image ends."""
         row, column, size = self.window
-        extent = size + self.reach
-        return sr[..., row : row + extent, column : column + extent]
+        return crop(sr, (row, column, size + self.reach))
 
     def moved(self: Moved, rows: int, columns: int) -> Moved:
         """The same target as seen from SR pixel (`rows`, `columns`)."""
@@ -92,9 +88,7 @@ class PublishedDetector(GradientDetector):
 
     def __call__(self, sr: Tensor) -> Tensor:
         """`(N, 3, H, W)` -> `(N,)`."""
-        row, column, size = self.window
-        slopes = _squared_slopes(sr).sqrt()
-        return slopes[..., row : row + size, column : column + size].sum((1, 2, 3))
+        return crop(_squared_slopes(sr).sqrt(), self.window).sum((1, 2, 3))
 
 
 @dataclass(frozen=True)
@@ -114,29 +108,3 @@ def _squared_slopes(image: Tensor) -> Tensor:
     down = image[..., :-1, :-1] - image[..., 1:, :-1]
     right = image[..., :-1, :-1] - image[..., :-1, 1:]
     return down.square() + right.square()
-
-
-def check_window(window: Any, height: int, width: int, image: str = "the SR image") -> None:
-    """Refuse a window that does not lie inside an image of `height` x `width` SR pixels.
-
-    Args:
-        window: row, column and size, to be checked.
-        height, width: of the image, in SR pixels.
-        image: what the error calls it.
-
-    Raises:
-        InputError: no three integers, no size that fits, or a place outside.
-
-    >>> check_window((0, 8, 16), 24, 24)
-    """
-    if len(window) != 3 or not all(isinstance(value, int) for value in window):
-        raise InputError(f"window {window}, expected three integers: row, column and size")
-    row, column, size = window
-    given = f"window {row} {column} {size} (row, column, size in SR pixels)"
-    if not 1 <= size <= min(height, width):
-        raise InputError(f"{given}, expected a size from 1 to {min(height, width)} in {image}")
-    if not (0 <= row <= height - size and 0 <= column <= width - size):
-        raise InputError(
-            f"{given}, expected one inside the {height} x {width} pixels of {image}: "
-            f"row from 0 to {height - size}, column from 0 to {width - size}"
-        )

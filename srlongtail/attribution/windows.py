@@ -7,15 +7,16 @@ from typing import Any
 import pandas as pd
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 from tqdm import tqdm
 
-from srlongtail.attribution.crop import eval_mode, whole_output
+from srlongtail.attribution.crop import whole_output
 from srlongtail.attribution.integral import Model
 from srlongtail.attribution.lam import AttributionMap, local_attribution
 from srlongtail.attribution.receptive_field import receptive_field
-from srlongtail.attribution.target import Window
+from srlongtail.device import device_of, eval_mode
 from srlongtail.errors import InputError
+from srlongtail.geometry import Window, crop
 from srlongtail.image.dataset import ImagePair
 from srlongtail.longtail.tail import Limits, split_by_rank
 from srlongtail.parallel import gather, share
@@ -134,7 +135,7 @@ def windows_by_band(
             f"{per_band} windows of each of {bands} bands, expected at least 1 of at most "
             f"{len(windows)} bands, the number of {size} x {size} windows in the image"
         )
-    means = torch.stack([difference[r : r + size, c : c + size].mean() for r, c, _ in windows])
+    means = torch.stack([crop(difference, window).mean() for window in windows])
     generator = torch.Generator().manual_seed(seed)
     drawn = []
     for band, members in enumerate(split_by_rank(means.cpu(), bands), start=1):
@@ -234,7 +235,7 @@ def _drawn(
     settings: Mapping[str, Any],
 ) -> pd.DataFrame:
     """What one network's maps of the windows drawn from one image say."""
-    lr = pair.lr.to(_device_of(model))
+    lr = pair.lr.to(device_of(model))
     bands, windows = zip(*drawn, strict=True)
     maps = _maps(model, lr, whole_output(model, lr), windows, **settings)
     table = pd.concat([found.frame() for found in maps])
@@ -242,11 +243,6 @@ def _drawn(
     table.insert(0, "image", pair.name)
     table.insert(0, "model", name)
     return table
-
-
-def _device_of(model: Model) -> torch.device:
-    parameters = model.parameters() if isinstance(model, nn.Module) else iter(())
-    return next((parameter.device for parameter in parameters), torch.device("cpu"))
 
 
 def _maps(

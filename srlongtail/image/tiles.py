@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from srlongtail.errors import InputError
+from srlongtail.geometry import Box, crop
 
 
 @dataclass(frozen=True)
@@ -49,10 +50,7 @@ def split(image: Tensor, tiling: Tiling) -> Tensor:
     """
     height, width = image.shape[-2:]
     return torch.stack(
-        [
-            image[:, row : row + tiling.size, column : column + tiling.size]
-            for row, column in tiling.corners(height, width)
-        ]
+        [crop(image, (row, column, tiling.size)) for row, column in tiling.corners(height, width)]
     )
 
 
@@ -71,15 +69,11 @@ def merge(tiles: Tensor, tiling: Tiling, height: int, width: int, scale: int = 1
     """
     total = tiles.new_zeros(tiles.shape[1], height * scale, width * scale)
     count = tiles.new_zeros(1, height * scale, width * scale)
-    rows, columns = tiles.shape[-2:]
+    rows, columns = (side // scale for side in tiles.shape[-2:])
     for tile, (row, column) in zip(tiles, tiling.corners(height, width), strict=True):
-        window = (
-            slice(None),
-            slice(row * scale, row * scale + rows),
-            slice(column * scale, column * scale + columns),
-        )
-        total[window] += tile
-        count[window] += 1
+        place = Box(row, column, row + rows, column + columns).to_sr(scale)
+        place.cut(total).add_(tile)
+        place.cut(count).add_(1)
     return total / count
 
 

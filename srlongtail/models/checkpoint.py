@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from srlongtail.device import find_device
 from srlongtail.errors import InputError, Parameter
 from srlongtail.models.adapt import Channels, Predicts, Reading, ValueRange
 from srlongtail.models.calls import NetworkCall
@@ -106,7 +107,7 @@ def load_models(
     >>> [model.scale for model in load_models(["bicubic"], scale=3)]
     [3]
     """
-    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    device = find_device(device)
     given = {k: v for k, v in {"scale": scale, **options}.items() if v is not None}
     loadings = {
         index: _Loading(source, allow_code, given)

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from srlongtail.device import device_of, eval_mode, is_out_of_memory
 from srlongtail.errors import InputError
 from srlongtail.image.resample import pad_symmetric, upsample_bicubic
 from srlongtail.image.tiles import Tiling, apply_in_tiles
@@ -86,7 +87,7 @@ class SRModel(nn.Module):
     @property
     def device(self) -> torch.device:
         """Where the network's weights are."""
-        return next((p.device for p in self.network.parameters()), torch.device("cpu"))
+        return device_of(self.network)
 
     def output(self, lr: Tensor) -> Tensor:
         """What the network itself says, in [0, 1] units: an image, or a residual.
@@ -125,13 +126,8 @@ class SRModel(nn.Module):
                 or, where memory is short, tiles with a warning.
         """
         images = lr if lr.dim() == 4 else lr[None]
-        was_training = self.training
-        self.eval()
-        try:
-            with torch.no_grad():
-                restored = torch.stack([self._restore_one(image, tile) for image in images])
-        finally:
-            self.train(was_training)
+        with eval_mode(self), torch.no_grad():
+            restored = torch.stack([self._restore_one(image, tile) for image in images])
         return (restored if lr.dim() == 4 else restored[0]).clamp(0, 1).to(lr.device)
 
     def _restore_one(self, lr: Tensor, tile: Tiling | None) -> Tensor:
@@ -141,7 +137,7 @@ class SRModel(nn.Module):
         try:
             return self(lr[None])[0]
         except RuntimeError as error:
-            if not _is_out_of_memory(error):
+            if not is_out_of_memory(error):
                 raise
         warnings.warn(
             f"{self.name}: an LR image of {lr.shape[-2]} x {lr.shape[-1]} does not fit in memory; "
@@ -175,7 +171,3 @@ def bicubic(scale: int) -> SRModel:
     torch.Size([3, 8, 8])
     """
     return SRModel(ZeroResidual(scale), scale, predicts="residual", name="bicubic")
-
-
-def _is_out_of_memory(error: RuntimeError) -> bool:
-    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)

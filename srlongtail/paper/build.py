@@ -10,10 +10,10 @@ from matplotlib.figure import Figure
 
 from srlongtail.attribution.crop import Part
 from srlongtail.attribution.lam import AttributionMap
-from srlongtail.attribution.receptive_field import Box
 from srlongtail.errors import InputError
 from srlongtail.files import replacing
 from srlongtail.focal.weights import FocalWeights
+from srlongtail.geometry import Box
 from srlongtail.image.dataset import ImagePair, ImageSet
 from srlongtail.image.degrade import Degradation
 from srlongtail.longtail.difference import DifferenceHistogram

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from srlongtail.attribution.target import Window, check_window
 from srlongtail.errors import InputError
 from srlongtail.evaluation import check_scales
+from srlongtail.geometry import Window, check_window
 from srlongtail.image.dataset import ImagePair, ImageSet
 from srlongtail.models.checkpoint import ZOO
 from srlongtail.models.sr_model import SRModel, bicubic

@@ -9,12 +9,11 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colorbar import Colorbar
 from matplotlib.colors import CenteredNorm
-from matplotlib.patches import Rectangle
 from torch import Tensor
 
-from srlongtail.attribution.receptive_field import Box
+from srlongtail.geometry import Box
 from srlongtail.image.color import luma
-from srlongtail.plots.images import show_photo
+from srlongtail.plots.images import outline, show_photo
 from srlongtail.plots.style import SEQUENTIAL
 
 DIVERGING = "RdBu_r"  # red raises the target, blue lowers it
@@ -103,12 +102,9 @@ def show_attributed_pixels(mask: Tensor, photo: Tensor, ax: Axes, scale: int) ->
 
 def mark_field(ax: Axes, field: Box, scale: int) -> Axes:
     """Outline the LR pixels that a window can depend on, dashed."""
-    place = (field.left * scale - 0.5, field.top * scale - 0.5)
-    size = field.width * scale, field.height * scale
-    for color, width, style in (("white", 1.8, "-"), (FIELD_COLOR, 1.1, (0, (2, 1)))):
-        box = Rectangle(place, *size, fill=False, edgecolor=color, linewidth=width, linestyle=style)
-        ax.add_patch(box)
-    return ax
+    box = field.to_sr(scale)
+    outline(ax, box, edgecolor="white", linewidth=1.8)
+    return outline(ax, box, edgecolor=FIELD_COLOR, linewidth=1.1, linestyle=(0, (2, 1)))
 
 
 def plot_pixel_curves(
@@ -155,8 +151,9 @@ def plot_pixel_curves(
 
 def zoom(ax: Axes, part: Box, scale: int) -> Axes:
     """Show a part of the LR image only."""
-    ax.set_xlim(part.left * scale - 0.5, part.right * scale - 0.5)
-    ax.set_ylim(part.bottom * scale - 0.5, part.top * scale - 0.5)
+    shown = part.to_sr(scale)
+    ax.set_xlim(shown.left - 0.5, shown.right - 0.5)
+    ax.set_ylim(shown.bottom - 0.5, shown.top - 0.5)
     return ax
 
 

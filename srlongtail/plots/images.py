@@ -1,5 +1,7 @@
 """Photos, crops and maps: image pixels drawn as they are."""
 
+from typing import Any
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
@@ -8,7 +10,7 @@ from matplotlib.colors import LogNorm, Normalize
 from matplotlib.patches import Rectangle
 from torch import Tensor
 
-from srlongtail.attribution.target import Window
+from srlongtail.geometry import Box, Window
 from srlongtail.plots.style import SEQUENTIAL
 
 
@@ -64,24 +66,15 @@ def add_colorbar(drawn: ScalarMappable, ax: Axes, label: str) -> Colorbar:
 
 def mark_window(ax: Axes, window: Window, color: str = "#D55E00") -> Axes:
     """Box a window `(row, col, size)` in a drawn image, with a white rim that shows on dark."""
-    row, column, size = window
-    for edge, width in (("white", 2.2), (color, 1.1)):
-        box = Rectangle(
-            (column - 0.5, row - 0.5), size, size, fill=False, edgecolor=edge, linewidth=width
-        )
-        ax.add_patch(box)
+    outline(ax, Box.of(window), edgecolor="white", linewidth=2.2)
+    return outline(ax, Box.of(window), edgecolor=color, linewidth=1.1)
+
+
+def outline(ax: Axes, box: Box, **style: Any) -> Axes:
+    """Draw the edge of a box of SR pixels; `style` is that of matplotlib's `Rectangle`."""
+    place = (box.left - 0.5, box.top - 0.5)  # a pixel's centre has the whole number
+    ax.add_patch(Rectangle(place, box.width, box.height, fill=False, **style))
     return ax
-
-
-def crop(image: Tensor, window: Window) -> Tensor:
-    """The part of `(..., H, W)` inside a window.
-
-    >>> import torch
-    >>> crop(torch.rand(3, 10, 10), (2, 3, 4)).shape
-    torch.Size([3, 4, 4])
-    """
-    row, column, size = window
-    return image[..., row : row + size, column : column + size]
 
 
 def _without_ticks(ax: Axes) -> Axes:

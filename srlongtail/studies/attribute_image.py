@@ -9,8 +9,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from srlongtail.attribution.target import Window
 from srlongtail.errors import InputError
+from srlongtail.geometry import Window
 from srlongtail.image.dataset import ImagePair, open_image
 from srlongtail.image.io import read_image
 from srlongtail.image.resample import upsample_bicubic

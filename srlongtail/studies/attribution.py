@@ -14,9 +14,8 @@ from torch import Tensor
 from srlongtail.attribution.crop import whole_output
 from srlongtail.attribution.diffusion import attributed_pixels, density
 from srlongtail.attribution.lam import AttributionMap, local_attribution
-from srlongtail.attribution.receptive_field import Box
-from srlongtail.attribution.target import Window
 from srlongtail.attribution.windows import hardest_window
+from srlongtail.geometry import Box, Window
 from srlongtail.image.dataset import ImagePair
 from srlongtail.longtail.difference import absolute_difference
 from srlongtail.models.sr_model import SRModel, bicubic

@@ -9,12 +9,12 @@ import torch.nn.functional as F
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from srlongtail.attribution.target import Window
+from srlongtail.geometry import Window, crop
 from srlongtail.image.dataset import ImagePair
 from srlongtail.image.io import quantize
 from srlongtail.metrics import PAPER, Score
 from srlongtail.models.sr_model import SRModel
-from srlongtail.plots.images import crop, mark_window, show_photo
+from srlongtail.plots.images import mark_window, show_photo
 from srlongtail.plots.style import PAGE, display_name, letter, rows_and_columns
 
 SIZE = 72  # SR pixels: small enough to see single ones in print

@@ -14,8 +14,7 @@ from torch import Tensor
 
 from srlongtail.attribution.crop import whole_output
 from srlongtail.attribution.methods import MethodComparison, compare_methods
-from srlongtail.attribution.receptive_field import Box
-from srlongtail.attribution.target import Window
+from srlongtail.geometry import Box, Window
 from srlongtail.image.dataset import ImagePair
 from srlongtail.models.sr_model import SRModel
 from srlongtail.plots.attribution import N_EFF, plot_pixel_curves, show_attribution, zoom
@@ -117,7 +116,7 @@ def draw(result: Methods) -> Figure:
 def _draw_map(result: Methods, name: str, ax: Axes, index: int) -> None:
     found = result.comparison
     signed = found.attributions[name].sum(0)
-    part = _near(found.lam.window, result.scale).grown(_MARGIN, *found.lam.canvas)
+    part = Box.of(found.lam.window).to_lr(result.scale).grown(_MARGIN, *found.lam.canvas)
     show_attribution(signed, ax, result.scale, float(signed.abs().max()) or 1.0)
     zoom(mark_window(ax, found.lam.window, "black"), part, result.scale)
     letter(ax, index, name.replace(" gradient", "\ngradient").replace(" SHAP", "\nSHAP"))
@@ -133,10 +132,3 @@ def _share_at_half(curve: pd.DataFrame) -> float:
     after = int((values <= 0.5).argmax())  # not 0: the curve starts at 1 and ends at 0
     pair = slice(after - 1, after + 1)
     return float(np.interp(-0.5, -values[pair], shares[pair]))
-
-
-def _near(window: Window, scale: int) -> Box:
-    """The LR pixels under a window."""
-    row, column, size = window
-    last_row, last_column = (start + size - 1 for start in (row, column))
-    return Box(row // scale, column // scale, last_row // scale + 1, last_column // scale + 1)

@@ -10,11 +10,11 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
+from srlongtail.device import find_device, is_out_of_memory
 from srlongtail.errors import InputError
 from srlongtail.models.catalog import check_arguments
 from srlongtail.models.sr_model import SRModel
 from srlongtail.parallel import process_group
-from srlongtail.training.device import find_device
 from srlongtail.training.interruption import Interruption, StoppedError
 from srlongtail.training.learner import Learner, Replay, cosine_rate
 from srlongtail.training.patches import PatchBank
@@ -65,6 +65,7 @@ def train(
         stack.enter_context(process_group())
         stack.enter_context(run.locked())
         where = find_device(device)
+        torch.backends.cudnn.benchmark = True  # all batches have one size
         rank, processes = _place(recipe)
         state = run.find_state(recipe, resume=resume, force=force)
         check_arguments(recipe.network, recipe.arguments)
@@ -165,7 +166,9 @@ def _restore(
 def _enough_memory(recipe: Recipe) -> Iterator[None]:
     try:
         yield
-    except torch.OutOfMemoryError as error:
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
         reason = str(error).splitlines()[0]
         raise InputError(
             f"{recipe.name}: a batch of {recipe.batch} in {recipe.accumulate} parts does not fit "

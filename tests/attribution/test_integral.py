@@ -7,9 +7,9 @@ from torch import nn
 
 from srlongtail.attribution.integral import images_at_once, integrate
 from srlongtail.attribution.path import BlurPath, LinearPath
-from srlongtail.attribution.receptive_field import Box
 from srlongtail.attribution.target import GradientDetector, Intensity
 from srlongtail.errors import InputError
+from srlongtail.geometry import Box
 from srlongtail.image.resample import upsample_bicubic
 
 WINDOW = (30, 40, 16)

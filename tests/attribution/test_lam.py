@@ -16,9 +16,10 @@ from srlongtail.attribution.lam import (
     local_attribution,
 )
 from srlongtail.attribution.path import BlurPath, LinearPath
-from srlongtail.attribution.receptive_field import Box, receptive_field
+from srlongtail.attribution.receptive_field import receptive_field
 from srlongtail.attribution.target import GradientDetector, Intensity
 from srlongtail.errors import InputError
+from srlongtail.geometry import Box
 from srlongtail.image.resample import upsample_bicubic
 from srlongtail.models.catalog import new_model
 from srlongtail.models.checkpoint import load_model

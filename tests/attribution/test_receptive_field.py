@@ -4,8 +4,9 @@ import pytest
 import torch
 from torch import nn
 
-from srlongtail.attribution.receptive_field import Box, output_scale, receptive_field
+from srlongtail.attribution.receptive_field import output_scale, receptive_field
 from srlongtail.errors import InputError
+from srlongtail.geometry import Box
 from srlongtail.image.resample import upsample_bicubic
 from srlongtail.models.catalog import new_model
 from srlongtail.models.sr_model import bicubic
@@ -170,14 +171,6 @@ def test_the_probe_leaves_the_network_alone():
     network = nn.Sequential(nn.BatchNorm2d(3, momentum=1.0)).eval()
     receptive_field(network, LARGE)
     assert network[0].running_mean.isfinite().all()
-
-
-def test_boxes():
-    box = Box(2, 3, 6, 9)
-    assert (box.height, box.width, box.pixels) == (4, 6, 24)
-    assert box.grown(3, 8, 20) == Box(0, 0, 8, 12)
-    assert box.seen_from(Box(1, 1, 9, 9)) == Box(1, 2, 5, 8)
-    assert torch.equal(box.cut(torch.eye(10)), torch.eye(10)[2:6, 3:9])
 
 
 @pytest.mark.parametrize(

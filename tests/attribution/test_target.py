@@ -8,9 +8,7 @@ from srlongtail.attribution.target import (
     GradientDetector,
     Intensity,
     PublishedDetector,
-    check_window,
 )
-from srlongtail.errors import InputError
 
 
 def by_loops(image: np.ndarray, row: int, column: int, size: int) -> float:
@@ -79,24 +77,3 @@ def test_flat_pixels_are_noticed_inside_the_window_only():
     images[1, 0, 3:5, 3:5] = 0.5
     images[2, :, 8:, 8:] = 0.5
     assert GradientDetector((1, 1, 4)).is_flat(images).tolist() == [False, True, False]
-
-
-@pytest.mark.parametrize(
-    ("window", "message"),
-    [
-        ((-1, 0, 4), r"window -1 0 4 .* inside the 12 x 20 pixels .* row from 0 to 8"),
-        ((0, 17, 4), r"column from 0 to 16"),
-        ((0, 0, 13), r"expected a size from 1 to 12"),
-        ((0, 0, 0), r"expected a size from 1 to 12"),
-        ((0, 0), r"window \(0, 0\), expected three integers"),
-        ((0.5, 0, 4), r"expected three integers: row, column and size"),
-    ],
-)
-def test_windows_outside_are_refused(window, message):
-    with pytest.raises(InputError, match=message):
-        check_window(window, 12, 20)
-
-
-def test_the_error_names_the_image():
-    with pytest.raises(InputError, match=r"the 12 x 20 pixels of baby: row from 0 to 8"):
-        check_window((9, 0, 4), 12, 20, "baby")

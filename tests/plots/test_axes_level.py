@@ -7,10 +7,11 @@ from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.patches import StepPatch
 
+from srlongtail.geometry import crop
 from srlongtail.longtail.difference import DifferenceHistogram
 from srlongtail.plots.attribution import show_attribution
 from srlongtail.plots.histograms import plot_difference_histogram
-from srlongtail.plots.images import add_colorbar, crop, mark_window, scale_top, show_map, show_photo
+from srlongtail.plots.images import add_colorbar, mark_window, scale_top, show_map, show_photo
 
 
 @pytest.fixture

@@ -16,9 +16,9 @@ from PIL import Image
 from srlongtail import cli
 from srlongtail.attribution.diffusion import attributed_pixels
 from srlongtail.attribution.lam import local_attribution
-from srlongtail.attribution.receptive_field import Box
 from srlongtail.attribution.windows import hardest_window
 from srlongtail.errors import InputError
+from srlongtail.geometry import Box
 from srlongtail.image.dataset import open_data
 from srlongtail.image.io import write_image
 from srlongtail.image.resample import upsample_bicubic

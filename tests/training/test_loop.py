@@ -248,7 +248,7 @@ def test_a_batch_that_does_not_fit_into_memory(recipe, tmp_path):
 
 
 def test_a_device_that_is_not_there(recipe, tmp_path):
-    with pytest.raises(InputError, match="--device gpu: cannot be used, expected cpu or cuda"):
+    with pytest.raises(InputError, match="device gpu: cannot be used, expected cpu or cuda"):
         train(recipe, tmp_path, device="gpu")
 
 

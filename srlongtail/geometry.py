@@ -1,0 +1,137 @@
+"""Where in an image: square windows of SR pixels, boxes of pixels, and the way between SR and LR.
+
+All windows are `(row, column, size)` in SR pixels. A box is of either; its methods `to_lr` and
+`to_sr` change from one to the other.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+from srlongtail.errors import InputError
+
+Window = tuple[int, int, int]
+"""A square window: row and column of its first pixel and its side, all in SR pixels."""
+
+
+@dataclass(frozen=True)
+class Box:
+    """A rectangle of pixels: rows from `top` to before `bottom`, columns likewise.
+
+    Example:
+        >>> Box(2, 3, 4, 9).height, Box(2, 3, 4, 9).width
+        (2, 6)
+    """
+
+    top: int
+    left: int
+    bottom: int
+    right: int
+
+    @classmethod
+    def of(cls, window: Window) -> "Box":
+        """Return the SR pixels of a window.
+
+        Example:
+            >>> Box.of((2, 3, 4))
+            Box(top=2, left=3, bottom=6, right=7)
+        """
+        row, column, size = window
+        return cls(row, column, row + size, column + size)
+
+    @property
+    def height(self) -> int:
+        """Number of rows."""
+        return self.bottom - self.top
+
+    @property
+    def width(self) -> int:
+        """Number of columns."""
+        return self.right - self.left
+
+    @property
+    def pixels(self) -> int:
+        """Number of pixels."""
+        return self.height * self.width
+
+    def to_lr(self, scale: int) -> "Box":
+        """Return the LR pixels that a box of SR pixels lies on, those partly covered included.
+
+        Example:
+            >>> Box(3, 4, 9, 8).to_lr(4)
+            Box(top=0, left=1, bottom=3, right=2)
+        """
+        return Box(
+            self.top // scale, self.left // scale, -(-self.bottom // scale), -(-self.right // scale)
+        )
+
+    def to_sr(self, scale: int) -> "Box":
+        """Return the SR pixels that lie on a box of LR pixels.
+
+        Example:
+            >>> Box(0, 1, 3, 2).to_sr(4)
+            Box(top=0, left=4, bottom=12, right=8)
+        """
+        return Box(self.top * scale, self.left * scale, self.bottom * scale, self.right * scale)
+
+    def grown(self, margin: int, height: int, width: int) -> "Box":
+        """Return the box with a margin, cut at the borders of a `height` x `width` image."""
+        return Box(
+            max(self.top - margin, 0),
+            max(self.left - margin, 0),
+            min(self.bottom + margin, height),
+            min(self.right + margin, width),
+        )
+
+    def seen_from(self, other: "Box") -> "Box":
+        """Return this box in the coordinates of a part of the image that `other` cut out."""
+        return Box(
+            self.top - other.top,
+            self.left - other.left,
+            self.bottom - other.top,
+            self.right - other.left,
+        )
+
+    def cut(self, image: Tensor) -> Tensor:
+        """Return the part of an image `(..., H, W)` inside the box, as a view."""
+        return image[..., self.top : self.bottom, self.left : self.right]
+
+
+def crop(image: Tensor, window: Window) -> Tensor:
+    """Return the part of an image `(..., H, W)` inside a window, as a view.
+
+    Example:
+        >>> import torch
+        >>> crop(torch.rand(3, 10, 10), (2, 3, 4)).shape
+        torch.Size([3, 4, 4])
+    """
+    return Box.of(window).cut(image)
+
+
+def check_window(window: Any, height: int, width: int, image: str = "the SR image") -> None:
+    """Refuse a window that does not lie inside an image of `height` x `width` SR pixels.
+
+    Args:
+        window: Row, column and size, to be checked.
+        height: Of the image, in SR pixels.
+        width: Likewise.
+        image: What the error calls it.
+
+    Raises:
+        InputError: No three integers, no size that fits, or a place outside.
+
+    Example:
+        >>> check_window((0, 8, 16), 24, 24)
+    """
+    if len(window) != 3 or not all(isinstance(value, int) for value in window):
+        raise InputError(f"window {window}, expected three integers: row, column and size")
+    row, column, size = window
+    given = f"window {row} {column} {size} (row, column, size in SR pixels)"
+    if not 1 <= size <= min(height, width):
+        raise InputError(f"{given}, expected a size from 1 to {min(height, width)} in {image}")
+    if not (0 <= row <= height - size and 0 <= column <= width - size):
+        raise InputError(
+            f"{given}, expected one inside the {height} x {width} pixels of {image}: "
+            f"row from 0 to {height - size}, column from 0 to {width - size}"
+        )
