@@ -8,14 +8,43 @@ torch.Size([1, 3, 16, 16])
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from inspect import signature
-from typing import Any
+from typing import Any, Literal, Protocol
 
 from torch import Tensor, nn
 
 from srlongtail.errors import InputError, suggestion
 from srlongtail.models.adapt import Predicts
-from srlongtail.models.networks import BSRN, CARN, FSRCNN, MSRN, SRResNet, SwinIR
+from srlongtail.models.networks import (
+    BSRN,
+    BSRNS,
+    CARN,
+    EDSR,
+    ESPCN,
+    FSRCNN,
+    IMDN,
+    MSRN,
+    PAN,
+    RFDN,
+    RLFN,
+    SRCNN,
+    SRVGG,
+    VDSR,
+    OfficialCARN,
+    PortedFSRCNN,
+    SRResNet,
+    SwinIR,
+    VapSR,
+)
 from srlongtail.models.sr_model import SRModel
+
+
+class NetworkClass(Protocol):
+    """What a network's class offers beside its instances."""
+
+    def __call__(self, *args: Any, **arguments: Any) -> nn.Module: ...
+
+    def arguments_from(self, state: Mapping[str, Tensor]) -> dict[str, Any] | None:
+        """The arguments that fit a state dictionary, or None where it is of another network."""
 
 
 @dataclass(frozen=True)
@@ -27,21 +56,44 @@ class Architecture:
         label: its name in figures.
         multiple: what its input's sides must be a multiple of.
         constant: how the keys of tensors end that it makes itself, whatever a state holds.
+        channels: what the network takes and gives; None where it depends on the weights. A network
+            whose arguments have `channels=1` is for luma; with 3, no shape tells RGB from YCbCr.
+        enlarged: whether it wants the image enlarged to SR size, by MATLAB's bicubic, and returns
+            one of that size.
+        value_range: white in its input and output; None where the weights at hand decide.
     """
 
-    network: type[FSRCNN | CARN | SRResNet | MSRN | SwinIR | BSRN]
+    network: NetworkClass
     label: str
     multiple: int = 1
     constant: tuple[str, ...] = ()
+    channels: Literal["rgb", "bgr", "y", "ycbcr"] | None = "rgb"
+    enlarged: bool = False
+    value_range: Literal[1, 255] | None = None
 
 
 CATALOG: dict[str, Architecture] = {
+    # those of the paper
     "fsrcnn": Architecture(FSRCNN, "FSRCNN"),
     "carn": Architecture(CARN, "CARN"),
     "srresnet": Architecture(SRResNet, "SRResNet"),
     "msrn": Architecture(MSRN, "MSRN"),
     "swinir": Architecture(SwinIR, "SwinIR", multiple=8, constant=(".attn_mask",)),
     "bsrn": Architecture(BSRN, "BSRN"),
+    # others that have published weights
+    "srcnn": Architecture(SRCNN, "SRCNN", channels=None, enlarged=True),
+    "fsrcnn-ports": Architecture(PortedFSRCNN, "FSRCNN (ports)", channels=None),
+    "espcn": Architecture(ESPCN, "ESPCN", channels=None),
+    "vdsr": Architecture(VDSR, "VDSR", channels=None, enlarged=True),
+    "edsr": Architecture(EDSR, "EDSR"),
+    "carn-official": Architecture(OfficialCARN, "CARN (official)", value_range=1),
+    "imdn": Architecture(IMDN, "IMDN"),
+    "rfdn": Architecture(RFDN, "RFDN"),
+    "pan": Architecture(PAN, "PAN"),
+    "srvgg": Architecture(SRVGG, "SRVGG", value_range=1),
+    "rlfn": Architecture(RLFN, "RLFN"),
+    "bsrn-s": Architecture(BSRNS, "BSRN-S"),
+    "vapsr": Architecture(VapSR, "VapSR"),
 }
 
 

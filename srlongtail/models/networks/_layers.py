@@ -33,6 +33,22 @@ def named(**stages: nn.Module) -> nn.Sequential:
     return nn.Sequential(OrderedDict(stages))
 
 
+def add_layer(network: nn.Module, name: str, layer: nn.Module) -> None:
+    """Register a layer under a nested name, such as `body.0.conv1`, of the state dictionary.
+
+    >>> network = nn.Module()
+    >>> add_layer(network, "body.0.conv1", nn.PReLU())
+    >>> list(network.state_dict())
+    ['body.0.conv1.weight']
+    """
+    *parents, last = name.split(".")
+    for parent in parents:
+        if parent not in dict(network.named_children()):
+            network.add_module(parent, nn.Module())
+        network = network.get_submodule(parent)
+    network.add_module(last, layer)
+
+
 def mean_shift(sign: int) -> nn.Conv2d:
     """A trainable 1x1 convolution that starts out adding `sign` times the mean colour."""
     shift = nn.Conv2d(3, 3, kernel_size=1)

@@ -15,11 +15,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from srlongtail.errors import InputError
+from srlongtail.models.networks._distillation import (
+    ContrastAttention,
+    SpatialAttention,
+    check_size,
+    distill,
+)
 from srlongtail.models.networks._layers import count_keys, named, same_conv, shuffle_factors
-
-# The attention pools 7x7 windows of what a 3x3 convolution with stride 2 leaves.
-_SMALLEST = 2 * (7 - 1) + 3
 
 
 class BSRN(nn.Module):
@@ -57,11 +59,7 @@ class BSRN(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        height, width = x.shape[-2:]
-        if min(height, width) < _SMALLEST:
-            raise InputError(
-                f"BSRN input of {height}x{width} pixels: expected at least {_SMALLEST}x{_SMALLEST}"
-            )
+        check_size(x, "BSRN")
         first = x = self.fea_conv(x.repeat(1, 4, 1, 1))
         collected = []
         for name in self.block_names:
@@ -102,16 +100,11 @@ class DistillationBlock(nn.Module):
         self.c3_r = BSConvU(features, features)
         self.c4 = BSConvU(features, distilled)
         self.c5 = same_conv(4 * distilled, features, 1)
-        self.esa = SpatialAttention(features)
+        self.esa = BlueprintAttention(features)
         self.cca = ContrastAttention(features)
 
     def forward(self, x: Tensor) -> Tensor:
-        refined1 = F.gelu(self.c1_r(x) + x)
-        refined2 = F.gelu(self.c2_r(refined1) + refined1)
-        refined3 = F.gelu(self.c3_r(refined2) + refined2)
-        distilled = [self.c1_d(x), self.c2_d(refined1), self.c3_d(refined2), self.c4(refined3)]
-        fused = self.c5(F.gelu(torch.cat(distilled, dim=1)))
-        return self.cca(self.esa(fused)) + x
+        return self.cca(self.esa(distill(self, x, F.gelu))) + x
 
 
 class BSConvU(nn.Module):
@@ -126,8 +119,8 @@ class BSConvU(nn.Module):
         return self.dw(self.pw(x))
 
 
-class SpatialAttention(nn.Module):
-    """ESA: gates every pixel by what a coarse view of its wide surroundings shows."""
+class BlueprintAttention(SpatialAttention):
+    """ESA of blueprint convolutions, three of them on its coarse view."""
 
     def __init__(self, features: int) -> None:
         super().__init__()
@@ -140,26 +133,5 @@ class SpatialAttention(nn.Module):
         self.conv3_ = BSConvU(narrow, narrow)
         self.conv4 = same_conv(narrow, features, 1)
 
-    def forward(self, x: Tensor) -> Tensor:
-        reduced = self.conv1(x)
-        coarse = F.max_pool2d(self.conv2(reduced), kernel_size=7, stride=3)
-        coarse = F.gelu(self.conv_max(coarse))
-        coarse = self.conv3_(F.gelu(self.conv3(coarse)))
-        surroundings = F.interpolate(coarse, x.shape[-2:], mode="bilinear", align_corners=False)
-        return x * torch.sigmoid(self.conv4(surroundings + self.conv_f(reduced)))
-
-
-class ContrastAttention(nn.Module):
-    """CCA: gates every channel by its mean plus its contrast, the population's deviation."""
-
-    def __init__(self, features: int) -> None:
-        super().__init__()
-        narrow = features // 16
-        self.conv_du = nn.Sequential(
-            same_conv(features, narrow, 1), nn.ReLU(), same_conv(narrow, features, 1), nn.Sigmoid()
-        )
-
-    def forward(self, x: Tensor) -> Tensor:
-        # `std` rather than the root of a mean square: its gradient is finite on a constant channel.
-        contrast = x.std(dim=(2, 3), correction=0, keepdim=True)
-        return x * self.conv_du(contrast + x.mean(dim=(2, 3), keepdim=True))
+    def coarse(self, pooled: Tensor) -> Tensor:
+        return self.conv3_(F.gelu(self.conv3(F.gelu(self.conv_max(pooled)))))

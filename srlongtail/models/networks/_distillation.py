@@ -1,0 +1,76 @@
+"""What the information distillation networks share: IMDN, RFDN, RLFN and BSRN with their kin."""
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from srlongtail.errors import InputError
+from srlongtail.models.networks._layers import same_conv
+
+# The spatial attention pools 7x7 windows of what a 3x3 convolution with stride 2 leaves.
+_SMALLEST = 2 * (7 - 1) + 3
+
+
+def check_size(x: Tensor, name: str) -> None:
+    """Refuse an image that is too small for the spatial attention of the network `name`."""
+    height, width = x.shape[-2:]
+    if min(height, width) < _SMALLEST:
+        raise InputError(
+            f"{name} input of {height}x{width} pixels: expected at least {_SMALLEST}x{_SMALLEST}"
+        )
+
+
+def distill(block: nn.Module, x: Tensor, activate: Callable[[Tensor], Tensor]) -> Tensor:
+    """Run the steps `c1` to `c5` of a residual feature distillation block.
+
+    Each of three steps refines what the step before it left (`cN_r`, plus its input) and puts a
+    distilled copy aside (`cN_d`); a last one only distills (`c4`), and `c5` fuses the four copies.
+    """
+    distilled = []
+    for step in ("c1", "c2", "c3"):
+        distilled.append(block.get_submodule(f"{step}_d")(x))
+        x = activate(block.get_submodule(f"{step}_r")(x) + x)
+    distilled.append(block.get_submodule("c4")(x))
+    return block.get_submodule("c5")(activate(torch.cat(distilled, dim=1)))
+
+
+class SpatialAttention(nn.Module):
+    """ESA: gates every pixel by what a coarse view of its wide surroundings shows.
+
+    A subclass makes the layers, and says what happens to the coarse view.
+    """
+
+    conv1: nn.Module
+    conv2: nn.Module
+    conv4: nn.Module
+    conv_f: nn.Module
+
+    def coarse(self, pooled: Tensor) -> Tensor:
+        """The layers between pooling and enlarging."""
+        raise NotImplementedError
+
+    def forward(self, x: Tensor) -> Tensor:
+        reduced = self.conv1(x)
+        pooled = F.max_pool2d(self.conv2(reduced), kernel_size=7, stride=3)
+        surroundings = F.interpolate(
+            self.coarse(pooled), x.shape[-2:], mode="bilinear", align_corners=False
+        )
+        return x * torch.sigmoid(self.conv4(surroundings + self.conv_f(reduced)))
+
+
+class ContrastAttention(nn.Module):
+    """CCA: gates every channel by its mean plus its contrast, the population's deviation."""
+
+    def __init__(self, features: int) -> None:
+        super().__init__()
+        narrow = features // 16
+        self.conv_du = nn.Sequential(
+            same_conv(features, narrow, 1), nn.ReLU(), same_conv(narrow, features, 1), nn.Sigmoid()
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        # `std` rather than the root of a mean square: its gradient is finite on a constant channel.
+        contrast = x.std(dim=(2, 3), correction=0, keepdim=True)
+        return x * self.conv_du(contrast + x.mean(dim=(2, 3), keepdim=True))
