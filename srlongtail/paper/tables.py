@@ -20,7 +20,7 @@ from srlongtail.models.sr_model import SRModel, bicubic
 from srlongtail.provenance import training_budget
 from srlongtail.stats import bootstrap_interval
 from srlongtail.studies.saved import Saved, identity
-from srlongtail.training.recipe import find_recipe
+from srlongtail.training.recipe import RECIPES
 
 METRICS = ("psnr_db", "ssim")
 INTERVALS: dict[str, Any] = {"confidence": 0.95, "resamples": 9999, "seed": 0}
@@ -458,9 +458,9 @@ def _training_notes(table: PaperTable, networks: Sequence[SRModel]) -> Iterator[
 def _papers_iterations() -> dict[str, int]:
     """Of the networks as the paper calls them; of BSRN it does not say."""
     return {
-        known.label: find_recipe(f"{name}-x4").iterations
-        for name, known in CATALOG.items()
-        if name != "bsrn"
+        CATALOG[recipe.network].label: recipe.iterations
+        for recipe in RECIPES.values()
+        if recipe.network != "bsrn"
     }
 
 

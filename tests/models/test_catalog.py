@@ -23,7 +23,22 @@ NARROW: dict[str, dict[str, Any]] = {
         "image_size": 24,
     },
     "bsrn": {"features": 32, "blocks": 11},
+    "srcnn": {"channels": 3, "features": (20, 10), "kernels": (9, 1, 5), "layout": "features"},
+    "fsrcnn-ports": {"channels": 3, "features": 20, "shrunk": 6, "mappings": 3},
+    "espcn": {"channels": 1, "features": (20, 10), "layout": "first_part"},
+    "vdsr": {"channels": 3, "features": 12, "convolutions": 5, "bias": True, "layout": "conv1"},
+    "edsr": {"features": 12, "blocks": 3, "layout": "conv_first"},
+    "carn-official": {"features": 24, "groups": 2, "mobile": False},
+    "imdn": {"features": 32, "blocks": 4},
+    "rfdn": {"features": 16, "blocks": 11},
+    "pan": {"features": 16, "enlarged": 8, "blocks": 3},
+    "srvgg": {"features": 12, "convolutions": 3},
+    "rlfn": {"features": 16, "inner": 18, "blocks": 11, "narrow": 6},
+    "bsrn-s": {"features": 16, "blocks": 11},
+    "vapsr": {"features": 16, "attention": 12, "blocks": 3, "groups": 2},
 }
+# Networks of which no shape tells the scale.
+ANY_SCALE = ("fsrcnn", "fsrcnn-ports", "srcnn", "vdsr", "carn-official")
 
 
 def test_names_labels_and_multiples() -> None:
@@ -35,13 +50,38 @@ def test_names_labels_and_multiples() -> None:
         "msrn": ("MSRN", 1),
         "swinir": ("SwinIR", 8),
         "bsrn": ("BSRN", 1),
+        "srcnn": ("SRCNN", 1),
+        "fsrcnn-ports": ("FSRCNN (ports)", 1),
+        "espcn": ("ESPCN", 1),
+        "vdsr": ("VDSR", 1),
+        "edsr": ("EDSR", 1),
+        "carn-official": ("CARN (official)", 1),
+        "imdn": ("IMDN", 1),
+        "rfdn": ("RFDN", 1),
+        "pan": ("PAN", 1),
+        "srvgg": ("SRVGG", 1),
+        "rlfn": ("RLFN", 1),
+        "bsrn-s": ("BSRN-S", 1),
+        "vapsr": ("VapSR", 1),
     }
+
+
+def test_what_networks_take() -> None:
+    enlarged = {name for name, entry in CATALOG.items() if entry.enlarged}
+    assert enlarged == {"srcnn", "vdsr"}
+    depends_on_the_file = {name for name, entry in CATALOG.items() if entry.channels is None}
+    assert depends_on_the_file == {"srcnn", "fsrcnn-ports", "espcn", "vdsr"}
+    for name in CATALOG:
+        recognised = recognise(build(name, **NARROW[name]).state_dict())
+        assert recognised is not None
+        assert ("channels" in recognised[1]) == (name in depends_on_the_file)
 
 
 @pytest.mark.parametrize("name", CATALOG)
 def test_build_makes_the_named_network(name: str) -> None:
     network = build(name, scale=2, **NARROW[name])
-    assert type(network).__name__ == CATALOG[name].label
+    others = {"fsrcnn-ports": "PortedFSRCNN", "carn-official": "OfficialCARN", "bsrn-s": "BSRNS"}
+    assert type(network).__name__ == others.get(name, CATALOG[name].label)
 
 
 @pytest.mark.parametrize("narrow", [False, True])
@@ -55,26 +95,65 @@ def test_state_dict_tells_network_and_arguments(name: str, scale: int, narrow: b
     assert recognised is not None
     found_name, found = recognised
     assert found_name == name
-    assert found.get("scale") == (None if name == "fsrcnn" else scale)
+    untold = name in ANY_SCALE or (name == "pan" and scale != 4)
+    assert found.get("scale") == (None if untold else scale)
     assert {key: found[key] for key in arguments} == arguments
     with torch.device("meta"):
         rebuilt = build(name, **{**found, "scale": scale}).state_dict()
     assert shapes(rebuilt) == shapes(state)
+    claims = [known for known in CATALOG if CATALOG[known].network.arguments_from(state)]
+    assert claims == [name]
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("carn-official", {"scale": 3, "scales": None}),
+        ("carn-official", {"scale": 4, "scales": None, "mobile": False, "groups": 1}),
+        ("carn-official", {"scales": (2, 4)}),
+        ("edsr", {"features": 256, "blocks": 32, "residual_scale": 0.1}),
+        ("edsr", {"features": 256, "blocks": 32, "residual_scale": 0.1, "layout": "conv_first"}),
+        ("espcn", {"scale": 3, "channels": 3}),
+        ("espcn", {"scale": 3, "channels": 1}),
+        ("srcnn", {"channels": 1}),
+        ("vdsr", {"channels": 1}),
+        ("fsrcnn-ports", {"layout": "feature_extraction"}),
+        ("fsrcnn-ports", {"layout": "feature_extract", "channels": 3, "mappings": 3}),
+        ("fsrcnn-ports", {"layout": "feature_extract", "mappings": 1}),
+    ],
+)
+def test_variants_are_told_apart(name: str, arguments: dict[str, Any]) -> None:
+    with torch.device("meta"):
+        state = build(name, **arguments).state_dict()
+    recognised = recognise(state)
+    assert recognised is not None
+    assert recognised[0] == name
+    assert {key: recognised[1].get(key) for key in arguments} == arguments
 
 
 def test_foreign_state_dicts_are_not_recognised() -> None:
-    original_carn = {
-        "sub_mean.shifter.weight": torch.zeros(3, 3, 1, 1),
-        "b1.b1.body.0.weight": torch.zeros(64, 16, 3, 3),
-        "b1.b1.body.4.weight": torch.zeros(64, 64, 1, 1),
-        "b1.c1.body.0.weight": torch.zeros(64, 128, 1, 1),
-        "upsample.up.body.0.weight": torch.zeros(256, 16, 3, 3),
+    espcn_of_four = {
+        f"conv{number}.{kind}": torch.zeros(64, 1, 3, 3)
+        for number in (1, 2, 3, 4)
+        for kind in ("weight", "bias")
     }
+    espcn_of_three = {
+        **build("srcnn", channels=3).state_dict(),
+        "conv3.weight": torch.zeros(48, 32, 3, 3),
+    }
+    plain_body = nn.ModuleDict({"body": nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4))})
     classical_swinir = {
         **build("swinir", **NARROW["swinir"]).state_dict(),
         "conv_before_upsample.0.weight": torch.zeros(64, 24, 3, 3),
     }
-    for state in ({}, nn.Linear(2, 2).state_dict(), original_carn, classical_swinir):
+    for state in (
+        {},
+        nn.Linear(2, 2).state_dict(),
+        plain_body.state_dict(),
+        espcn_of_four,
+        espcn_of_three,
+        classical_swinir,
+    ):
         assert recognise(state) is None
 
 
@@ -85,7 +164,7 @@ def test_foreign_state_dicts_are_not_recognised() -> None:
         ("swin", "did you mean 'swinir'?"),
         (
             "xyz",
-            "unknown network 'xyz', expected one of fsrcnn, carn, srresnet, msrn, swinir, bsrn",
+            "unknown network 'xyz', expected one of fsrcnn, carn, srresnet, msrn, swinir, bsrn, ",
         ),
     ],
 )

@@ -31,7 +31,7 @@ def sample(name: str, scale: int = 4) -> SRModel:
     return model
 
 
-@pytest.mark.parametrize("name", CATALOG)
+@pytest.mark.parametrize("name", [name for name in CATALOG if CATALOG[name].channels == "rgb"])
 def test_saved_and_loaded_again_is_the_same_to_the_bit(tmp_path, name):
     model = sample(name, scale=2)
     save_model(tmp_path / "mine.safetensors", model)
