@@ -350,6 +350,8 @@ class _Loading:
         in_name = _SCALE_IN_NAME.search(stem)
         if "scale" not in self._known and in_name:
             self._settle("file's name", scale=int(in_name[1] or in_name[2]))
+        if "scale" not in self._known and arguments.get("scales"):
+            self._settle("largest scale of the weights", scale=max(arguments["scales"]))
         if "scale" not in self._known:
             raise InputError(
                 f"{self.label}: nothing tells the scale of this network, expected ",

@@ -350,3 +350,22 @@ def test_operations_by_hand():
     # Counted once per SR pixel, as the paper's 468M must have been:
     inflated = 2 * 32 * 32 * (per_pixel + 15 * 56 * 3 * 81)
     assert inflated == pytest.approx(468e6, rel=0.001)
+
+
+@pytest.mark.parametrize(
+    ("file", "asked", "scale", "by"),
+    [
+        ("carn.pth", None, 4, "largest scale of the weights"),
+        ("carn_x2.pth", None, 2, "file's name"),
+        ("carn.pth", 3, 3, "option"),
+    ],
+)
+def test_weights_for_several_scales(tmp_path, file, asked, scale, by):
+    torch.manual_seed(0)
+    network = build("carn-official", features=8)
+    torch.save(network.state_dict(), tmp_path / file)
+    model = load_model(tmp_path / file, scale=asked, predicts="image", value_range=1)
+    assert model.scale == scale
+    assert model.provenance["settled_by"]["scale"] == by
+    with torch.no_grad():
+        assert torch.equal(model(LR), network(LR, scale))
