@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from srlongtail.errors import InputError
+from srlongtail.geometry import Box
 from srlongtail.image.color import luma
 from srlongtail.image.io import quantize
 from srlongtail.image.tiles import Tiling
@@ -172,9 +173,16 @@ class Protocol:
         if sr.ndim != 3 or sr.shape[0] != 3:
             raise InputError(f"score needs one image of shape (3, H, W), got {tuple(sr.shape)}")
         border = scale if self.border is None else self.border
-        _check_crop(sr, border, self.window)
+        height, width = sr.shape[-2:]
+        size = len(_window(self.window).taps)
+        if min(height, width) - 2 * border < size:
+            raise InputError(
+                f"an image of {height}x{width} pixels is too small: {border} are cropped on each "
+                f"side, and the {self.window} SSIM window needs {size}x{size} of what is left"
+            )
+        inner = Box(border, border, height - border, width - border)
         # float64 first, so that the levels are exact whatever the images' dtype.
-        a, b = (_crop(quantize(image.double()), border) for image in (sr, hr))
+        a, b = (inner.cut(quantize(image.double())) for image in (sr, hr))
         if self.channels == "y":
             a, b = luma(a), luma(b)
         return Score(psnr(a, b).item(), ssim(a, b, self.window).item())
@@ -185,14 +193,10 @@ class _Window(NamedTuple):
     covariance_factor: float
 
 
-def _gaussian_taps(size: int, sigma: float) -> tuple[float, ...]:
-    weights = [math.exp(-((i - size // 2) ** 2) / (2 * sigma**2)) for i in range(size)]
-    return tuple(weight / sum(weights) for weight in weights)
-
-
+_GAUSSIAN = [math.exp(-(offset**2) / (2 * 1.5**2)) for offset in range(-5, 6)]
 _WINDOWS = {
     "uniform": _Window(taps=(1 / 7,) * 7, covariance_factor=49 / 48),
-    "gaussian": _Window(taps=_gaussian_taps(11, sigma=1.5), covariance_factor=1.0),
+    "gaussian": _Window(tuple(tap / sum(_GAUSSIAN) for tap in _GAUSSIAN), covariance_factor=1.0),
 }
 
 # Strips of this size stay in the cache, which makes SSIM several times faster than on whole
@@ -260,21 +264,6 @@ def _check_pair(a: Tensor, b: Tensor) -> None:
         raise InputError(f"the images differ in shape: {tuple(a.shape)} and {tuple(b.shape)}")
     if a.ndim < 3:
         raise InputError(f"expected images of shape (..., C, H, W), got {tuple(a.shape)}")
-
-
-def _check_crop(image: Tensor, border: int, window: str) -> None:
-    height, width = image.shape[-2:]
-    size = len(_window(window).taps)
-    if min(height, width) - 2 * border < size:
-        raise InputError(
-            f"an image of {height}x{width} pixels is too small: {border} are cropped on each "
-            f"side, and the {window} SSIM window needs {size}x{size} of what is left"
-        )
-
-
-def _crop(image: Tensor, border: int) -> Tensor:
-    height, width = image.shape[-2:]
-    return image[..., border : height - border, border : width - border]
 
 
 def _listed(name: str, names: frozenset[str]) -> bool:

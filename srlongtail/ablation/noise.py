@@ -32,6 +32,9 @@ def noise_floor(runs: pd.DataFrame, metric: str, confidence: float = CONFIDENCE)
     if min(arms, seeds) < 2:
         return None
     values = table.to_numpy()
+    # What neither the arm nor the seed explains is chance. The means taken away use up degrees of
+    # freedom; divided by those left, its squares give the variance of one run's chance without
+    # bias. The mean of an arm has 1 / seeds of it, and a difference of two means twice that.
     rest = values - values.mean(0) - values.mean(1, keepdims=True) + values.mean()
     freedom = (arms - 1) * (seeds - 1)
     spread = np.sqrt((rest**2).sum() / freedom * 2 / seeds)

@@ -1,4 +1,17 @@
-"""Computing on a part of the image where that is known to be the same as on the whole."""
+"""Computing on a part of the image where that is known to be the same as on the whole.
+
+Why an attribution on a crop is that of the whole image: the target reads a window of SR pixels,
+and that window depends on the LR pixels of its receptive field alone. With respect to all others
+its gradient is 0. With respect to those inside, it is the gradient of the same function, as long as
+the network computes the same function on the crop. A network of local operations does: what its
+layers pad at the crop's borders instead of the image that went on there lies outside of what the
+window depends on, or the border is the image's own. A network that looks at the whole image, as
+by a mean over all pixels, or at where a pixel lies, does not, and shows it: its output changes. So
+the output in the window is compared before a crop is relied on.
+
+The path is no part of that argument: its points are blurred, and the blur of a pixel reads beyond
+the crop. It is laid through a larger part, by the reach of the path, and the crop cut from it.
+"""
 
 from math import isqrt
 from typing import NamedTuple
@@ -61,7 +74,10 @@ def choose_part(
     def output(box: Box) -> Tensor:
         return seen_from(target, box, field.scale).cut(model(box.cut(lr)[None])[0])
 
-    compared = _surroundings(reads, whole, spare) if sr is None else whole
+    compared = whole
+    if sr is None:  # a margin that makes about `spare` pixels of it: all of the image may cost more
+        margin = max(1, (isqrt(spare) - min(reads.height, reads.width)) // 2)
+        compared = reads.grown(margin, whole.height, whole.width)
     try:
         with torch.no_grad():
             reference = output(compared) if sr is None else target.cut(sr)
@@ -90,9 +106,3 @@ def whole_output(model: Model, lr: Tensor) -> Tensor:
     """The model's output `(3, H, W)` for one LR image `(3, h, w)`, not clamped, no gradient."""
     with eval_mode(model), torch.no_grad():
         return model(lr[None])[0]
-
-
-def _surroundings(box: Box, whole: Box, pixels: int) -> Box:
-    """The box with a margin that makes it about `pixels` large, at most the whole image."""
-    margin = max(1, (isqrt(pixels) - min(box.height, box.width)) // 2)
-    return box.grown(margin, whole.height, whole.width)

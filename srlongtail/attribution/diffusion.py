@@ -96,7 +96,12 @@ def density(absolute: Tensor) -> Tensor:
     covariance = _kernel_covariance(weights)
     smooth = weights
     if np.linalg.matrix_rank(covariance, hermitian=True) == 2:
-        smooth = fftconvolve(weights, _gaussian(covariance, *weights.shape), mode="valid")
+        # The kernel at every offset that two pixels of a canvas can have.
+        height, width = weights.shape
+        rows, columns = np.arange(1 - height, height)[:, None], np.arange(1 - width, width)
+        (a, b), (_, c) = np.linalg.inv(covariance)
+        kernel = np.exp(-0.5 * (a * rows**2 + 2 * b * rows * columns + c * columns**2))
+        smooth = fftconvolve(weights, kernel, mode="valid")
         smooth = smooth.clip(min=0)  # an FFT leaves about -1e-17 where nothing is
     return torch.from_numpy(smooth / max(smooth.max(), math.ulp(0.0))).to(absolute)
 
@@ -112,11 +117,3 @@ def _kernel_covariance(weights: NDArray[np.float64]) -> NDArray[np.float64]:
     if count <= 1 + 1e-12:
         return np.zeros((2, 2))
     return np.cov(pixels, aweights=shares) * count ** (-2 / 6)
-
-
-def _gaussian(covariance: NDArray[np.float64], height: int, width: int) -> NDArray[np.float64]:
-    """The kernel at every offset that two pixels of a canvas can have."""
-    rows = np.arange(1 - height, height)[:, None]
-    columns = np.arange(1 - width, width)
-    (a, b), (_, c) = np.linalg.inv(covariance)
-    return np.exp(-0.5 * (a * rows**2 + 2 * b * rows * columns + c * columns**2))

@@ -90,7 +90,8 @@ def integrate(
     while done < n_steps:
         line = points(done, min(done + at_once, n_steps))
         moves = line.diff(dim=0)
-        chosen = _moving(moves, line) | every_step
+        rounding = torch.finfo(line.dtype).eps * line.abs().max()
+        chosen = (moves.flatten(1).abs().amax(1) > rounding) | every_step
         if chosen.any():
             try:
                 gradients, flat = _gradients(model, target, line[1:][chosen])
@@ -145,9 +146,3 @@ def _gradients(model: Model, target: Target, points: Tensor) -> tuple[Tensor, Te
     if isinstance(target, GradientDetector):
         flat = target.is_flat(sr)
     return gradients.reshape(points.shape), flat.reshape(points.shape[:2])
-
-
-def _moving(moves: Tensor, line: Tensor) -> Tensor:
-    """Which of the T moves `(T, N, C, h, w)` exceed the rounding error of the points."""
-    rounding = torch.finfo(line.dtype).eps * line.abs().max()
-    return moves.flatten(1).abs().amax(1) > rounding

@@ -252,8 +252,11 @@ def local_attribution(
         field = field or receptive_field(model, lr)
         check_window(window, height * field.scale, width * field.scale)
         aim = target(window)
-        reads = _read_by(aim, field, height, width)
-        part = Part(Box(0, 0, height, width), "as published")
+        reads = whole = Box(0, 0, height, width)
+        if isinstance(aim, WindowTarget):
+            row, column, size = aim.window
+            reads = field.box(row, column, size + aim.reach, height, width)
+        part = Part(whole, "as published")
         if not published:
             spare = n_steps * reads.pixels // 4
             part = choose_part(model, lr, aim, reads, field, sr=sr, spare=spare)
@@ -291,11 +294,3 @@ def local_attribution(
             "because": part.why,
         },
     )
-
-
-def _read_by(target: Target, field: ReceptiveField, height: int, width: int) -> Box:
-    """The LR pixels that a target can depend on."""
-    if not isinstance(target, WindowTarget):
-        return Box(0, 0, height, width)
-    row, column, size = target.window
-    return field.box(row, column, size + target.reach, height, width)

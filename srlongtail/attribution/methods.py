@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from math import ceil, nan, sqrt
-from typing import Any, Literal
+from typing import Literal
 
 import captum.attr as ca
 import numpy as np
@@ -112,12 +112,28 @@ def compare_methods(
             whole = torch.zeros_like(lr)
             box.cut(whole).copy_(found)
             attributions[method.name] = whole
-            rows.append(_spread(method.name, whole) | _trust(part, method, found, samples, seed))
+            absolute = whole.sum(0).abs()
+            spread = {
+                "method": method.name,
+                "diffusion_index": diffusion_index(absolute),
+                "n_eff": effective_pixels(absolute),
+                "attribution_sum": float(whole.sum()),
+            }
+            rows.append(spread | _trust(part, method, found, samples, seed))
             curves[method.name] = part.curves([found.sum(0).abs()])
         for name, importances in _blind_importances(part, samples, seed).items():
             curves[name] = part.curves(importances)
-    table = pd.DataFrame(rows).merge(_areas(curves), on="method", how="right")
-    return MethodComparison(lam, attributions, table, _tidy(curves))
+    areas = [
+        {"method": name} | {kind: curve.area for kind, curve in both.items()}
+        for name, both in curves.items()
+    ]
+    tidy = [
+        pd.DataFrame({"method": name, "kind": kind, "share": curve.share, "value": curve.value})
+        for name, both in curves.items()
+        for kind, curve in both.items()
+    ]
+    table = pd.DataFrame(rows).merge(pd.DataFrame(areas), on="method", how="right")
+    return MethodComparison(lam, attributions, table, pd.concat(tidy, ignore_index=True))
 
 
 @dataclass(frozen=True)
@@ -138,22 +154,21 @@ class _Part:
         return self.target(self.model(lr))
 
     def curves(self, importances: list[Tensor]) -> dict[str, Curve]:
-        """Both curves, mean over several orders of the pixels."""
+        """Both curves of the field's pixels, the most important first; mean over the orders."""
+        inside = torch.zeros_like(self.image[0], dtype=torch.bool)
+        self.field.cut(inside).fill_(True)
+        orders = [
+            importance.where(inside, -torch.inf).flatten().argsort(descending=True, stable=True)
+            for importance in importances
+        ]
         found: dict[str, Curve] = {}
         for kind in _KINDS:
             each = [
-                pixel_curve(self.score, self.image, self.blurred, self._order(importance), kind)
-                for importance in importances
+                pixel_curve(self.score, self.image, self.blurred, order[: self.field.pixels], kind)
+                for order in orders
             ]
             found[kind] = Curve(each[0].share, np.mean([curve.value for curve in each], axis=0))
         return found
-
-    def _order(self, importance: Tensor) -> Tensor:
-        """The pixels of the field, the most important first."""
-        inside = torch.zeros_like(importance, dtype=torch.bool)
-        self.field.cut(inside).fill_(True)
-        outside_last = importance.where(inside, -torch.inf).flatten()
-        return outside_last.argsort(descending=True, stable=True)[: self.field.pixels]
 
 
 @dataclass(frozen=True)
@@ -216,16 +231,6 @@ def _leaf(images: Tensor) -> Tensor:
     return images.detach().requires_grad_()
 
 
-def _spread(name: str, attributions: Tensor) -> dict[str, Any]:
-    absolute = attributions.sum(0).abs()
-    return {
-        "method": name,
-        "diffusion_index": diffusion_index(absolute),
-        "n_eff": effective_pixels(absolute),
-        "attribution_sum": float(attributions.sum()),
-    }
-
-
 def _trust(
     part: _Part, method: _Method, found: Tensor, samples: int, seed: int
 ) -> dict[str, float]:
@@ -258,21 +263,3 @@ def _blind_importances(part: _Part, samples: int, seed: int) -> dict[str, list[T
         "distance to window": [-(rows[:, None] ** 2 + columns**2)],
         "random": [draw.to(part.image.device) for draw in draws],
     }
-
-
-def _areas(curves: Mapping[str, Mapping[str, Curve]]) -> pd.DataFrame:
-    return pd.DataFrame(
-        [
-            {"method": name} | {kind: curve.area for kind, curve in both.items()}
-            for name, both in curves.items()
-        ]
-    )
-
-
-def _tidy(curves: Mapping[str, Mapping[str, Curve]]) -> pd.DataFrame:
-    tables = [
-        pd.DataFrame({"method": name, "kind": kind, "share": curve.share, "value": curve.value})
-        for name, both in curves.items()
-        for kind, curve in both.items()
-    ]
-    return pd.concat(tables, ignore_index=True)

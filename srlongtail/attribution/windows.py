@@ -220,29 +220,20 @@ def compare_by_band(
         drawn = windows_by_band(
             difference(pair), size=size, bands=bands, per_band=per_band, seed=seed
         )
-        each = [_drawn(name, model, pair, drawn, settings) for name, model in models.items()]
+        numbers, windows = zip(*drawn, strict=True)
+        each = []
+        for name, model in models.items():
+            lr = pair.lr.to(device_of(model))
+            maps = _maps(model, lr, whole_output(model, lr), windows, **settings)
+            table = pd.concat([found.frame() for found in maps])
+            table.insert(0, "band", numbers)
+            table.insert(0, "image", pair.name)
+            table.insert(0, "model", name)
+            each.append(table)
         tables[index] = pd.concat(each)
     by_image = {index: table for part in gather(tables) for index, table in part.items()}
     table = pd.concat([by_image[index] for index in sorted(by_image)], ignore_index=True)
     return WindowComparison((reference, other), table)
-
-
-def _drawn(
-    name: str,
-    model: Model,
-    pair: ImagePair,
-    drawn: Sequence[tuple[int, Window]],
-    settings: Mapping[str, Any],
-) -> pd.DataFrame:
-    """What one network's maps of the windows drawn from one image say."""
-    lr = pair.lr.to(device_of(model))
-    bands, windows = zip(*drawn, strict=True)
-    maps = _maps(model, lr, whole_output(model, lr), windows, **settings)
-    table = pd.concat([found.frame() for found in maps])
-    table.insert(0, "band", bands)
-    table.insert(0, "image", pair.name)
-    table.insert(0, "model", name)
-    return table
 
 
 def _maps(

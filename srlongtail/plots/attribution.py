@@ -13,7 +13,7 @@ from torch import Tensor
 
 from srlongtail.geometry import Box
 from srlongtail.image.color import luma
-from srlongtail.plots.images import outline, show_photo
+from srlongtail.plots.images import outline, show_photo, without_ticks
 from srlongtail.plots.style import SEQUENTIAL
 
 DIVERGING = "RdBu_r"  # red raises the target, blue lowers it
@@ -52,7 +52,8 @@ def show_attribution(signed: Tensor, ax: Axes, scale: int, limit: float) -> Scal
     >>> drawn.norm.vcenter, drawn.get_extent()
     (0, [-0.5, 15.5, 15.5, -0.5])
     """
-    rows, columns = (scale * (places.cpu() + 0.5) - 0.5 for places in _below(signed, -0.1 * limit))
+    lowering = torch.nonzero(signed < -0.1 * limit, as_tuple=True)
+    rows, columns = (scale * (places.cpu() + 0.5) - 0.5 for places in lowering)
     ax.hlines(rows, columns - 0.25 * scale, columns + 0.25 * scale, "black", linewidth=0.6)
     return _show_lr(signed, ax, scale, cmap=DIVERGING, norm=CenteredNorm(halfrange=limit))
 
@@ -157,16 +158,10 @@ def zoom(ax: Axes, part: Box, scale: int) -> Axes:
     return ax
 
 
-def _below(values: Tensor, threshold: float) -> tuple[Tensor, ...]:
-    return torch.nonzero(values < threshold, as_tuple=True)
-
-
 def _show_lr(values: Tensor, ax: Axes, scale: int, **options: Any) -> ScalarMappable:
     height, width = values.shape
     extent = (-0.5, width * scale - 0.5, height * scale - 0.5, -0.5)
     data = values.detach().cpu().double().numpy()
     drawn = ax.imshow(data, extent=extent, interpolation="nearest", **options)
-    ax.set_xticks([])
-    ax.set_yticks([])
-    ax.spines[:].set_visible(False)
+    without_ticks(ax)
     return drawn

@@ -23,7 +23,7 @@ def show_photo(image: Tensor, ax: Axes) -> Axes:
     """
     pixels = image.detach().cpu().clamp(0, 1).permute(1, 2, 0).numpy()
     ax.imshow(pixels, interpolation="nearest")
-    return _without_ticks(ax)
+    return without_ticks(ax)
 
 
 def show_map(
@@ -40,7 +40,7 @@ def show_map(
     top = float(np.max(data)) if vmax is None else vmax
     norm = LogNorm(vmin, top) if log else Normalize(vmin, top)
     drawn = ax.imshow(data, cmap=SEQUENTIAL, norm=norm, interpolation="nearest")
-    _without_ticks(ax)
+    without_ticks(ax)
     return drawn
 
 
@@ -77,7 +77,8 @@ def outline(ax: Axes, box: Box, **style: Any) -> Axes:
     return ax
 
 
-def _without_ticks(ax: Axes) -> Axes:
+def without_ticks(ax: Axes) -> Axes:
+    """Leave nothing of the axes but what is drawn in them."""
     ax.set_xticks([])
     ax.set_yticks([])
     ax.spines[:].set_visible(False)
