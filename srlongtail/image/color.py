@@ -31,12 +31,36 @@ def luma(image: Tensor) -> Tensor:
         >>> luma(torch.ones(3, 1, 1)) * 255
         tensor([[[235.]]])
     """
-    if image.ndim < 3 or image.shape[-3] != 3:
-        raise InputError(f"luma needs an image of shape (..., 3, H, W), got {tuple(image.shape)}")
-    if not image.is_floating_point():
-        raise InputError(f"luma needs floating-point values in [0, 1], got {image.dtype}")
-    red, green, blue = image.split(1, dim=-3)
-    return (65.481 * red + 128.553 * green + 24.966 * blue + 16) / 255
+    _check(image, "luma")
+    return (_weigh(image) + 16) / 255
+
+
+def luma_levels(image: Tensor) -> Tensor:
+    """Return the luma of `luma` in levels, 16 to 235, in float64 and computed from levels.
+
+    It differs from `luma(image) * 255` by rounding alone. Levels of an 8-bit image are whole
+    numbers here, as they are in code that works on 8-bit arrays, so that the last bit is the same
+    as there; this matters where equal values are ranked.
+
+    Args:
+        image: RGB of shape `(..., 3, H, W)`, floating point, in [0, 1].
+
+    Returns:
+        Y of shape `(..., 1, H, W)`, float64, on the device of `image`, or on the CPU where that
+        is Apple's GPU, which has no float64.
+
+    Raises:
+        InputError: The image has not three channels, or holds integers.
+
+    Example:
+        >>> import torch
+        >>> luma_levels(torch.full((3, 1, 1), 1 / 5)).item() == 219 * 51 / 255 + 16
+        True
+    """
+    _check(image, "luma_levels")
+    levels = (image.cpu() if image.device.type == "mps" else image).double() * 255
+    whole = levels.round()  # float32 keeps k / 255 to within 1e-5 levels of k
+    return _weigh(whole.where((levels - whole).abs() < 1e-4, levels)) / 255 + 16
 
 
 def rgb_to_ycbcr(image: Tensor) -> Tensor:
@@ -75,3 +99,17 @@ def ycbcr_to_rgb(image: Tensor) -> Tensor:
     y, cb, cr = image.split(1, dim=-3)
     red, blue = y + 1.402 * (cr - 0.5), y + 1.772 * (cb - 0.5)
     return torch.cat([red, (y - 0.299 * red - 0.114 * blue) / 0.587, blue], dim=-3)
+
+
+def _weigh(image: Tensor) -> Tensor:
+    red, green, blue = image.split(1, dim=-3)
+    return 65.481 * red + 128.553 * green + 24.966 * blue
+
+
+def _check(image: Tensor, caller: str) -> None:
+    if image.ndim < 3 or image.shape[-3] != 3:
+        raise InputError(
+            f"{caller} needs an image of shape (..., 3, H, W), got {tuple(image.shape)}"
+        )
+    if not image.is_floating_point():
+        raise InputError(f"{caller} needs floating-point values in [0, 1], got {image.dtype}")
