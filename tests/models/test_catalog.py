@@ -146,7 +146,9 @@ def test_foreign_state_dicts_are_not_recognised() -> None:
         **build("swinir", **NARROW["swinir"]).state_dict(),
         "conv_before_upsample.0.weight": torch.zeros(64, 24, 3, 3),
     }
+    of_scale_1 = {**build("srvgg").state_dict(), "body.34.weight": torch.zeros(3, 64, 3, 3)}
     for state in (
+        of_scale_1,
         {},
         nn.Linear(2, 2).state_dict(),
         plain_body.state_dict(),

@@ -3,6 +3,7 @@
 The computations by hand read the state dictionary alone, so they hold names and structure together.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -369,7 +370,7 @@ def test_the_mean_color_is_fixed(name: str) -> None:
     assert not any(p.requires_grad for p in fixed)
 
 
-# --- computations by hand, of networks without published weights at hand --------------------------
+# --- computations by hand ------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("scale", "factors"), [(2, [2]), (3, [3]), (4, [2, 2])])
@@ -508,32 +509,163 @@ def test_fsrcnn_of_the_ports_by_hand(scale: int, layout: str) -> None:
     torch.testing.assert_close(network(x), expected)
 
 
-@pytest.mark.parametrize("scale", [2, 3])
-def test_pan_enlarges_by_repeating_pixels(scale: int) -> None:
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_imdn_by_hand(scale: int) -> None:
+    network, x = small("imdn", scale=scale)
+    hand = ByHand(network)
+
+    def block(name: str, x: Tensor) -> Tensor:
+        first = leaky(hand.conv(f"{name}.c1", x), 0.05)
+        second = leaky(hand.conv(f"{name}.c2", first[:, 4:]), 0.05)
+        third = leaky(hand.conv(f"{name}.c3", second[:, 4:]), 0.05)
+        last = hand.conv(f"{name}.c4", third[:, 4:])
+        y = torch.cat([first[:, :4], second[:, :4], third[:, :4], last], dim=1)
+        mean = y.mean((2, 3), keepdim=True)
+        contrast = (y - mean).square().mean((2, 3), keepdim=True).sqrt()
+        gate = hand.conv(f"{name}.cca.conv_du.0", contrast + mean)
+        gate = sigmoid(hand.conv(f"{name}.cca.conv_du.2", relu(gate)))
+        return hand.conv(f"{name}.c5", y * gate) + x
+
+    entry = hand.conv("fea_conv", x)
+    first = block("IMDB1", entry)
+    second = block("IMDB2", first)
+    y = leaky(hand.conv("c.0", torch.cat([first, second], dim=1)), 0.05)
+    y = hand.conv("LR_conv", y) + entry
+    expected = F.pixel_shuffle(hand.conv("upsampler.0", y), scale)
+    torch.testing.assert_close(network(x), expected)
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_rfdn_by_hand(scale: int) -> None:
+    network, x = small("rfdn", scale=scale, size=(19, 16))
+    hand = ByHand(network)
+
+    def coarse(name: str, y: Tensor) -> Tensor:
+        y = relu(hand.conv(f"{name}.conv_max", y))
+        return hand.conv(f"{name}.conv3_", relu(hand.conv(f"{name}.conv3", y)))
+
+    def block(name: str, x: Tensor) -> Tensor:
+        first = leaky(hand.conv(f"{name}.c1_r", x) + x, 0.05)
+        second = leaky(hand.conv(f"{name}.c2_r", first) + first, 0.05)
+        third = leaky(hand.conv(f"{name}.c3_r", second) + second, 0.05)
+        distilled = [
+            leaky(hand.conv(f"{name}.c1_d", x), 0.05),
+            leaky(hand.conv(f"{name}.c2_d", first), 0.05),
+            leaky(hand.conv(f"{name}.c3_d", second), 0.05),
+            leaky(hand.conv(f"{name}.c4", third), 0.05),
+        ]
+        fused = hand.conv(f"{name}.c5", torch.cat(distilled, dim=1))
+        return hand.esa(f"{name}.esa", fused, coarse)
+
+    entry = hand.conv("fea_conv", x)
+    first = block("B1", entry)
+    second = block("B2", first)
+    y = leaky(hand.conv("c.0", torch.cat([first, second], dim=1)), 0.05)
+    y = hand.conv("LR_conv", y) + entry
+    expected = F.pixel_shuffle(hand.conv("upsampler.0", y), scale)
+    torch.testing.assert_close(network(x), expected)
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_rlfn_by_hand(scale: int) -> None:
+    network, x = small("rlfn", scale=scale, size=(19, 16))
+    hand = ByHand(network)
+    entry = y = hand.conv("conv_1", x)
+    for block in ("block_1", "block_2"):
+        deep = y
+        for number in (1, 2, 3):
+            deep = leaky(hand.conv(f"{block}.c{number}_r", deep), 0.05)
+        fused = hand.conv(f"{block}.c5", deep + y)
+        y = hand.esa(f"{block}.esa", fused, lambda name, z: hand.conv(f"{name}.conv3", z))
+    y = hand.conv("conv_2", y) + entry
+    expected = F.pixel_shuffle(hand.conv("upsampler.0", y), scale)
+    torch.testing.assert_close(network(x), expected)
+
+
+def test_bsrn_s_by_hand() -> None:
+    network, x = small("bsrn-s", scale=2, size=(19, 16))
+    hand = ByHand(network)
+
+    def blueprint(name: str, x: Tensor) -> Tensor:
+        y = hand.conv(f"{name}.pw", x)
+        return hand.conv(f"{name}.dw", y, groups=y.shape[1])
+
+    def coarse(name: str, y: Tensor) -> Tensor:
+        y = F.gelu(blueprint(f"{name}.conv_max", y))
+        return blueprint(f"{name}.conv3_", F.gelu(blueprint(f"{name}.conv3", y)))
+
+    def block(name: str, x: Tensor) -> Tensor:
+        first = F.gelu(blueprint(f"{name}.c1_r", x) + x)
+        second = F.gelu(blueprint(f"{name}.c2_r", first) + first)
+        third = F.gelu(blueprint(f"{name}.c3_r", second) + second)
+        distilled = [
+            F.gelu(hand.conv(f"{name}.c1_d", x)),
+            F.gelu(hand.conv(f"{name}.c2_d", first)),
+            F.gelu(hand.conv(f"{name}.c3_d", second)),
+            F.gelu(blueprint(f"{name}.c4", third)),
+        ]
+        fused = hand.conv(f"{name}.c5", torch.cat(distilled, dim=1))
+        y = hand.esa(f"{name}.esa", fused, coarse) * hand.state[f"{name}.cw"][..., None, None]
+        return hand.conv(f"{name}.conv_out", y) + x
+
+    entry = blueprint("fea_conv", torch.cat([x, x, x, x], dim=1))
+    first = block("B1", entry)
+    second = block("B2", first)
+    y = F.gelu(hand.conv("c1", torch.cat([first, second], dim=1)))
+    y = blueprint("c2", y) + entry
+    expected = F.pixel_shuffle(hand.conv("upsampler.upsampleOneStep.0", y), 2)
+    torch.testing.assert_close(network(x), expected)
+
+
+@pytest.mark.parametrize(("scale", "factors"), [(2, [2]), (3, [3]), (4, [2, 2])])
+def test_pan_by_hand(scale: int, factors: list[int]) -> None:
     network, x = small("pan", scale=scale)
-    seen = []
-    network.trunk_conv.register_forward_hook(lambda _, inputs, output: seen.append(output))
-    output = network(x)
     hand = ByHand(network)
-    features = hand.conv("conv_first", x) + seen[0]
-    y = features.repeat_interleave(scale, 2).repeat_interleave(scale, 3)
-    y = hand.conv("upconv1", y)
-    y = F.leaky_relu(y / (1 + torch.exp(-hand.conv("att1.conv", y))), 0.2)
-    y = F.leaky_relu(hand.conv("HRconv1", y), 0.2)
+    entry = y = hand.conv("conv_first", x)
+    for block in ("SCPA_trunk.0", "SCPA_trunk.1"):
+        plain = hand.conv(f"{block}.k1.0", leaky(hand.conv(f"{block}.conv1_a", y), 0.2))
+        other = leaky(hand.conv(f"{block}.conv1_b", y), 0.2)
+        gate = sigmoid(hand.conv(f"{block}.PAConv.k2", other))
+        other = hand.conv(f"{block}.PAConv.k4", hand.conv(f"{block}.PAConv.k3", other) * gate)
+        both = torch.cat([leaky(plain, 0.2), leaky(other, 0.2)], dim=1)
+        y = hand.conv(f"{block}.conv3", both) + y
+    y = hand.conv("trunk_conv", y) + entry
+    for number, factor in enumerate(factors, start=1):
+        y = y.repeat_interleave(factor, 2).repeat_interleave(factor, 3)
+        y = hand.conv(f"upconv{number}", y)
+        y = leaky(y * sigmoid(hand.conv(f"att{number}.conv", y)), 0.2)
+        y = leaky(hand.conv(f"HRconv{number}", y), 0.2)
     enlarged = F.interpolate(x, scale_factor=scale, mode="bilinear")
-    torch.testing.assert_close(output, hand.conv("conv_last", y) + enlarged)
+    torch.testing.assert_close(network(x), hand.conv("conv_last", y) + enlarged)
 
 
-@pytest.mark.parametrize("scale", [2, 3])
-def test_vapsr_enlarges_once_at_other_scales_than_4(scale: int) -> None:
-    network, x = small("vapsr", scale=scale)
-    seen = []
-    network.upsampler.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
-    output = network(x)
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_vapsr_by_hand(scale: int) -> None:
+    network, x = small("vapsr", scale=scale, size=(20, 19))
     hand = ByHand(network)
-    y = F.leaky_relu(hand.conv("upsampler.0", seen[0]), 0.1)
-    assert y.shape[1] == 56
-    torch.testing.assert_close(output, F.pixel_shuffle(hand.conv("upsampler.2", y), scale))
+    entry = y = hand.conv("conv_first", x)
+    for block in ("body.0", "body.1"):
+        inner = F.gelu(hand.conv(f"{block}.proj_1", y))
+        wide = hand.conv(f"{block}.atten_branch.pointwise", inner)
+        wide = hand.conv(f"{block}.atten_branch.depthwise", wide, groups=6)
+        # Every third pixel: the kernel with zeros between its taps.
+        taps = hand.state[f"{block}.atten_branch.depthwise_dilated.weight"]
+        kernel = taps.new_zeros(6, 1, 13, 13)
+        kernel[..., ::3, ::3] = taps
+        bias = hand.state[f"{block}.atten_branch.depthwise_dilated.bias"]
+        wide = F.conv2d(wide, kernel, bias, padding=6, groups=6)
+        y = hand.conv(f"{block}.proj_2", inner * wide) + y
+        centered = y - y.mean(1, keepdim=True)
+        y = centered / (centered.square().mean(1, keepdim=True) + 1e-5).sqrt()
+        gain, bias = (hand.state[f"{block}.pixel_norm.{kind}"] for kind in ("weight", "bias"))
+        y = y * gain[:, None, None] + bias[:, None, None]
+    y = hand.conv("upsampler.0", hand.conv("conv_body", y, groups=2) + entry)
+    if scale == 4:
+        y = hand.conv("upsampler.3", leaky(F.pixel_shuffle(y, 2), 0.1))
+        expected = F.pixel_shuffle(y, 2)
+    else:
+        expected = F.pixel_shuffle(hand.conv("upsampler.2", leaky(y, 0.1)), scale)
+    torch.testing.assert_close(network(x), expected)
 
 
 # --- helpers -------------------------------------------------------------------------------------
@@ -547,8 +679,19 @@ class ByHand:
 
     def conv(self, name: str, x: Tensor, *, groups: int = 1) -> Tensor:
         weight = self.state[f"{name}.weight"]
+        if weight.dim() == 2:
+            weight = weight[..., None, None]
         bias = self.state.get(f"{name}.bias")
         return F.conv2d(x, weight, bias, padding=weight.shape[-1] // 2, groups=groups)
+
+    def esa(self, name: str, x: Tensor, coarse: Callable[[str, Tensor], Tensor]) -> Tensor:
+        """The spatial attention, around what a network does with its coarse view."""
+        reduced = self.conv(f"{name}.conv1", x)
+        weight, bias = (self.state[f"{name}.conv2.{kind}"] for kind in ("weight", "bias"))
+        pooled = F.max_pool2d(F.conv2d(reduced, weight, bias, stride=2), 7, 3)
+        wide = F.interpolate(coarse(name, pooled), size=x.shape[2:], mode="bilinear")
+        gate = self.conv(f"{name}.conv4", wide + self.conv(f"{name}.conv_f", reduced))
+        return x * sigmoid(gate)
 
     def prelu(self, name: str, x: Tensor) -> Tensor:
         slopes = self.state[f"{name}.weight"][:, None, None]
@@ -557,6 +700,14 @@ class ByHand:
 
 def relu(x: Tensor) -> Tensor:
     return x * (x > 0)
+
+
+def leaky(x: Tensor, slope: float) -> Tensor:
+    return torch.where(x > 0, x, slope * x)
+
+
+def sigmoid(x: Tensor) -> Tensor:
+    return 1 / (1 + torch.exp(-x))
 
 
 def small(

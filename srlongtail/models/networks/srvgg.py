@@ -51,7 +51,10 @@ class SRVGG(nn.Module):
 
     @staticmethod
     def arguments_from(state: Mapping[str, Tensor]) -> dict[str, Any] | None:
-        """The arguments that fit a state dictionary, or None where it is of another network."""
+        """The arguments that fit a state dictionary, or None where it is of another network.
+
+        Networks of other scales, such as those that only clean up an image, are other networks.
+        """
         layers = count_keys(state, "body.{}.weight")
         last = f"body.{layers - 1}.weight"
         if layers < 3 or len(state) != 2 * layers - layers // 2:  # PReLUs have no bias
@@ -59,8 +62,11 @@ class SRVGG(nn.Module):
         features = len(state["body.0.weight"])
         if state["body.1.weight"].shape != (features,) or state["body.0.weight"].shape[1] != 3:
             return None
+        scale = isqrt(len(state[last]) // 3)
+        if scale not in (2, 3, 4):
+            return None
         return {
-            "scale": isqrt(len(state[last]) // 3),
+            "scale": scale,
             "features": features,
             "convolutions": layers // 2 - 1,
         }
