@@ -40,6 +40,7 @@ class DifferenceHistogram:
     Attributes:
         counts: model -> number of pixels in each bin between `EDGES`.
         sums: model -> sum of the AD of the pixels in each bin.
+        zeros: model -> number of pixels without any AD; they are in the first bin, too.
         images: number of images measured.
 
     >>> import torch
@@ -51,6 +52,7 @@ class DifferenceHistogram:
 
     counts: Mapping[str, NDArray[np.int64]]
     sums: Mapping[str, NDArray[np.float64]]
+    zeros: Mapping[str, int]
     images: int
 
     @classmethod
@@ -61,18 +63,20 @@ class DifferenceHistogram:
         return cls(
             counts={model: np.zeros(bins, np.int64) for model in models},
             sums={model: np.zeros(bins) for model in models},
+            zeros=dict.fromkeys(models, 0),
             images=0,
         )
 
     @classmethod
     def of(cls, differences: Mapping[str, Tensor]) -> "DifferenceHistogram":
         """Measure one image: model -> its AD map, any shape, in levels of 255."""
-        counts, sums = {}, {}
+        counts, sums, zeros = {}, {}, {}
         for model, difference in differences.items():
             values = difference.detach().cpu().double().numpy().ravel()
             counts[model] = np.histogram(values, EDGES)[0]
             sums[model] = np.histogram(values, EDGES, weights=values)[0]
-        return cls(counts, sums, images=1)
+            zeros[model] = int((values == 0).sum())
+        return cls(counts, sums, zeros, images=1)
 
     def __add__(self, other: "DifferenceHistogram") -> "DifferenceHistogram":
         if self.models != other.models:
@@ -80,6 +84,7 @@ class DifferenceHistogram:
         return DifferenceHistogram(
             {model: self.counts[model] + other.counts[model] for model in self.models},
             {model: self.sums[model] + other.sums[model] for model in self.models},
+            {model: self.zeros[model] + other.zeros[model] for model in self.models},
             self.images + other.images,
         )
 
@@ -99,15 +104,25 @@ class DifferenceHistogram:
 
     def quantile(self, model: str, q: float) -> float:
         """The AD that a share `q` of the pixels stays below."""
-        return float(np.interp(q, _cumulated_share(self.counts[model]), EDGES))
+        return float(np.interp(q, self._share_below(model), EDGES))
 
     def tail_share(self, model: str, threshold: float) -> float:
         """The share of pixels whose AD lies above `threshold`."""
-        return float(1 - np.interp(threshold, EDGES, _cumulated_share(self.counts[model])))
+        return float(1 - np.interp(threshold, EDGES, self._share_below(model)))
 
     def tail_error_share(self, model: str, threshold: float) -> float:
         """The share of all AD that the pixels above `threshold` carry."""
         return float(1 - np.interp(threshold, EDGES, _cumulated_share(self.sums[model])))
+
+    def _share_below(self, model: str) -> NDArray[np.float64]:
+        """The share of pixels below each of `EDGES`; at 0, of those that are exactly 0.
+
+        Where a network leaves flat areas as they are, most pixels may be: spread over the first
+        bin as other pixels are, they would give a median above 0.
+        """
+        shares = _cumulated_share(self.counts[model])
+        shares[0] = self.zeros[model] / max(self.pixels, 1)
+        return shares
 
     def frame(self, bin_width: float = 4.0) -> pd.DataFrame:
         """Tidy table of wider bins: `model, ad_from, ad_to, pixels, share, error_share`."""

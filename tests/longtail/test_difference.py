@@ -100,3 +100,14 @@ def test_natural_images_are_long_tailed():
     share = histogram.tail_error_share("bicubic", limit)
     assert share == pytest.approx(values[tail].sum() / values.sum(), abs=1e-3)
     assert share > 0.33  # of an exponential distribution, the largest tenth holds 33.0%
+
+
+def test_pixels_without_difference_count_as_zeros():
+    values = torch.zeros(100, 100)
+    values[:5] = 40.0  # 95 % of the pixels are exactly right
+    histogram = DifferenceHistogram.of({"m": values})
+    twice = histogram + histogram
+    for quantile in (0.5, 0.9, 0.94):
+        assert twice.quantile("m", quantile) == np.quantile(values.numpy(), quantile) == 0
+    assert twice.quantile("m", 0.99) == pytest.approx(40, abs=0.25)
+    assert twice.tail_share("m", 0) == pytest.approx(0.05)
