@@ -5,6 +5,7 @@ import platform
 import shlex
 import sys
 from collections.abc import Iterable
+from dataclasses import asdict
 from typing import Any
 
 from srlongtail import __version__
@@ -77,5 +78,5 @@ def _describe_data(data: ImageSet) -> dict[str, Any]:
         "scale": data.scale,
         "images": len(data),
         "sha256": data.sha256,
-        "lr": repr(data.degradation) if data.makes_lr else "files",
+        "lr": {**asdict(data.lr_source), "degradation": repr(data.degradation)},
     }

@@ -2,18 +2,25 @@
 
 import hashlib
 import os
-import re
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import overload
+from typing import Literal, overload
 
 from torch import Tensor
 
 from srlongtail.errors import InputError
 from srlongtail.image.degrade import Bicubic, Degradation
-from srlongtail.image.io import SUFFIXES, image_from_array, read_image
+from srlongtail.image.io import (
+    ImageFacts,
+    check_image,
+    depth_note,
+    image_from_array,
+    read_checked,
+)
+from srlongtail.image.layouts import Layout, PairFile, find_pairs, set_name
 
 MOD_CROP = 12  # the paper crops HR to multiples of 12, which x2, x3 and x4 divide
 
@@ -50,7 +57,56 @@ class ImagePair:
         return self.hr.shape[-1] // self.lr.shape[-1]
 
 
-Source = Path | Photo  # where the pixels of an image come from
+@dataclass(frozen=True)
+class LRSource:
+    """Where the LR images of a data set came from.
+
+    Attributes:
+        source: "made" from HR, or "stored" in files.
+        rule: how they were made; empty where they are stored.
+        folder: where they are stored, inside the folder given; empty where they are made.
+        cropped: the number of images whose HR and LR did not cover the same pixels, and were
+            cropped to what they have in common.
+        crop_px: the most HR pixels that were cut off along one side for that, of HR or LR.
+        other_scales: the scales of LR images that are stored, but not used.
+
+    >>> print(LRSource("stored", folder="LR_mild", cropped=2, crop_px=3))
+    stored in LR_mild; HR and LR of 2 images cropped to their common part, by up to 3 HR pixels
+    """
+
+    source: Literal["made", "stored"]
+    rule: str = ""
+    folder: str = ""
+    cropped: int = 0
+    crop_px: int = 0
+    other_scales: tuple[int, ...] = ()
+
+    @property
+    def short(self) -> str:
+        """In a word or three, for a table: "stored", or how they were made."""
+        return f"made by {self.rule}" if self.source == "made" else "stored"
+
+    def __str__(self) -> str:
+        text = f"made from HR by {self.rule}" if self.rule else f"stored in {self.folder}"
+        if self.cropped:
+            text += (
+                f"; HR and LR of {self.cropped} images cropped to their common part, "
+                f"by up to {self.crop_px} HR pixels"
+            )
+        if self.other_scales:
+            text += f"; those stored are of scale {', '.join(map(str, self.other_scales))}"
+        return text
+
+
+@dataclass(frozen=True)
+class Stored:
+    """An image file, and what value is white in it (see `read_image`)."""
+
+    path: Path
+    white: float | None = None
+
+
+Source = Stored | Photo  # where the pixels of an image come from
 Reader = Callable[[Source], Tensor]
 
 
@@ -60,16 +116,29 @@ def read_source(source: Source) -> Tensor:
     >>> read_source(PHOTOS[1]).shape
     torch.Size([3, 300, 451])
     """
-    return _read_photo(source.name) if isinstance(source, Photo) else read_image(source)
+    if isinstance(source, Photo):
+        return _read_photo(source.name)
+    return read_checked(source.path, source.white)
 
 
 @dataclass
 class _Entry:
-    """An image of a set; `sha256` is the hash of its pixels, once they were read."""
+    """An image of a set.
+
+    Attributes:
+        name: of the image.
+        hr: where its HR image comes from.
+        lr: its LR file; None where LR is made.
+        hr_size: height and width of the pair's HR image; None where it is not known yet.
+        crop_px: HR pixels cut off so that HR and LR cover the same pixels.
+        sha256: the hash of its pixels, once they were read.
+    """
 
     name: str
     hr: Source
-    lr: Path | None = None
+    lr: Stored | None = None
+    hr_size: tuple[int, int] | None = None
+    crop_px: int = 0
     sha256: str = ""
 
     def read(self, read: Reader) -> tuple[Tensor, Tensor | None]:
@@ -85,14 +154,23 @@ class _Entry:
 class ImageSet(Sequence[ImagePair]):
     """A named sequence of `ImagePair`; images are read when they are asked for, and not kept.
 
-    Where an entry has no LR file, HR is cropped to multiples of 12 and LR is made from it by
-    `degradation`. Where it has one, HR is cropped to the LR file's size times the scale.
+    Where LR images are made, HR is cropped to multiples of 12 first (see `make_pair`). Where they
+    are stored, HR and LR are cropped to the part that both have, which `lr_source` tells.
     """
 
-    def __init__(self, name: str, entries: Iterable[_Entry], degradation: Degradation) -> None:
+    def __init__(
+        self,
+        name: str,
+        entries: Iterable[_Entry],
+        degradation: Degradation,
+        lr_folder: str = "",
+        other_scales: tuple[int, ...] = (),
+    ) -> None:
         self.name = name
         self.degradation = degradation
         self._entries = tuple(entries)
+        self._lr_folder = lr_folder
+        self._other_scales = other_scales
 
     @property
     def scale(self) -> int:
@@ -110,9 +188,40 @@ class ImageSet(Sequence[ImagePair]):
         return tuple(entry.hr for entry in self._entries)
 
     @property
+    def hr_sizes(self) -> tuple[tuple[int, int] | None, ...]:
+        """Height and width of the pairs' HR images, without reading any; None where unknown."""
+        return tuple(entry.hr_size for entry in self._entries)
+
+    @property
     def makes_lr(self) -> bool:
         """Whether the LR images are made here rather than read from files."""
         return any(entry.lr is None for entry in self._entries)
+
+    @property
+    def lr_source(self) -> LRSource:
+        """Where the LR images come from.
+
+        >>> print(photos(4).lr_source)
+        made from HR by bicubic
+        """
+        cropped = [entry.crop_px for entry in self._entries if entry.crop_px]
+        return LRSource(
+            source="made" if self.makes_lr else "stored",
+            rule=self.degradation.name if self.makes_lr else "",
+            folder="" if self.makes_lr else self._lr_folder,
+            cropped=len(cropped),
+            crop_px=max(cropped, default=0),
+            other_scales=self._other_scales,
+        )
+
+    def without(self, names: Iterable[str]) -> "ImageSet":
+        """The set without some of its images.
+
+        >>> photos(4).without(["coffee", "rocket"]).names
+        ('astronaut', 'chelsea')
+        """
+        left_out = set(names)
+        return self._with(entry for entry in self._entries if entry.name not in left_out)
 
     @cached_property
     def sha256(self) -> str:
@@ -152,7 +261,7 @@ class ImageSet(Sequence[ImagePair]):
     def __getitem__(self, index: slice) -> "ImageSet": ...
     def __getitem__(self, index: int | slice) -> "ImagePair | ImageSet":
         if isinstance(index, slice):
-            return ImageSet(self.name, self._entries[index], self.degradation)
+            return self._with(self._entries[index])
         return self.pair(index)
 
     def pair(self, index: int, read: Reader = read_source) -> ImagePair:
@@ -167,8 +276,13 @@ class ImageSet(Sequence[ImagePair]):
         hr, lr = entry.read(read)
         if lr is None:
             return make_pair(hr, self.degradation, entry.name, self.name)
-        hr = _crop_to_lr(hr, lr, self.scale, f"{self.name}/{entry.name}")
-        return ImagePair(entry.name, hr, lr, self.name)
+        label = _label(entry.name, self.name)
+        height, width = _common_size(_size(hr), _size(lr), self.scale, label)
+        hr = hr[..., : height * self.scale, : width * self.scale]
+        return ImagePair(entry.name, hr, lr[..., :height, :width], self.name)
+
+    def _with(self, entries: Iterable[_Entry]) -> "ImageSet":
+        return ImageSet(self.name, entries, self.degradation, self._lr_folder, self._other_scales)
 
 
 def make_pair(
@@ -186,13 +300,7 @@ def make_pair(
     >>> make_pair(torch.rand(3, 50, 40), Bicubic(4)).hr.shape
     torch.Size([3, 48, 36])
     """
-    unit = MOD_CROP if MOD_CROP % degradation.scale == 0 else degradation.scale
-    height, width = (size - size % unit for size in hr.shape[-2:])
-    if min(height, width) == 0:
-        raise InputError(
-            f"{_label(name, dataset)}: HR image of {_size(hr)} pixels, "
-            f"expected at least {unit} x {unit} for scale {degradation.scale}"
-        )
+    height, width = _cropped_size(_size(hr), degradation.scale, _label(name, dataset))
     hr = hr[..., :height, :width]
     return ImagePair(name, hr, degradation(hr, key=name), dataset)
 
@@ -230,41 +338,125 @@ def open_data(
     scale: int = 4,
     *,
     make_lr: bool = False,
+    lr_dir: str | os.PathLike[str] | None = None,
+    white: float | None = None,
+    skip_bad: bool = False,
     degradation: Degradation | None = None,
 ) -> ImageSet:
-    """Open a data folder, or a single HR image.
+    """Open a data folder, or a single HR image, and check every file.
 
-    Layouts, looked for in this order: `image_SRF_4` (SelfExSR), `HR` or `*_HR` with
-    `LR_bicubic/X4` (EDSR, DIV2K), `GTmod12` with `LRbicx4` (BasicSR), and images lying flat.
+    HR and LR images are found by the names of folders and files, in the layouts that
+    `srlongtail.image.layouts` lists. LR is made where a folder has no LR images, where `make_lr`
+    says so, and where the folder of the HR images itself is given. LR images of this scale that
+    would stay unused are an error. `ImageSet.lr_source` tells what was done.
+
+    HR and LR that differ in size by up to two LR pixels are cropped to their common part.
 
     Args:
-        location: a path, or `NAME=PATH`; `photos`, where there is no such path, means the
-            built-in ones. Without a name, the set is called after its folder, or after the parent
-            of a folder called `HR`, `GTmod12` and the like.
+        location: a path, `NAME=PATH`, or `NAME=HR,LR` with the folder of the LR images; `photos`,
+            where there is no such path, means the built-in ones. Without a name, the set is called
+            after its folder, or after the parent of a folder called `HR`, `GTmod12` and the like.
         scale: HR pixels per LR pixel.
         make_lr: make the LR images even where the folder has some.
+        lr_dir: the folder of the LR images (for a single HR image, the file).
+        white: what value is white in files with more than 8 bits a channel (see `read_image`).
+        skip_bad: leave out images that cannot be used, with a warning that names each, rather than
+            raise an error.
         degradation: how LR images are made, `Bicubic(scale)` unless given; giving one implies
             `make_lr`.
 
     Raises:
-        InputError: nothing there, no image in it, or an LR image missing where others exist.
+        InputError: nothing there, no image in it, LR images that do not fit or are not used, or an
+            image that is damaged, too small, or lacks its LR image.
     """
-    name, path = named_path(location)
+    name, path, lr_root = _parse(location)
+    if lr_root is not None and lr_dir is not None:
+        raise InputError(f"{location}: a second folder, and lr_dir={lr_dir}, expected one of them")
+    lr_root = lr_root if lr_dir is None else Path(lr_dir)
+    if lr_root is not None and (make_lr or degradation is not None):
+        raise InputError(f"{lr_root}: LR images named, and LR to be made, expected one of these")
     rule = degradation or Bicubic(scale)
-    stored_lr = not make_lr and degradation is None
     if str(location) == "photos" and not path.exists():
         return photos(scale, rule)
+    if lr_root is not None and not lr_root.exists():
+        raise InputError(f"{lr_root}: no such folder of LR images")
     if path.is_file():
-        return ImageSet(name or path.stem, [_Entry(path.stem, path)], rule)
-    if not path.is_dir():
+        layout = _single(path, lr_root)
+    elif path.is_dir():
+        makes_lr = make_lr or degradation is not None
+        layout = find_pairs(path, scale, make_lr=makes_lr, lr_dir=lr_root)
+        name = name or set_name(layout.hr_folder)
+    else:
         raise InputError(f"{path}: no such folder or image")
-    files, folder = _find_files(path, scale)
-    if not files:
-        inside = ", ".join(sorted(p.name for p in path.iterdir() if p.is_dir())[:5])
-        hint = f"; its folders are {inside}" if inside else ""
-        raise InputError(f"{path}: no images in it, expected {', '.join(SUFFIXES)}{hint}")
-    entries = [_Entry(n, hr, lr if stored_lr else None) for n, hr, lr in files]
-    return ImageSet(name or _folder_name(folder), entries, rule)
+    name = name or path.stem
+    entries = _checked(layout, name, rule, white=white, skip_bad=skip_bad)
+    return ImageSet(name, entries, rule, _inside(layout.lr_folder, path), layout.other_scales)
+
+
+def _checked(
+    layout: Layout, dataset: str, rule: Degradation, *, white: float | None, skip_bad: bool
+) -> list[_Entry]:
+    """The images that can be used; the others are named, in an error or in warnings."""
+    entries, facts, bad = [], [], {}
+    for files in layout.files:
+        try:
+            entry, found = _check(files, layout.lr_folder, dataset, rule, white)
+        except InputError as error:
+            bad[files.name] = error
+        else:
+            entries.append(entry)
+            facts += found
+    if bad and (not skip_bad or not entries):
+        first, them = next(iter(bad.values())), "it" if len(bad) == 1 else "them"
+        others = f" ({len(bad)} of {len(layout.files)} images: {', '.join(bad)})"
+        raise InputError(
+            f"{first}{others if len(bad) > 1 else ''}"
+            f"{f'; skip_bad=True leaves {them} out' if entries else ''}"
+        ) from first
+    for reason in bad.values():
+        warnings.warn(f"left out: {reason}", stacklevel=3)
+    note = depth_note(facts, white)
+    if note:
+        warnings.warn(f"{dataset}: {note}", stacklevel=3)
+    return entries
+
+
+def _check(
+    files: PairFile, lr_folder: Path | None, dataset: str, rule: Degradation, white: float | None
+) -> tuple[_Entry, list[ImageFacts]]:
+    if files.problem:
+        raise InputError(f"{lr_folder}: {files.problem}")
+    label = _label(files.name, dataset)
+    hr = check_image(files.hr, white)
+    stored_hr = Stored(files.hr, white)
+    if files.lr is None:
+        size = _cropped_size((hr.height, hr.width), rule.scale, label)
+        return _Entry(files.name, stored_hr, hr_size=size), [hr]
+    lr = check_image(files.lr, white)
+    full, small = (hr.height, hr.width), (lr.height, lr.width)
+    height, width = (side * rule.scale for side in _common_size(full, small, rule.scale, label))
+    crop = max(
+        _crop_px(side, less * rule.scale, common, rule.scale)
+        for side, less, common in zip(full, small, (height, width), strict=True)
+    )
+    stored_lr = Stored(files.lr, white)
+    return _Entry(files.name, stored_hr, stored_lr, (height, width), crop), [hr, lr]
+
+
+def _inside(folder: Path | None, root: Path) -> str:
+    """The LR folder as results name it: relative to the folder given, else by its own name."""
+    if folder is None:
+        return ""
+    inside = folder != root and folder.is_relative_to(root)
+    return folder.relative_to(root).as_posix() if inside else folder.resolve().name
+
+
+def _single(path: Path, lr: Path | None) -> Layout:
+    """One HR image, with the LR file, or the folder that has it."""
+    if lr is None or lr.is_file():
+        files = PairFile(path.stem, path, lr)
+        return Layout((files,), path.parent, None if lr is None else lr.parent)
+    raise InputError(f"{lr}: a folder of LR images, expected the LR image of {path.name}")
 
 
 def _read_photo(name: str) -> Tensor:
@@ -277,7 +469,8 @@ def _stored_sha256(source: Source) -> str:
     """The hash of a file's bytes, or a photo's name: scikit-image ships its pixels."""
     if isinstance(source, Photo):
         return source.name
-    return hashlib.sha256(source.read_bytes()).hexdigest()
+    white = "" if source.white is None else f" {source.white:g}"
+    return hashlib.sha256(source.path.read_bytes()).hexdigest() + white
 
 
 def named_path(location: str | os.PathLike[str]) -> tuple[str | None, Path]:
@@ -293,78 +486,58 @@ def named_path(location: str | os.PathLike[str]) -> tuple[str | None, Path]:
     return None, Path(text)
 
 
-_Files = list[tuple[str, Path, Path | None]]
+def _parse(location: str | os.PathLike[str]) -> tuple[str | None, Path, Path | None]:
+    """The parts of `NAME=HR,LR`: the name and the LR folder are None where they are not given."""
+    name, path = named_path(location)
+    hr, separator, lr = str(path).rpartition(",")
+    if separator and not path.exists():
+        return name, Path(hr), Path(lr)
+    return name, path, None
 
 
-def _find_files(path: Path, scale: int) -> tuple[_Files, Path]:
-    """The (name, HR, LR) files below `path`, and the folder that holds the HR ones."""
-    for folder in (path, path / f"image_SRF_{scale}"):
-        files = _selfexsr_files(folder, scale)
-        if files:
-            return files, folder
-    for hr_pattern, lr_pattern in (
-        ("HR", f"LR_bicubic/X{scale}"),
-        ("*_HR", f"*_LR_bicubic/X{scale}"),
-        ("GTmod12", f"LRbicx{scale}"),
-    ):
-        hr_folder = next((p for p in sorted(path.glob(hr_pattern)) if p.is_dir()), None)
-        if hr_folder is not None:
-            lr_folder = next((p for p in sorted(path.glob(lr_pattern)) if p.is_dir()), None)
-            return _match(_images(hr_folder), lr_folder, scale), hr_folder
-    return [(hr.stem, hr, None) for hr in _images(path)], path
+def _cropped_size(size: tuple[int, int], scale: int, label: str) -> tuple[int, int]:
+    """The size of an HR image whose LR image is to be made."""
+    unit = MOD_CROP if MOD_CROP % scale == 0 else scale
+    height, width = (side - side % unit for side in size)
+    if min(height, width) == 0:
+        raise InputError(
+            f"{label}: HR image of {size[0]} x {size[1]} pixels, "
+            f"expected at least {unit} x {unit} for scale {scale}"
+        )
+    return height, width
 
 
-def _selfexsr_files(folder: Path, scale: int) -> _Files:
-    ending = f"_SRF_{scale}_HR"
-    files: _Files = []
-    for hr in _images(folder) if folder.is_dir() else []:
-        if hr.stem.endswith(ending):
-            lr = hr.with_name(hr.name.replace(ending, f"_SRF_{scale}_LR"))
-            files.append((hr.stem.removesuffix(ending), hr, lr if lr.is_file() else None))
-    return files
+def _common_size(
+    hr: tuple[int, int], lr: tuple[int, int], scale: int, label: str
+) -> tuple[int, int]:
+    """The size in LR pixels of what HR and LR both have, from the top left corner.
 
-
-def _match(hr_files: list[Path], lr_folder: Path | None, scale: int) -> _Files:
-    if lr_folder is None:
-        return [(hr.stem, hr, None) for hr in hr_files]
-    by_stem = {lr.stem: lr for lr in _images(lr_folder)}
-    files: _Files = []
-    for hr in hr_files:
-        lr = by_stem.get(f"{hr.stem}x{scale}") or by_stem.get(hr.stem)
-        if lr is None:
+    Sides that differ by more than two LR pixels, or eight HR pixels, and by other than a crop to a
+    multiple of 12 are no pair.
+    """
+    common = []
+    for side, small in zip(hr, lr, strict=True):
+        whole = small in (side // scale, (side - side % MOD_CROP) // scale)
+        if not whole and abs(side - small * scale) > max(2 * scale, 8):
             raise InputError(
-                f"{lr_folder}: no LR image for {hr.name}, expected {hr.stem}x{scale}.png or "
-                f"{hr.stem}.png; --make-lr makes the LR images from HR"
+                f"{label}: LR image of {lr[0]} x {lr[1]} pixels, expected "
+                f"{hr[0] // scale} x {hr[1] // scale} for an HR image of "
+                f"{hr[0]} x {hr[1]} at scale {scale}"
             )
-        files.append((hr.stem, hr, lr))
-    return files
+        common.append(min(side // scale, small))
+    return common[0], common[1]
 
 
-def _images(folder: Path) -> list[Path]:
-    return sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and p.is_file())
-
-
-def _folder_name(folder: Path) -> str:
-    folder = folder.resolve()
-    generic = re.fullmatch(r"(.*_)?HR|GTmod12|image_SRF_\d", folder.name)
-    return folder.parent.name if generic else folder.name
-
-
-def _crop_to_lr(hr: Tensor, lr: Tensor, scale: int, label: str) -> Tensor:
-    for side, small in zip(hr.shape[-2:], lr.shape[-2:], strict=True):
-        # LR files were made from HR cropped to a multiple of the scale, or of 12.
-        if small not in (side // scale, (side - side % MOD_CROP) // scale):
-            raise InputError(
-                f"{label}: LR image of {_size(lr)} pixels, expected "
-                f"{hr.shape[-2] // scale} x {hr.shape[-1] // scale} for an HR image of "
-                f"{_size(hr)} at scale {scale}"
-            )
-    return hr[..., : lr.shape[-2] * scale, : lr.shape[-1] * scale]
+def _crop_px(hr: int, lr: int, common: int, scale: int) -> int:
+    """HR pixels cut off HR or LR (in HR pixels); 0 where HR loses what any crop for LR does."""
+    if lr == common and lr // scale in (hr // scale, (hr - hr % MOD_CROP) // scale):
+        return 0
+    return max(hr, lr) - common
 
 
 def _label(name: str, dataset: str) -> str:
     return f"{dataset}/{name}" if dataset else name
 
 
-def _size(image: Tensor) -> str:
-    return f"{image.shape[-2]} x {image.shape[-1]}"
+def _size(image: Tensor) -> tuple[int, int]:
+    return image.shape[-2], image.shape[-1]

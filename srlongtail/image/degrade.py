@@ -2,13 +2,14 @@
 
 import hashlib
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from srlongtail.errors import InputError
+from srlongtail.image import DegradationName
 from srlongtail.image.io import quantize
 from srlongtail.image.resample import imresize
 
@@ -18,6 +19,9 @@ class Degradation(Protocol):
 
     @property
     def scale(self) -> int: ...
+
+    @property
+    def name(self) -> str: ...
 
     def __call__(self, hr: Tensor, key: str = "") -> Tensor: ...
 
@@ -30,6 +34,7 @@ class Bicubic:
     torch.Size([3, 6, 3])
     """
 
+    name: ClassVar[DegradationName] = "bicubic"
     scale: int
 
     def __call__(self, hr: Tensor, key: str = "") -> Tensor:
@@ -57,6 +62,7 @@ class BlurNoise:
     True
     """
 
+    name: ClassVar[DegradationName] = "blur-noise"
     scale: int
     kernel_size: int = 3
     sigma: float = 5.0
@@ -86,3 +92,18 @@ class BlurNoise:
     def _generator(self, key: str) -> torch.Generator:
         digest = hashlib.sha256(f"{self.seed}/{key}".encode()).digest()
         return torch.Generator().manual_seed(int.from_bytes(digest[:8], "big", signed=True))
+
+
+def named_degradation(name: DegradationName, scale: int) -> Degradation:
+    """Return the degradation of a name, as recipes and the command line give it.
+
+    Raises:
+        InputError: an unknown name.
+
+    >>> named_degradation("blur-noise", scale=2)
+    BlurNoise(scale=2, kernel_size=3, sigma=5.0, noise=5.0, seed=0)
+    """
+    kinds: dict[str, type[Bicubic] | type[BlurNoise]] = {k.name: k for k in (Bicubic, BlurNoise)}
+    if name not in kinds:
+        raise InputError(f"degradation {name!r}, expected one of {', '.join(kinds)}")
+    return kinds[name](scale)

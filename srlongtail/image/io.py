@@ -2,7 +2,9 @@
 
 import os
 import warnings
-from collections.abc import Callable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -15,20 +17,18 @@ from torch import Tensor
 
 from srlongtail.errors import InputError
 from srlongtail.files import replacing
+from srlongtail.image.decode import (
+    EXIF_ORIENTATION,
+    SIDEWAYS,
+    Pixels,
+    decode,
+    is_tiff,
+    kind_of_file,
+)
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 
-_EXIF_ORIENTATION = 0x0112
-# How to turn the stored rows and columns into the picture meant (EXIF 2.3, tag 0x0112).
-_UPRIGHT: dict[int, Callable[[NDArray], NDArray]] = {
-    2: lambda a: a[:, ::-1],
-    3: lambda a: a[::-1, ::-1],
-    4: lambda a: a[::-1],
-    5: lambda a: a.swapaxes(0, 1),
-    6: lambda a: a[::-1].swapaxes(0, 1),
-    7: lambda a: a[::-1, ::-1].swapaxes(0, 1),
-    8: lambda a: a.swapaxes(0, 1)[::-1],
-}
+_TOLERANCE = 1e-4  # of white: how far floating point pixels may lie outside without being an error
 
 
 def quantize(image: Tensor) -> Tensor:
@@ -42,28 +42,101 @@ def quantize(image: Tensor) -> Tensor:
     return image.clamp(0, 1).mul(255).add(0.5).floor().div(255)
 
 
-def read_image(path: str | os.PathLike[str]) -> Tensor:
-    """Read an image file as RGB, float32 `(3, H, W)` in [0, 1].
+@dataclass(frozen=True)
+class ImageFacts:
+    """What a check of an image file found out.
 
-    PNG and TIFF of 8 or 16 bits a channel, JPEG, BMP and WebP. Grey becomes RGB, transparency
-    is laid over white (with a warning), and the EXIF orientation is applied.
+    Attributes:
+        height: of the image as it is meant to be seen, in pixels.
+        width: likewise.
+        bits: a channel; 8, 16, or more where pixels are floating point numbers.
+        floating: whether they are.
+        peak: the largest stored value; None for 8-bit files, whose pixels are not looked at.
+    """
+
+    height: int
+    width: int
+    bits: int = 8
+    floating: bool = False
+    peak: float | None = None
+
+
+def check_image(path: str | os.PathLike[str], white: float | None = None) -> ImageFacts:
+    """Find out, as cheaply as it can be known, whether `read_image` will succeed, and the size.
+
+    Of 8-bit PNG files the checksums are compared, of JPEG files the end is looked for; other files,
+    and those with more than 8 bits a channel, are decoded.
 
     Raises:
-        InputError: the file is missing, no image, damaged, or of a kind not listed above.
+        InputError: as `read_image`.
+
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "black.png"
+    >>> write_image(path, torch.zeros(3, 20, 30))
+    >>> check_image(path)
+    ImageFacts(height=20, width=30, bits=8, floating=False, peak=None)
     """
     path = Path(path)
-    if not path.is_file():
-        raise InputError(f"{path}: no such file, expected an image")
-    try:
-        array, orientation = _decode(path)
-    except UnidentifiedImageError as error:
-        raise InputError(
-            f"{path}: not an image in a known format, expected one of {', '.join(SUFFIXES)}"
-        ) from error
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError, png.Error) as error:
-        raise InputError(f"{path}: damaged or unreadable image: {error}") from error
-    array = _UPRIGHT.get(orientation, lambda a: a)(array)
-    return image_from_array(array, name=str(path))
+    with _naming(path):
+        quick = _check_quickly(path)
+        if quick is not None:
+            return quick
+        pixels = decode(path)
+        _to_tensor(pixels, white, str(path))
+    return _facts(pixels)
+
+
+def read_image(path: str | os.PathLike[str], white: float | None = None) -> Tensor:
+    """Read an image file as RGB, float32 `(3, H, W)` in [0, 1].
+
+    PNG and TIFF of 8 or 16 bits a channel, TIFF of floating point numbers, JPEG, BMP and WebP. Grey
+    becomes RGB, transparency is laid over white (with a warning), and the EXIF orientation is
+    applied. A warning tells of deep pixels that seem to need another `white`.
+
+    Args:
+        path: the file.
+        white: the value that means white in files with more than 8 bits a channel: 4095 for 12
+            bits stored in 16. By default 65535, and 1 for floating point numbers.
+
+    Raises:
+        InputError: the file is missing, no image, damaged, or of a kind not listed above; it has
+            more bands than RGB and transparency; or values below 0 or above `white`.
+    """
+    path = Path(path)
+    with _naming(path):
+        pixels = decode(path)
+        image = _to_tensor(pixels, white, str(path))
+    note = depth_note([_facts(pixels)], white)
+    if note:
+        warnings.warn(f"{path}: {note}", stacklevel=2)
+    return image
+
+
+def read_checked(path: Path, white: float | None = None) -> Tensor:
+    """`read_image` without the warning about depth: for files whose `ImageFacts` told it."""
+    with _naming(path):
+        return _to_tensor(decode(path), white, str(path))
+
+
+def depth_note(facts: Iterable[ImageFacts], white: float | None = None) -> str:
+    """What is to be said about the depth of images that belong together; empty where nothing is.
+
+    >>> depth_note([ImageFacts(8, 8, bits=16, peak=3900.0)])
+    '16 bits a channel, but no value above 3900: 12 bits? white=4095 takes them as such'
+    """
+    deep = [image for image in facts if image.peak is not None and image.bits > 8]
+    if not deep or white is not None:
+        return ""
+    peak = max(image.peak or 0 for image in deep)
+    if any(image.floating for image in deep):
+        return f"floating point pixels up to {peak:.4g}; 1 is white, white=N sets another"
+    bits = next((bits for bits in (8, 10, 12, 14) if peak < 2**bits), None)
+    if bits is None:
+        return ""
+    return (
+        f"16 bits a channel, but no value above {peak:.0f}: {bits} bits? "
+        f"white={2**bits - 1} takes them as such"
+    )
 
 
 def image_from_array(array: NDArray, *, name: str = "array") -> Tensor:
@@ -80,14 +153,8 @@ def image_from_array(array: NDArray, *, name: str = "array") -> Tensor:
     channels = array if array.ndim == 3 else array[..., None]
     if channels.ndim != 3 or not 1 <= channels.shape[2] <= 4:
         raise InputError(f"{name}: shape {array.shape}, expected (H, W) or (H, W, 1 to 4)")
-    pixels = channels.astype(np.float64) / np.iinfo(array.dtype).max
-    if channels.shape[2] in (2, 4):
-        pixels, alpha = pixels[..., :-1], pixels[..., -1:]
-        if alpha.min() < 1:
-            warnings.warn(f"{name}: transparency laid over white", stacklevel=2)
-        pixels = pixels * alpha + (1 - alpha)
-    pixels = np.broadcast_to(pixels, (*pixels.shape[:2], 3)).transpose(2, 0, 1)
-    return torch.from_numpy(np.ascontiguousarray(pixels, dtype=np.float32))
+    has_alpha = channels.shape[2] in (2, 4)
+    return _to_tensor(Pixels(channels, "straight" if has_alpha else None), None, name)
 
 
 def write_image(path: str | os.PathLike[str], image: Tensor, *, bits: int = 8) -> None:
@@ -120,42 +187,79 @@ def write_image(path: str | os.PathLike[str], image: Tensor, *, bits: int = 8) -
             Image.fromarray(array).save(temporary, quality=95, lossless=True)
 
 
-def _decode(path: Path) -> tuple[NDArray, int]:
-    """The stored pixels and the EXIF orientation."""
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Say which file it was, and what else it may be than an image."""
+    if not path.is_file():
+        raise InputError(f"{path}: no such file, expected an image")
+    try:
+        yield
+    except UnidentifiedImageError as error:
+        raise InputError(
+            f"{path}: {kind_of_file(path)}, expected one of {', '.join(SUFFIXES)}"
+        ) from error
+    except InputError:
+        raise
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError, png.Error) as error:
+        reason = " ".join(str(error).split())
+        if "imagecodecs" in reason:
+            raise InputError(
+                f"{path}: compressed in a way that is not supported at this depth: {reason}"
+            ) from error
+        raise InputError(f"{path}: damaged or unreadable image: {reason}") from error
+
+
+def _check_quickly(path: Path) -> ImageFacts | None:
+    """Size and wholeness of an 8-bit PNG or a JPEG file; None where only decoding tells."""
+    if is_tiff(path):
+        return None
     with Image.open(path) as image:
-        orientation = image.getexif().get(_EXIF_ORIENTATION, 1)
-        array = _decode_deep_colour(path, image.format)
-        if array is None:
-            array = _decode_with_pillow(image)
-    return array, orientation
-
-
-def _decode_with_pillow(image: Image.Image) -> NDArray:
-    if image.mode in ("I", "I;16", "I;16B", "I;16L"):
-        levels = np.asarray(image)
-        if levels.min() < 0 or levels.max() > 65535:
-            raise ValueError("more than 16 bits a pixel")
-        return levels.astype(np.uint16)
-    if image.mode == "F":
-        raise ValueError("floating point pixels; 8 or 16 bit integers are expected")
-    if image.mode in ("L", "LA", "RGB", "RGBA"):
-        return np.asarray(image)
-    return np.asarray(image.convert("RGBA" if "transparency" in image.info else "RGB"))
-
-
-def _decode_deep_colour(path: Path, format_name: str | None) -> NDArray | None:
-    """Pixels of a 16-bit file of several channels, which Pillow would reduce to 8 bits."""
-    if format_name == "PNG":
-        reader = png.Reader(filename=str(path))
-        reader.preamble()
-        if reader.bitdepth == 16 and reader.planes > 1:
-            width, height, rows, info = reader.read()
-            pixels = np.vstack([np.asarray(row, np.uint16) for row in rows])
-            return pixels.reshape(height, width, info["planes"])
-    if format_name == "TIFF":
-        with tifffile.TiffFile(path) as file:
-            page = file.pages.first
-            if page.bitspersample == 16 and page.samplesperpixel > 1:
-                array = page.asarray()
-                return array.transpose(1, 2, 0) if page.axes == "SYX" else array
+        # Not `getexif`, which decodes a PNG file to look behind the pixels, too.
+        exif = Image.Exif()
+        exif.load(image.info.get("exif", b""))
+        turned = exif.get(EXIF_ORIENTATION, 1) in SIDEWAYS
+        facts = ImageFacts(*(image.size if turned else image.size[::-1]))
+        with path.open("rb") as file:
+            if image.format == "PNG" and file.read(25)[24] <= 8:  # bits, in the header chunk
+                image.verify()
+                return facts
+            file.seek(-min(path.stat().st_size, 64), os.SEEK_END)
+            if image.format == "JPEG" and file.read().rstrip(b"\0").endswith(b"\xff\xd9"):
+                return facts
     return None
+
+
+def _facts(pixels: Pixels) -> ImageFacts:
+    array = pixels.array
+    deep = array.dtype != np.uint8
+    colors = array[..., :-1] if pixels.alpha else array
+    height, width = array.shape[:2]
+    return ImageFacts(
+        height,
+        width,
+        bits=array.dtype.itemsize * 8,
+        floating=array.dtype.kind == "f",
+        peak=float(colors.max()) if deep else None,
+    )
+
+
+def _to_tensor(pixels: Pixels, white: float | None, name: str) -> Tensor:
+    array, floating = pixels.array, pixels.array.dtype.kind == "f"
+    full = 1.0 if floating else float(np.iinfo(array.dtype).max)
+    deep = array.dtype != np.uint8
+    level = white if white is not None and deep else full
+    values = array.astype(np.float64)
+    alpha = values[..., -1:] / full if pixels.alpha else None
+    values = (values[..., :-1] if pixels.alpha else values) / level
+    if deep and not (values.min() >= -_TOLERANCE and values.max() <= 1 + _TOLERANCE):
+        # Also where there are values that are no numbers, which compare as neither.
+        raise InputError(
+            f"{name}: {array.dtype} pixels from {values.min() * level:.6g} to "
+            f"{values.max() * level:.6g}, expected 0 to {level:g}; white=N sets what is white"
+        )
+    if alpha is not None:
+        if alpha.min() < 1:
+            warnings.warn(f"{name}: transparency laid over white", stacklevel=3)
+        values = (values if pixels.alpha == "premultiplied" else values * alpha) + (1 - alpha)
+    values = np.broadcast_to(values.clip(0, 1), (*values.shape[:2], 3)).transpose(2, 0, 1)
+    return torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32))

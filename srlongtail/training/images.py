@@ -2,18 +2,26 @@
 
 import hashlib
 import os
-import re
+import warnings
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 from srlongtail.errors import InputError
 from srlongtail.image.io import SUFFIXES
+from srlongtail.image.layouts import (
+    ImageFile,
+    folder_says,
+    images_below,
+    is_split,
+    is_training,
+    visible_in,
+)
 
-_HR_FOLDER = re.compile(r"(.*_)?HR|GTmod12")
-_LR_FILE = re.compile(r".*_SRF_\d_LR")
+_ANY_DEPTH = 100
 
 
 @dataclass(frozen=True)
@@ -27,9 +35,11 @@ class TrainingImage:
 def find_images(locations: Iterable[str | os.PathLike[str]]) -> list[TrainingImage]:
     """All HR images below the folders given, sorted by name.
 
-    Folders are searched to any depth. Where one holds HR folders (`HR`, `*_HR`, `GTmod12`), only
-    these count, so that the LR images beside them are not taken for HR; and of several, those with
-    "train" in their name, so that DIV2K's validation images are not trained on.
+    Folders are searched to any depth, hidden files left out. LR images never count as HR: names
+    tell them apart (see `srlongtail.image.layouts`). Where a folder holds HR folders, only these
+    count; and of several folders that say so, those for training, so that DIV2K's validation images
+    are not trained on. Images in a folder named like one of LR images, to which there is no HR, are
+    used with a warning.
 
     Raises:
         InputError: no such folder, or no image below it.
@@ -47,7 +57,7 @@ def find_images(locations: Iterable[str | os.PathLike[str]]) -> list[TrainingIma
             raise InputError(f"{root}: no images below it, expected {', '.join(SUFFIXES)}")
         images += found
     if not images:
-        raise InputError("no training images, expected --data DIR")
+        raise InputError("no training images, expected a folder of them as data")
     return sorted(images, key=lambda image: image.name)
 
 
@@ -66,16 +76,52 @@ def describe(images: Iterable[TrainingImage]) -> dict[str, Any]:
     }
 
 
-def _hr_files(folder: Path) -> list[Path]:
-    children = sorted(folder.iterdir())
-    subfolders = [child for child in children if child.is_dir()]
-    hr_folders = [child for child in subfolders if _HR_FOLDER.fullmatch(child.name)]
-    if hr_folders:
-        training = [child for child in hr_folders if "train" in child.name.lower()]
-        return [file for child in training or hr_folders for file in _hr_files(child)]
-    files = [
-        child
-        for child in children
-        if child.suffix.lower() in SUFFIXES and child.is_file() and not _LR_FILE.match(child.stem)
+def _hr_files(root: Path) -> list[Path]:
+    """The images below a folder that count as HR."""
+    searched = set(_searched(root))
+    files = [file for file in images_below(root, _ANY_DEPTH) if file.path.parent in searched]
+    marked = {file.path.parent for file in files if file.role == "HR"}
+    hr = [
+        file
+        for file in files
+        if file.role == "HR" or (file.role is None and file.path.parent not in marked)
     ]
-    return files + [file for child in subfolders for file in _hr_files(child)]
+    alone = _lr_without_hr([file for file in files if file.role == "LR"], hr)
+    for folder in sorted({path.parent for path in alone}):
+        warnings.warn(
+            f"{folder}: named like LR images, but there are no HR images to them; used as HR",
+            stacklevel=4,
+        )
+    return [file.path for file in hr] + alone
+
+
+def _searched(folder: Path) -> Iterator[Path]:
+    """The folders whose images may count: HR folders where there are some; not those for tests."""
+    children = [child for child in visible_in(folder) if child.is_dir()]
+    says = {child: folder_says(child.name) for child in children}
+    hr = [child for child in children if says[child].role == "HR"]
+    among = hr or children
+    if any(is_training(says[child].words) for child in among):
+        among = [
+            child
+            for child in among
+            if is_training(says[child].words) or not is_split(says[child].words)
+        ]
+    if not hr:
+        yield folder
+    for child in among:
+        yield from _searched(child)
+
+
+def _lr_without_hr(lr: Sequence[ImageFile], hr: Sequence[ImageFile]) -> list[Path]:
+    """Images in LR folders that belong to no HR image: to none of their set, nor most by name."""
+    groups = {file.group for file in hr}
+    cores = {name.core for file in hr for name in file.names}
+    found: list[Path] = []
+    for _, several in groupby(lr, lambda file: file.path.parent):
+        files = list(several)
+        paired = [file for file in files if any(name.core in cores for name in file.names)]
+        marked = any(file.names[-1].role == "LR" for file in files)
+        if not marked and files[0].group not in groups and 2 * len(paired) < len(files):
+            found += [file.path for file in files]
+    return found

@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from srlongtail.errors import InputError
 from srlongtail.image.dataset import MOD_CROP, ImagePair, make_pair
-from srlongtail.image.degrade import Bicubic, BlurNoise, Degradation
+from srlongtail.image.degrade import Degradation, named_degradation
 from srlongtail.image.io import quantize, read_image
 from srlongtail.image.resample import imresize
 from srlongtail.training.images import TrainingImage, describe, find_images
@@ -38,7 +38,7 @@ class PatchBank:
         InputError: no image is as large as a patch.
 
     >>> image = torch.rand(3, 48, 48)
-    >>> bank = PatchBank([make_pair(image, Bicubic(4))], patch=8)
+    >>> bank = PatchBank([make_pair(image, named_degradation("bicubic", 4))], patch=8)
     >>> lr, hr = bank.cut(bank.draw(16, torch.Generator().manual_seed(0)))
     >>> lr.shape, hr.shape
     (torch.Size([16, 3, 8, 8]), torch.Size([16, 3, 32, 32]))
@@ -88,9 +88,7 @@ class PatchBank:
         Progress goes to stderr, if that is a terminal.
         """
         images = find_images(recipe.data)
-        degradation: Degradation = (
-            Bicubic(recipe.scale) if recipe.degradation == "bicubic" else BlurNoise(recipe.scale)
-        )
+        degradation = named_degradation(recipe.degradation, recipe.scale)
 
         def read(image: TrainingImage) -> list[ImagePair]:
             return _pyramid(read_image(image.path), image.name, degradation, recipe.pyramid)

@@ -11,13 +11,13 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from srlongtail.errors import InputError, suggestion
 from srlongtail.files import replacing
+from srlongtail.image import DegradationName
 
 if sys.version_info >= (3, 11):
     import tomllib
 else:
     import tomli as tomllib
 
-DegradationName = Literal["bicubic", "blur-noise"]
 Precision = Literal["auto", "float32", "bfloat16"]
 
 

@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 
 from srlongtail.image.dataset import ImagePair, ImageSet, open_data, photos
-from srlongtail.image.degrade import BlurNoise
+from srlongtail.image.degrade import named_degradation
 from srlongtail.image.resample import upsample_bicubic
 from srlongtail.longtail.difference import DifferenceHistogram, absolute_difference
 from srlongtail.longtail.tail import Limits
-from srlongtail.metrics import PAPER
+from srlongtail.metrics import PAPER, mean_psnr
 from srlongtail.models.sr_model import SRModel
 from srlongtail.training.patches import PatchBank
 from srlongtail.training.recipe import Recipe
@@ -105,16 +105,18 @@ class Validation:
         return Fit(
             error.head_ad_levels,
             error.tail_ad_levels,
-            psnr_db=fmean(score.psnr_db for score in scores),
+            psnr_db=mean_psnr(score.psnr_db for score in scores),
             ssim=fmean(score.ssim for score in scores),
         )
 
 
 def validation_set(source: str, recipe: Recipe) -> ImageSet:
     """A data folder's images, or the built-in photos where it is "", with LR as a recipe's."""
-    rule = BlurNoise(recipe.scale) if recipe.degradation == "blur-noise" else None
     if not source:
-        return photos(recipe.scale, rule)
+        return photos(recipe.scale, named_degradation(recipe.degradation, recipe.scale))
+    if recipe.degradation == "bicubic":  # which stored LR images are, too
+        return open_data(source, recipe.scale)
+    rule = named_degradation(recipe.degradation, recipe.scale)
     return open_data(source, recipe.scale, degradation=rule)
 
 

@@ -135,9 +135,10 @@ def test_errors(tmp_path):
     with pytest.raises(
         InputError, match="wrong/img_001: LR image of 10 x 9 pixels, expected 12 x 9 for an HR"
     ):
-        open_data(tmp_path / "wrong")[0]
+        open_data(tmp_path / "wrong")
+    put(tmp_path / "wrong/LR_bicubic/X4/img_001x4.png", 12, 9)
     (tmp_path / "wrong/LR_bicubic/X4/img_002x4.png").unlink()
-    with pytest.raises(InputError, match=r"no LR image for img_002\.png, .*--make-lr"):
+    with pytest.raises(InputError, match=r"X4: no LR image for img_002\.png; make_lr=True makes"):
         open_data(tmp_path / "wrong")
     put(tmp_path / "dot.png", 1, 1)
     with pytest.raises(InputError, match="dot/dot: HR image of 1 x 1 pixels, expected at least 12"):

@@ -54,5 +54,44 @@ def test_mistakes(tmp_path):
         find_images([tmp_path / "none"])
     with pytest.raises(InputError, match=r"no images below it, expected .png"):
         find_images([tmp_path])
-    with pytest.raises(InputError, match="no training images, expected --data DIR"):
+    with pytest.raises(InputError, match="no training images, expected a folder of them"):
         find_images([])
+
+
+@pytest.mark.parametrize(
+    ("hr", "lr"),
+    [
+        ("Test/4/C_1_HR.png", "Test/4/C_1_LR4.png"),
+        ("gt/1.png", "lq/1.png"),
+        ("GT/1.png", "LQ/1.png"),
+        ("HR/Set5/x4/1_HR_x4.png", "LR/LRBI/Set5/x4/1_LRBI_x4.png"),
+        ("test_HR/1_x4.png", "test_LR/1_x1.png"),
+        ("original/1.png", "LRbicx4/1.png"),
+        ("1.png", "1x4.png"),
+        ("photos/1.png", "lr/1.png"),
+        ("1.png", "LR_bicubic/X4/1x4.png"),
+        ("image_SRF_4/1_SRF_4_HR.png", "image_SRF_4/1_SRF_4_bicubic.png"),
+        ("HR/1.png", "HR/._1.png"),
+    ],
+)
+def test_neither_lr_images_nor_what_lies_beside_hr_is_trained_on(hr, lr, tmp_path):
+    assert names(tmp_path / "set", hr, lr) == [f"set/{hr}"]
+
+
+def test_lr_images_without_hr_are_used_if_their_folder_says_lr_and_that_is_told(tmp_path):
+    with pytest.warns(UserWarning, match="DIV2K-LRx4: named like LR images, .* used as HR"):
+        assert names(tmp_path / "set", "DIV2K-LRx4/3.webp") == ["set/DIV2K-LRx4/3.webp"]
+    with pytest.raises(InputError, match="no images below it"):
+        names(tmp_path / "marked", "a_LR4.png")
+
+
+def test_of_folders_for_training_and_tests_the_latter_are_left_out(tmp_path):
+    found = names(tmp_path / "set", "train/1.png", "test/2.png", "val/3.png", "more/4.png")
+    assert found == ["set/more/4.png", "set/train/1.png"]
+    assert names(tmp_path / "other", "test/2.png") == ["other/test/2.png"]
+
+
+def test_a_link_to_an_enclosing_folder_is_not_followed(tmp_path):
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set" / "again").symlink_to(tmp_path / "set")
+    assert names(tmp_path / "set", "a/1.png") == ["set/a/1.png"]
