@@ -1,7 +1,7 @@
 """How close a restored image is to the true one: PSNR, SSIM, and the protocols of the papers."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
@@ -46,6 +46,23 @@ def psnr(a: Tensor, b: Tensor, data_range: float = 1.0) -> Tensor:
     _check_pair(a, b)
     mse = (a.double() - b.double()).square().mean((-3, -2, -1))
     return 10 * torch.log10(data_range**2 / mse)
+
+
+def mean_psnr(values: Iterable[float]) -> float:
+    """Return the mean of images' PSNR, leaving out those that are restored perfectly.
+
+    Their PSNR is infinite, and so would be any mean over them. Infinite where all are; NaN where
+    there are none.
+
+    Example:
+        >>> mean_psnr([30.0, math.inf, 32.0])
+        31.0
+    """
+    found = list(values)
+    finite = [value for value in found if not math.isinf(value)]
+    if not finite:
+        return math.inf if found else math.nan
+    return sum(finite) / len(finite)
 
 
 def ssim(a: Tensor, b: Tensor, window: WindowName = "uniform", data_range: float = 1.0) -> Tensor:
@@ -138,6 +155,8 @@ class Protocol:
     tiles: Tiling = _PAPER_TILES
 
     def __post_init__(self) -> None:
+        if self.border is not None and self.border < 0:
+            raise InputError(f"border {self.border}, expected 0 or more pixels")
         if self.channels not in ("rgb", "y"):
             raise InputError(f"channels must be 'rgb' or 'y', got {self.channels!r}")
         _window(self.window)
@@ -186,6 +205,16 @@ class Protocol:
         if self.channels == "y":
             a, b = luma(a), luma(b)
         return Score(psnr(a, b).item(), ssim(a, b, self.window).item())
+
+    def smallest_side(self, scale: int) -> int:
+        """Return the smallest side of an HR image that can be scored, in pixels.
+
+        Example:
+            >>> PAPER.smallest_side(scale=4)
+            15
+        """
+        border = scale if self.border is None else self.border
+        return 2 * border + len(_window(self.window).taps)
 
 
 class _Window(NamedTuple):

@@ -2,15 +2,17 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 
 import pandas as pd
 import pytest
 import torch
+from skimage.metrics import peak_signal_noise_ratio
 
 from srlongtail.errors import InputError
-from srlongtail.evaluation import COLUMNS, evaluate, summarize
+from srlongtail.evaluation import COLUMNS, evaluate, perfect_images, summarize
 from srlongtail.image.dataset import open_data
-from srlongtail.image.io import write_image
+from srlongtail.image.io import quantize, write_image
 from srlongtail.image.tiles import Tiling
 from srlongtail.metrics import PAPER, Y_CHANNEL
 from srlongtail.models.checkpoint import load_model
@@ -52,7 +54,8 @@ def test_rows_are_tidy_and_in_order(folder):
     twin = SRModel(ZeroResidual(4), 4, predicts="residual", name="twin")
     data = open_data(folder)
     table = evaluate([bicubic(4), twin], [data, data[:1]])
-    assert tuple(table.columns) == COLUMNS
+    assert tuple(table.columns) == (*COLUMNS, "lr")
+    assert set(table["lr"]) == {"made by bicubic"}
     assert table["image"].tolist() == ["a", "b", "c", "a"] * 2
     assert table["model"].tolist() == ["bicubic"] * 4 + ["twin"] * 4
     first, second = (table[table["model"] == m][["psnr_db", "ssim"]] for m in ("bicubic", "twin"))
@@ -92,3 +95,37 @@ def test_torchrun_gives_the_same_table(folder, tmp_path):
     torchrun = ["torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m"]
     subprocess.run([sys.executable, "-m", *torchrun, *command, tmp_path / "two.csv"], check=True)
     assert (tmp_path / "one.csv").read_bytes() == (tmp_path / "two.csv").read_bytes()
+
+
+def test_perfect_images_are_left_out_of_the_mean_of_psnr(tmp_path):
+    write_image(tmp_path / "black.png", torch.zeros(3, 48, 48))
+    write_image(tmp_path / "noise.png", torch.rand(3, 48, 48))
+    table = evaluate([bicubic(4)], [open_data(f"flat={tmp_path}")])
+    assert perfect_images(table) == {("bicubic", "flat"): ["black"]}
+    row = summarize(table).iloc[0]
+    assert (row["images"], row["perfect"]) == (2, 1)
+    assert row["psnr_db"] == table.set_index("image")["psnr_db"]["noise"]
+    assert row["ssim"] == pytest.approx(table["ssim"].mean())
+    assert summarize(table[table["image"] == "black"])["psnr_db"].tolist() == [float("inf")]
+
+
+def test_small_images_are_found_before_the_work(folder, monkeypatch):
+    write_image(folder / "icon.png", torch.rand(3, 26, 26))  # 24 x 24 after cropping
+    data = open_data(folder)
+    monkeypatch.setattr(SRModel, "restore", lambda *_: pytest.fail("nothing is restored"))
+    with pytest.raises(InputError, match=r"Set3/icon \(24 x 24\): too small .* 27 x 27 pixels"):
+        evaluate([bicubic(4)], [data], replace(PAPER, border=10))
+    monkeypatch.undo()
+    with pytest.warns(UserWarning, match="left out: Set3/icon"):
+        table = evaluate([bicubic(4)], [data], replace(PAPER, border=10), skip_bad=True)
+    assert table["image"].tolist() == ["a", "b", "c"]
+
+
+def test_the_border_is_that_of_the_protocol(folder):
+    data = [open_data(folder)[:1]]
+    hr, sr = data[0][0].hr, bicubic(4).restore(data[0][0].lr)
+    found = evaluate([bicubic(4)], data, replace(PAPER, border=0))["psnr_db"][0]
+    expected = peak_signal_noise_ratio(*(quantize(image.double()).numpy() for image in (hr, sr)))
+    assert found == pytest.approx(expected, abs=1e-9)
+    with pytest.raises(InputError, match="border -1, expected 0 or more"):
+        replace(PAPER, border=-1)

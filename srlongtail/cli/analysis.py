@@ -10,9 +10,10 @@ from tyro.conf import Positional
 from srlongtail.cli.messages import note
 from srlongtail.cli.options import (
     NO_DATA_OPTIONS,
+    NO_FOLDER_OPTIONS,
     NO_MODEL_OPTIONS,
     Data,
-    DataOptions,
+    Folders,
     Many,
     Models,
     OneModel,
@@ -68,8 +69,7 @@ def tables(
     models: Many = (),
     force: bool = False,
     out: Path = Path("figures"),
-    data: Many = (),
-    make_lr: bool = False,
+    data_options: Folders = NO_FOLDER_OPTIONS,
     model_options: Models = NO_MODEL_OPTIONS,
 ) -> None:
     """Regenerate the paper's tables: ours, the published numbers, and the difference.
@@ -80,8 +80,6 @@ def tables(
         models: the networks to score, of any scale; the shipped ones unless given.
         force: score everything anew, and not only what changed.
         out: folder to write to.
-        data: data folder, NAME=FOLDER, or photos, the built-in ones; these unless given.
-        make_lr: make the LR images from HR even where the folder has some.
     """
     from srlongtail.models.checkpoint import zoo_names
     from srlongtail.paper.build import TABLES, build_tables
@@ -94,7 +92,7 @@ def tables(
             note(f"{model.name}: the paper has no table of {subject(model)}, left out")
     paths = build_tables(
         loaded,
-        lambda scale, rule: DataOptions(data, make_lr).open(scale, rule),
+        data_options.open,
         out,
         flat(only),
         force,
@@ -110,6 +108,7 @@ def evaluate(
     /,
     *,
     protocol: Literal["paper", "y"] = "paper",
+    border: int | None = None,
     out: Path | None = None,
     data_options: Data = NO_DATA_OPTIONS,
     model_options: Models = NO_MODEL_OPTIONS,
@@ -121,6 +120,7 @@ def evaluate(
             "weights.pth@module:callable(arguments)".
         protocol: "paper" is RGB with 7x7 uniform SSIM (Tables 1 to 3), "y" is luma with
             Gaussian SSIM (Table 4).
+        border: pixels to leave out on each side of the SR image; default: the scale.
         out: CSV file to write, one row for each model and image.
     """
     from srlongtail import evaluation, parallel
@@ -131,12 +131,19 @@ def evaluate(
     with parallel.process_group():
         loaded = model_options.load(_some(models))
         datasets = data_options.open(loaded[0].scale)
-        table = evaluation.evaluate(loaded, datasets, PROTOCOLS[protocol])
+        rule = replace(PROTOCOLS[protocol], border=border)
+        table = evaluation.evaluate(loaded, datasets, rule, skip_bad=data_options.skip_bad)
         if not parallel.is_writer():
             return
+        for (model, data), images in evaluation.perfect_images(table).items():
+            note(
+                f"{model}: restored perfectly, left out of the mean of PSNR on {data}: "
+                f"{', '.join(images)}"
+            )
         if out is not None:
             write_table(out, table)
-            write_record(out.with_suffix(".json"), provenance(loaded, datasets, protocol=protocol))
+            settings = {"protocol": protocol, "border": border}
+            write_record(out.with_suffix(".json"), provenance(loaded, datasets, **settings))
         print(evaluation.summarize(table).round({"psnr_db": 3, "ssim": 5}).to_string(index=False))
         if out is not None:
             print(out)

@@ -8,6 +8,7 @@ from tyro.conf import Positional, UseAppendAction
 
 from srlongtail.cli.messages import note
 from srlongtail.errors import InputError
+from srlongtail.image import DegradationName
 
 if TYPE_CHECKING:
     from srlongtail.image.dataset import ImageSet
@@ -64,43 +65,84 @@ class ModelOptions:
 
 
 @dataclass(frozen=True)
-class DataOptions:
-    """Which images.
+class FolderOptions:
+    """Which images, where the command says how LR images are made.
 
     Args:
-        data: data folder, NAME=FOLDER, or photos, the built-in ones; these unless given.
+        data: data folder, NAME=FOLDER, NAME=HR,LR (two folders), or photos, the built-in ones;
+            default: the built-in photos.
+        lr_dir: folder of the LR images, for a data folder that does not hold them.
         make_lr: make the LR images from HR even where the folder has some.
-        degradation: how LR images are made; blur-noise is Eq. 8 of the paper.
+        white: value that is white in images with more than 8 bits, such as 4095 for 12 bits.
+        skip_bad: leave out images that are damaged, too small, or lack their LR image.
     """
 
     data: Many = ()
+    lr_dir: str | None = None
     make_lr: bool = False
-    degradation: Literal["bicubic", "blur-noise"] = "bicubic"
+    white: float | None = None
+    skip_bad: bool = False
 
     def open(self, scale: int, rule: "Degradation | None" = None) -> "list[ImageSet]":
-        """Open the data folders, or the built-in photos."""
+        """Open the data folders, or the built-in photos; say where the LR images come from."""
+        from srlongtail import parallel
         from srlongtail.image.dataset import open_data, photos
-        from srlongtail.image.degrade import BlurNoise
 
-        if self.degradation == "blur-noise":
-            rule = BlurNoise(scale)
         folders = flat(self.data)
-        if not folders:
-            return [photos(scale, rule)]
-        return [open_data(f, scale, make_lr=self.make_lr, degradation=rule) for f in folders]
+        if self.lr_dir is not None and len(folders) != 1:
+            raise InputError(
+                f"--lr-dir {self.lr_dir}: {len(folders)} data folders, expected one; "
+                f"--data NAME=HR,LR gives each its own"
+            )
+        opened = [
+            open_data(
+                folder,
+                scale,
+                make_lr=self.make_lr,
+                lr_dir=self.lr_dir,
+                white=self.white,
+                skip_bad=self.skip_bad,
+                degradation=rule,
+            )
+            for folder in folders
+        ] or [photos(scale, rule)]
+        if parallel.is_writer():
+            for images in opened:
+                note(f"{images.name}: LR {images.lr_source}")
+        return opened
+
+
+@dataclass(frozen=True)
+class DataOptions(FolderOptions):
+    """Which images.
+
+    Args:
+        degradation: how LR images are made; blur-noise is Eq. 8 of the paper.
+    """
+
+    degradation: DegradationName = "bicubic"
+
+    def open(self, scale: int, rule: "Degradation | None" = None) -> "list[ImageSet]":
+        """Open the data folders, with LR images by the degradation asked for."""
+        from srlongtail.image.degrade import named_degradation
+
+        if self.degradation != "bicubic":
+            rule = named_degradation(self.degradation, scale)
+        return super().open(scale, rule)
 
     def open_one(self, scale: int) -> "ImageSet":
         """Open the one data folder, or the built-in photos."""
-        opened = self.open(scale)
-        if len(opened) > 1:
-            raise InputError(f"--data names {len(opened)} folders, expected one")
-        return opened[0]
+        if len(flat(self.data)) > 1:
+            raise InputError(f"--data names {len(flat(self.data))} folders, expected one")
+        return self.open(scale)[0]
 
 
+Folders = Annotated[FolderOptions, tyro.conf.arg(name="")]
 Models = Annotated[ModelOptions, tyro.conf.arg(name="")]
 Data = Annotated[DataOptions, tyro.conf.arg(name="")]
 NO_MODEL_OPTIONS = ModelOptions()
 NO_DATA_OPTIONS = DataOptions()
+NO_FOLDER_OPTIONS = FolderOptions()
 
 
 def flat(groups: tuple[tuple[str, ...], ...]) -> tuple[str, ...]:
