@@ -19,7 +19,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from srlongtail.attribution.integral import Model
+from srlongtail.attribution.integral import Model, keeping_input
 from srlongtail.attribution.receptive_field import (
     TOLERANCE,
     ReceptiveField,
@@ -105,4 +105,4 @@ def seen_from(target: WindowTarget, box: Box, scale: int) -> WindowTarget:
 def whole_output(model: Model, lr: Tensor) -> Tensor:
     """The model's output `(3, H, W)` for one LR image `(3, h, w)`, not clamped, no gradient."""
     with eval_mode(model), torch.no_grad():
-        return model(lr[None])[0]
+        return keeping_input(model)(lr[None])[0]

@@ -1,5 +1,6 @@
 """The path integral of gradients, summed step by step in batches that fit in memory."""
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -86,7 +87,7 @@ def integrate(
     total = torch.zeros_like(points(0, 0)[0])
     nan_steps, flat_steps = torch.zeros(2, len(images), dtype=torch.long, device=images.device)
     at_once = max(1, (internal_batch_size or images_at_once(total)) // len(images))
-    done = 0
+    done, in_place = 0, False
     while done < n_steps:
         line = points(done, min(done + at_once, n_steps))
         moves = line.diff(dim=0)
@@ -94,8 +95,11 @@ def integrate(
         chosen = (moves.flatten(1).abs().amax(1) > rounding) | every_step
         if chosen.any():
             try:
-                gradients, flat = _gradients(model, target, line[1:][chosen])
+                gradients, flat = _gradients(model, target, line[1:][chosen], in_place)
             except RuntimeError as error:
+                if not in_place and modified_in_place(error):
+                    in_place = True
+                    continue
                 if at_once == 1 or not is_out_of_memory(error):
                     raise
                 at_once //= 2
@@ -136,12 +140,54 @@ def images_at_once(like: Tensor) -> int:
     return max(1, pixels // (like.shape[-2] * like.shape[-1]))
 
 
-def _gradients(model: Model, target: Target, points: Tensor) -> tuple[Tensor, Tensor]:
-    """Gradients at points `(T, N, C, h, w)`, and `(T, N)`: whether the target was flat there."""
+def keeping_input(model: Model) -> Model:
+    """Return the model for callers who need their images unchanged: some networks overwrite them.
+
+    >>> images = torch.ones(1, 3, 2, 2)
+    >>> keeping_input(lambda lr: lr.mul_(0))(images).sum(), images.sum()
+    (tensor(0.), tensor(12.))
+    """
+    return lambda lr: model(lr.clone())
+
+
+def gradients_at(model: Model, target: Target, lr: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the gradients of the target at images `(N, C, h, w)`, and the output for them.
+
+    Raises:
+        InputError: the output does not depend on the input, as far as autograd knows.
+
+    >>> images = torch.ones(1, 3, 1, 1)
+    >>> gradients_at(torch.nn.Identity(), lambda sr: sr.sum(), images)[0].flatten()
+    tensor([1., 1., 1.])
+    """
     with torch.enable_grad():
-        lr = points.flatten(0, 1).requires_grad_()
-        sr = model(lr)
-        (gradients,) = torch.autograd.grad(target(sr).sum(), lr)
+        leaf = lr.detach().requires_grad_()
+        sr = keeping_input(model)(leaf)
+        total = target(sr).sum()
+        gradients = None
+        if total.requires_grad:
+            (gradients,) = torch.autograd.grad(total, leaf, allow_unused=True)
+    if gradients is None:
+        raise InputError(
+            "the network's output has no gradient, which attribution needs: is it computed under "
+            "torch.no_grad or torch.inference_mode, in NumPy, or detached?"
+        )
+    return gradients, sr.detach()
+
+
+def modified_in_place(error: RuntimeError) -> bool:
+    """Tell whether autograd failed because a network overwrote what its gradient needs."""
+    return "modified by an inplace operation" in str(error)
+
+
+def _gradients(
+    model: Model, target: Target, points: Tensor, in_place: bool
+) -> tuple[Tensor, Tensor]:
+    """Gradients at points `(T, N, C, h, w)`, and `(T, N)`: whether the target was flat there."""
+    lr = points.flatten(0, 1)
+    allowed = torch.autograd.graph.allow_mutation_on_saved_tensors
+    with allowed() if in_place else contextlib.nullcontext():
+        gradients, sr = gradients_at(model, target, lr)
     flat = torch.zeros(len(lr), dtype=torch.bool, device=lr.device)
     if isinstance(target, GradientDetector):
         flat = target.is_flat(sr)

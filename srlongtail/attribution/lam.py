@@ -4,6 +4,7 @@ Source: Gu and Dong, "Interpreting super-resolution networks with local attribut
 CVPR 2021; the settings of their published code are the defaults.
 """
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,7 +18,7 @@ from torch import Tensor
 
 from srlongtail.attribution.crop import Part, choose_part, seen_from
 from srlongtail.attribution.diffusion import map_gini
-from srlongtail.attribution.integral import Model, integrate
+from srlongtail.attribution.integral import Model, integrate, keeping_input
 from srlongtail.attribution.path import BlurPath, Path
 from srlongtail.attribution.receptive_field import ReceptiveField, receptive_field
 from srlongtail.attribution.target import (
@@ -25,6 +26,12 @@ from srlongtail.attribution.target import (
     PublishedDetector,
     Target,
     WindowTarget,
+)
+from srlongtail.attribution.trust import (
+    AttributionWarning,
+    difference_of_runs,
+    doubts,
+    is_quantised,
 )
 from srlongtail.device import eval_mode
 from srlongtail.errors import InputError
@@ -105,6 +112,8 @@ class AttributionMap:
             NaN there; by default the subgradient 0 is taken instead.
         gini_offset: added to every pixel of the absolute map before its Gini.
         settings: what a DI must be quoted with, as JSON takes it.
+        run_difference: how much two runs of the network differ, as a share of the largest value.
+        quantised: whether the output lies on whole levels of 255.
     """
 
     attributions: Tensor
@@ -117,6 +126,8 @@ class AttributionMap:
     flat_steps: int
     gini_offset: float
     settings: dict[str, Any]
+    run_difference: float = 0.0
+    quantised: bool = False
 
     @property
     def signed(self) -> Tensor:
@@ -161,9 +172,20 @@ class AttributionMap:
         """How far the sum is off the target's change; see the function of this name."""
         return completeness_error(self.attribution_sum, self.target_end - self.target_start)
 
+    @property
+    def doubts(self) -> tuple[str, ...]:
+        """Why this map is not to be believed, one sentence a reason; empty for a sound map."""
+        return doubts(
+            self.attributions,
+            (self.target_start, self.target_end),
+            self.completeness_error,
+            self.run_difference,
+            self.quantised,
+        )
+
     def record(self) -> dict[str, Any]:
-        """The numbers, as JSON takes them."""
-        return {
+        """The numbers, as JSON takes them, and the doubts where there are any."""
+        numbers = {
             "diffusion_index": self.diffusion_index,
             "gini": self.gini,
             "n_eff": self.n_eff,
@@ -176,6 +198,7 @@ class AttributionMap:
             "flat_steps": self.flat_steps,
             "attribution_settings": self.settings,
         }
+        return numbers | ({"doubts": list(self.doubts)} if self.doubts else {})
 
     def frame(self) -> pd.DataFrame:
         """The numbers as a table of one row."""
@@ -183,6 +206,7 @@ class AttributionMap:
         height, width = self.canvas
         numbers = self.record()
         del numbers["canvas"], numbers["attribution_settings"]
+        numbers.pop("doubts", None)
         place = {"row": row, "col": column, "size": size}
         return pd.DataFrame([place | numbers | {"lr_height": height, "lr_width": width}])
 
@@ -235,7 +259,10 @@ def local_attribution(
 
     Raises:
         InputError: a window that is not inside the SR image, no steps, an output of the wrong
-            size, or one that is not finite.
+            size, one that is not finite, or one without a gradient.
+
+    Warns:
+        AttributionWarning: the map is not to be believed; see `AttributionMap.doubts`.
 
     >>> upsample = torch.nn.Upsample(scale_factor=4, mode="bicubic")
     >>> found = local_attribution(upsample, torch.rand(3, 32, 32), (40, 40, 16))
@@ -249,6 +276,7 @@ def local_attribution(
         target, internal_batch_size = PublishedDetector, 1
     height, width = lr.shape[-2:]
     with eval_mode(model):
+        model = keeping_input(model)
         field = field or receptive_field(model, lr)
         check_window(window, height * field.scale, width * field.scale)
         aim = target(window)
@@ -271,10 +299,12 @@ def local_attribution(
             inside=part.box.seen_from(around),
             every_step=published,
         )
+        seen = part.box.cut(lr)[None]
+        run_difference, quantised = difference_of_runs(model, seen), is_quantised(model, seen)
     attributions = torch.zeros_like(lr)
     part.box.cut(attributions).copy_(integral.attributions[0])
     offset = PUBLISHED_OFFSET if published else 0.0
-    return AttributionMap(
+    found = AttributionMap(
         attributions,
         window,
         reads,
@@ -293,4 +323,9 @@ def local_attribution(
             "computed_on": [part.box.height, part.box.width],
             "because": part.why,
         },
+        run_difference=run_difference,
+        quantised=quantised,
     )
+    for doubt in found.doubts:
+        warnings.warn(f"attribution: {doubt}", AttributionWarning, stacklevel=2)
+    return found

@@ -1,5 +1,6 @@
 """The same target under LAM and under captum's other methods, by the same measures."""
 
+import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from math import ceil, nan, sqrt
@@ -21,7 +22,7 @@ from srlongtail.attribution.faithfulness import (
     seeded,
     sensitivity,
 )
-from srlongtail.attribution.integral import Model, images_at_once, integrate
+from srlongtail.attribution.integral import Model, images_at_once, integrate, keeping_input
 from srlongtail.attribution.lam import (
     N_STEPS,
     AttributionMap,
@@ -31,6 +32,7 @@ from srlongtail.attribution.lam import (
 from srlongtail.attribution.path import BlurPath
 from srlongtail.attribution.receptive_field import ReceptiveField, receptive_field
 from srlongtail.attribution.target import GradientDetector, WindowTarget
+from srlongtail.attribution.trust import in_place_allowed
 from srlongtail.device import eval_mode
 from srlongtail.geometry import Box, Window
 
@@ -92,7 +94,9 @@ def compare_methods(
         InputError: as `local_attribution`; or a target that blurring does not change.
     """
     height, width = lr.shape[-2:]
-    with eval_mode(model):
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(eval_mode(model))
+        model = keeping_input(model)
         field = field or receptive_field(model, lr)
         lam = local_attribution(
             model, lr, window, target=target, n_steps=n_steps, field=field, sr=sr
@@ -106,6 +110,7 @@ def compare_methods(
             lam.field.seen_from(box),
         )
         rows, curves, attributions = [], {}, {}
+        stack.enter_context(in_place_allowed(model, part.image[None]))
         for method in _methods(part, n_steps):
             with seeded(seed):
                 found = method.explain(part.image[None])[0].detach()

@@ -1,5 +1,6 @@
 """Which windows to attribute, and what many of them say of an image or of two networks."""
 
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +15,7 @@ from srlongtail.attribution.crop import whole_output
 from srlongtail.attribution.integral import Model
 from srlongtail.attribution.lam import AttributionMap, local_attribution
 from srlongtail.attribution.receptive_field import receptive_field
+from srlongtail.attribution.trust import AttributionWarning
 from srlongtail.device import device_of, eval_mode
 from srlongtail.errors import InputError
 from srlongtail.geometry import Window, crop
@@ -242,5 +244,17 @@ def _maps(
     """The maps of several windows of one image, whose receptive field is looked for once."""
     with eval_mode(model):
         field = receptive_field(model, lr)
+    doubts: list[str] = []
     for window in windows:
-        yield local_attribution(model, lr, window, field=field, sr=sr, **settings)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", AttributionWarning)  # said once for all, below
+            found = local_attribution(model, lr, window, field=field, sr=sr, **settings)
+        doubts += found.doubts[:1]
+        yield found
+    if doubts:
+        warnings.warn(
+            f"attribution: {len(doubts)} of {len(windows)} maps are not to be believed; of the "
+            f"first, {doubts[0]}",
+            AttributionWarning,
+            stacklevel=2,
+        )

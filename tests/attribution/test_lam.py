@@ -206,7 +206,7 @@ def test_record_and_frame(network, lr):
     found = local_attribution(network, lr, WINDOW, n_steps=4)
     record = json.loads(json.dumps(found.record()))
     expected = """diffusion_index gini n_eff canvas attribution_sum target_start target_end
-        completeness_error nan_steps flat_steps attribution_settings"""
+        completeness_error nan_steps flat_steps attribution_settings doubts"""
     assert list(record) == expected.split()
     assert record["canvas"] == [24, 28]
     assert record["attribution_settings"]["path"] == "BlurPath(sigma=1.2, size=9)"
