@@ -5,14 +5,17 @@ All windows are `(row, column, size)` in SR pixels. A box is of either; its meth
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
+from numpy.typing import NDArray
 from torch import Tensor
 
 from srlongtail.errors import InputError
 
 Window = tuple[int, int, int]
 """A square window: row and column of its first pixel and its side, all in SR pixels."""
+
+Image = TypeVar("Image", Tensor, NDArray[Any])
 
 
 @dataclass(frozen=True)
@@ -93,13 +96,22 @@ class Box:
             self.right - other.left,
         )
 
-    def cut(self, image: Tensor) -> Tensor:
-        """Return the part of an image `(..., H, W)` inside the box, as a view."""
+    def lies_in(self, height: int, width: int) -> bool:
+        """Return whether a `height` x `width` image holds all of the box, which is not empty.
+
+        Example:
+            >>> Box(0, 4, 2, 8).lies_in(2, 8), Box(0, 4, 2, 8).lies_in(2, 7)
+            (True, False)
+        """
+        return 0 <= self.top < self.bottom <= height and 0 <= self.left < self.right <= width
+
+    def cut(self, image: Image) -> Image:
+        """Return the part of a tensor or array `(..., H, W)` inside the box, as a view."""
         return image[..., self.top : self.bottom, self.left : self.right]
 
 
-def crop(image: Tensor, window: Window) -> Tensor:
-    """Return the part of an image `(..., H, W)` inside a window, as a view.
+def crop(image: Image, window: Window) -> Image:
+    """Return the part of a tensor or array `(..., H, W)` inside a window, as a view.
 
     Example:
         >>> import torch
@@ -130,7 +142,7 @@ def check_window(window: Any, height: int, width: int, image: str = "the SR imag
     given = f"window {row} {column} {size} (row, column, size in SR pixels)"
     if not 1 <= size <= min(height, width):
         raise InputError(f"{given}, expected a size from 1 to {min(height, width)} in {image}")
-    if not (0 <= row <= height - size and 0 <= column <= width - size):
+    if not Box.of(window).lies_in(height, width):
         raise InputError(
             f"{given}, expected one inside the {height} x {width} pixels of {image}: "
             f"row from 0 to {height - size}, column from 0 to {width - size}"

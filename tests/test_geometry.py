@@ -13,6 +13,9 @@ def test_boxes():
     assert box.grown(3, 8, 20) == Box(0, 0, 8, 12)
     assert box.seen_from(Box(1, 1, 9, 9)) == Box(1, 2, 5, 8)
     assert torch.equal(box.cut(torch.eye(10)), torch.eye(10)[2:6, 3:9])
+    assert box.lies_in(6, 9)
+    inside = [box.lies_in(5, 9), box.lies_in(6, 8), Box(-1, 0, 1, 1).lies_in(9, 9)]
+    assert not any([*inside, Box(0, -1, 1, 1).lies_in(9, 9), Box(2, 2, 2, 3).lies_in(9, 9)])
 
 
 @pytest.mark.parametrize("scale", [2, 3, 4])

@@ -25,6 +25,7 @@ from scipy.ndimage import gaussian_filter, sobel
 from torch import Tensor
 
 from srlongtail.errors import InputError
+from srlongtail.geometry import Box, Window
 from srlongtail.image.color import luma
 from srlongtail.image.dataset import ImagePair
 from srlongtail.image.io import quantize
@@ -43,8 +44,6 @@ from srlongtail.stats import (
 
 Array = NDArray[np.float64]
 Networks: TypeAlias = Restorer | Sequence[NamedModel] | Mapping[str, Restorer]
-
-Window = tuple[int, int, int]
 
 FREQUENCIES = ring_edges(8)  # cycles per pixel
 ORIENTATIONS = ("horizontal", "rising", "vertical", "falling", "mixed", "flat")
@@ -618,12 +617,10 @@ def _windows(errors: _Sides, window: Window | None) -> dict[str, Any]:
     """The gains in the window, where the image holds it, and in all of its size."""
     if window is None:
         return {}
-    row, column, size = window
-    height, width = errors.a[0].shape
-    if not (0 <= row <= height - size and 0 <= column <= width - size and size > 0):
+    box, size = Box.of(window), window[-1]
+    if not box.lies_in(*errors.a[0].shape):
         return {"windows": window_gains(*errors, size)} if size > 0 else {}
-    part = (slice(row, row + size), slice(column, column + size))
-    mine = window_gains(*errors.map(lambda error: error[part]), size)[0]
+    mine = window_gains(*errors.map(box.cut), size)[0]
     return {"window": WindowGain(*mine.tolist()), "windows": window_gains(*errors, size)}
 
 
