@@ -115,6 +115,7 @@ def test_state_dict_tells_network_and_arguments(name: str, scale: int, narrow: b
         ("edsr", {"features": 256, "blocks": 32, "residual_scale": 0.1, "layout": "conv_first"}),
         ("espcn", {"scale": 3, "channels": 3}),
         ("espcn", {"scale": 3, "channels": 1}),
+        ("espcn", {"scale": 3, "channels": 1, "layout": "feature_maps"}),
         ("srcnn", {"channels": 1}),
         ("vdsr", {"channels": 1}),
         ("fsrcnn-ports", {"layout": "feature_extraction"}),
@@ -146,8 +147,13 @@ def test_foreign_state_dicts_are_not_recognised() -> None:
         **build("swinir", **NARROW["swinir"]).state_dict(),
         "conv_before_upsample.0.weight": torch.zeros(64, 24, 3, 3),
     }
+    like_edsr = build("edsr", blocks=2).state_dict()
+    rcan = {
+        key.replace("body.0.body.0.", "body.0.body.0.body.0."): v for key, v in like_edsr.items()
+    }
     of_scale_1 = {**build("srvgg").state_dict(), "body.34.weight": torch.zeros(3, 64, 3, 3)}
     for state in (
+        rcan,
         of_scale_1,
         {},
         nn.Linear(2, 2).state_dict(),

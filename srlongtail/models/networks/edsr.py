@@ -98,19 +98,21 @@ class EDSR(nn.Module):
 
         No shape tells the factor of the residuals: it is the published one for these features.
         """
-        head = {"sub_mean.weight", "head.0.weight", "body.0.body.2.weight", "tail.0.0.weight"}
+        head = {"sub_mean.weight", "head.0.weight", "tail.0.0.weight", "tail.1.weight"}
         basic = {"conv_first.weight", "body.0.conv2.weight", "conv_after_body.weight"}
-        if head | {"tail.1.weight"} <= state.keys():
-            layout, first, block, up = "head", "head.0", "body.{}.body.0", "tail.0."
+        # Both: RCAN's residual groups can have the second.
+        block = {"body.0.body.0.weight", "body.0.body.2.weight"}
+        if head | block <= state.keys():
+            layout, first, inner, up = "head", "head.0", "body.{}.body.0", "tail.0."
         elif basic | {"upsample.0.weight", "conv_last.weight"} <= state.keys():
-            layout, first, block, up = "conv_first", "conv_first", "body.{}.conv1", "upsample."
+            layout, first, inner, up = "conv_first", "conv_first", "body.{}.conv1", "upsample."
         else:
             return None
         features = len(state[f"{first}.weight"])
         return {
             "scale": shuffled_scale(state, up, features),
             "features": features,
-            "blocks": count_keys(state, f"{block}.weight"),
+            "blocks": count_keys(state, f"{inner}.weight"),
             "residual_scale": 0.1 if features == _LARGE else 1.0,
             "layout": layout,
         }

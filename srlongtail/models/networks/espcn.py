@@ -20,6 +20,7 @@ from srlongtail.models.networks._layers import add_layer, same_conv, shuffle_fac
 _LAYOUTS = {
     "conv_1": ("conv_1", "conv_2", "conv_3"),
     "first_part": ("first_part.0", "first_part.2", "last_part.0"),
+    "feature_maps": ("feature_maps.0", "feature_maps.2", "sub_pixel.0"),
 }
 
 
@@ -50,7 +51,7 @@ class ESPCN(nn.Module):
         scale: int = 4,
         channels: int = 3,
         features: tuple[int, int] = (64, 32),
-        layout: Literal["conv_1", "first_part"] = "conv_1",
+        layout: Literal["conv_1", "first_part", "feature_maps"] = "conv_1",
     ) -> None:
         super().__init__()
         shuffle_factors(scale)  # refuses other scales
