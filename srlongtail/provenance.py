@@ -40,19 +40,21 @@ def provenance(
 def training_budget(models: Iterable[SRModel]) -> str:
     """How long and on how much each network was trained, for captions; empty where unknown.
 
+    >>> from dataclasses import replace
     >>> from srlongtail.models.catalog import new_model
+    >>> from srlongtail.models.facts import Training
     >>> model = new_model("fsrcnn", 4)
-    >>> model.provenance |= {"iterations": 8000, "data": {"images": 688}}
+    >>> training = Training(8000, data={"images": 688})
+    >>> model.provenance = replace(model.provenance, training=training)
     >>> training_budget([model])
     'Trained: fsrcnn 8,000 iterations on 688 images.'
     """
     budgets = []
     for model in models:
-        iterations = model.provenance.get("iterations")
-        images = model.provenance.get("data", {}).get("images")
-        if iterations is not None:
-            on = f" on {images} images" if images else ""
-            budgets.append(f"{model.name} {iterations:,} iterations{on}")
+        training = model.provenance.training
+        if training is not None:
+            on = f" on {training.images} images" if training.images else ""
+            budgets.append(f"{model.name} {training.iterations:,} iterations{on}")
     return f"Trained: {'; '.join(budgets)}." if budgets else ""
 
 
@@ -68,7 +70,8 @@ def _describe_model(model: SRModel) -> dict[str, Any]:
         "scale": model.scale,
         "predicts": model.predicts,
         "value_range": model.value_range,
-        **model.provenance,
+        "channels": model.channels,
+        **model.provenance.record(),
     }
 
 

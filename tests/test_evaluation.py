@@ -16,6 +16,7 @@ from srlongtail.image.io import quantize, write_image
 from srlongtail.image.tiles import Tiling
 from srlongtail.metrics import PAPER, Y_CHANNEL
 from srlongtail.models.checkpoint import load_model
+from srlongtail.models.facts import Provenance
 from srlongtail.models.sr_model import SRModel, ZeroResidual, bicubic
 
 
@@ -76,7 +77,7 @@ def test_swinir_and_test2k_are_restored_in_the_papers_tiles(folder, monkeypatch)
         return torch.zeros(3, lr.shape[-2] * 4, lr.shape[-1] * 4)
 
     monkeypatch.setattr(SRModel, "restore", restore)
-    swinir = SRModel(ZeroResidual(4), 4, name="s", provenance={"architecture": "swinir"})
+    swinir = SRModel(ZeroResidual(4), 4, name="s", provenance=Provenance("swinir"))
     evaluate([swinir, bicubic(4)], [open_data(folder)[:1]])
     evaluate([bicubic(4)], [open_data(f"test2k={folder}")[:1]])
     evaluate([swinir], [open_data(folder)[:1]], Y_CHANNEL)

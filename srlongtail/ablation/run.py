@@ -166,7 +166,10 @@ class _Table:
                 {**settings, "dataset": v.name, **v.measure(model).as_dict()}
                 for v in self._validations
             ]
-            training = {key: model.provenance[key] for key in ("data", "device", "versions")}
+            known = model.provenance.training
+            assert known is not None, "a run's checkpoint tells how it was trained"
+            training = {"data": dict(known.data)}
+            training |= {key: known.run[key] for key in ("device", "versions")}
             self._measured[recipe.name] = rows, training
         return self._measured[recipe.name]
 

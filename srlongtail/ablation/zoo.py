@@ -18,6 +18,7 @@ from srlongtail.errors import InputError, suggestion
 from srlongtail.files import replacing
 from srlongtail.image.dataset import ImageSet
 from srlongtail.models.checkpoint import ZOO as SHIPPED
+from srlongtail.models.facts import Provenance, Training
 from srlongtail.models.state import read_state
 from srlongtail.training.images import describe, find_images
 from srlongtail.training.lock import InUseError
@@ -225,11 +226,11 @@ def _state(entry: ZooEntry, folders: Sequence[Path]) -> dict[str, Any]:
         return {"state": "there" if done == runs else partly, "iterations": entry.iterations}
     if path is None:
         return {"state": "missing" if entry.ships else "too large to ship"}
-    known = _provenance(path)
-    fit = known.get("validation", {})
+    known = _training(path)
+    fit = known.run.get("validation", {})
     return {
         "state": "there",
-        "iterations": known.get("iterations"),
+        "iterations": known.iterations,
         "validation": fit.get("dataset"),
         "psnr_db": fit.get("psnr_db"),
         "bicubic_psnr_db": fit.get("bicubic", {}).get("psnr_db"),
@@ -240,12 +241,13 @@ def _state(entry: ZooEntry, folders: Sequence[Path]) -> dict[str, Any]:
 def _install(file: Path, target: Path) -> None:
     """Copy a file, unless it would replace a network that was trained for longer."""
     if target.suffix == ".safetensors" and target.is_file():
-        there, here = (_provenance(path).get("iterations", 0) for path in (target, file))
+        there, here = (_training(path).iterations for path in (target, file))
         if there > here:
             return
     with replacing(target) as temporary:
         shutil.copyfile(file, temporary)
 
 
-def _provenance(path: Path) -> dict[str, Any]:
-    return read_state(path)[1].get("provenance", {})
+def _training(path: Path) -> Training:
+    known = Provenance.from_header(read_state(path)[1].get("provenance", {})).training
+    return known or Training(iterations=0)

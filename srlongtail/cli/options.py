@@ -56,7 +56,7 @@ class ModelOptions:
         for model in models:
             guesses = [
                 f"{what} {getattr(model, what)} (by the {by})"
-                for what, by in model.provenance.get("settled_by", {}).items()
+                for what, by in model.provenance.determined_by.items()
                 if by not in ("option", "card", "file's header")
             ]
             if guesses:

@@ -20,9 +20,10 @@ from pathlib import Path
 from typing import Any, get_args
 
 from srlongtail.errors import InputError, suggestion
+from srlongtail.image import DegradationName
 from srlongtail.models.adapt import Channels, Predicts, Reading, ValueRange
 from srlongtail.models.calls import NetworkCall
-from srlongtail.models.facts import ARMS, DegradationName
+from srlongtail.models.facts import ARMS
 
 if sys.version_info >= (3, 11):
     import tomllib

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from srlongtail.errors import InputError, suggestion
 from srlongtail.models.adapt import Predicts
+from srlongtail.models.facts import Provenance, Subject, by_name, shortened
 from srlongtail.models.networks import (
     BSRN,
     BSRNS,
@@ -135,8 +136,8 @@ def new_model(
 ) -> SRModel:
     """A freshly initialised network of the catalog as an `SRModel` that says what it is.
 
-    >>> new_model("fsrcnn", 3, predicts="residual").provenance
-    {'architecture': 'fsrcnn', 'arguments': {'scale': 3}}
+    >>> new_model("fsrcnn", 3, predicts="residual").provenance.architecture
+    'fsrcnn'
     """
     arguments = {**arguments, "scale": scale}
     return SRModel(
@@ -145,8 +146,27 @@ def new_model(
         predicts=predicts,
         multiple=CATALOG[architecture].multiple,
         name=name or architecture,
-        provenance={"architecture": architecture, "arguments": arguments},
+        provenance=Provenance(architecture=architecture, arguments=arguments),
     )
+
+
+def subject_of(model: SRModel) -> Subject:
+    """Return what figures call a model: ours as the paper does, others by their own names.
+
+    >>> subject_of(new_model("carn", 4, name="mine")).label
+    'mine'
+    """
+    known = CATALOG.get(model.architecture or "")
+    training = model.provenance.training
+    label = shortened(model.name)
+    if known and training and training.arm:
+        label = known.label if training.arm == "baseline" else f"{known.label}+{training.arm}"
+    return Subject(model.name, label, model.architecture or "", model.arm)
+
+
+def subjects_of(models: Iterable[SRModel]) -> dict[str, Subject]:
+    """Return what figures call models, by their names; no two have one label."""
+    return by_name(map(subject_of, models))
 
 
 def recognise(state: Mapping[str, Tensor]) -> tuple[str, dict[str, Any]] | None:

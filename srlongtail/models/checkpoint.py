@@ -4,6 +4,7 @@ import hashlib
 import os
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from srlongtail.models.adapt import Channels, Predicts, Reading, ValueRange
 from srlongtail.models.calls import NetworkCall
 from srlongtail.models.card import ModelCard
 from srlongtail.models.catalog import CATALOG, build, recognise
+from srlongtail.models.facts import Provenance, Source
 from srlongtail.models.fast.layers import accelerate
 from srlongtail.models.probe import probe
 from srlongtail.models.sr_model import SRModel, bicubic
@@ -46,7 +48,7 @@ def load_model(
 
     What neither the file nor the card nor an argument says is found out: the scale from the
     weights' shapes, the file's name or the size of the output, the rest by a `probe` on a photo.
-    `provenance["settled_by"]` tells what was settled by what.
+    `provenance.determined_by` tells what was settled by what.
 
     Args:
         source: "bicubic", a name from `zoo_names()` or of a network that `srlongtail zoo build`
@@ -162,11 +164,13 @@ def save_model(path: str | os.PathLike[str], model: SRModel) -> None:
     The file appears whole or not at all. A network that is not in the catalog can be saved too;
     loading it then takes `network=`.
     """
-    settings = ("scale", "predicts", "value_range", "channels", "multiple", "provenance")
+    settings = ("scale", "predicts", "value_range", "channels", "multiple")
     known = CATALOG.get(model.architecture or "")
     constant = known.constant if known else ()  # SwinIR's masks would be three quarters of the file
     state = {k: v for k, v in model.network.state_dict().items() if not k.endswith(constant)}
-    write_state(path, state, {key: getattr(model, key) for key in settings})
+    header = {key: getattr(model, key) for key in settings}
+    kept = replace(model.provenance, source=None, determined_by={}, probe="")
+    write_state(path, state, {**header, "provenance": kept.record()})
 
 
 def zoo_names() -> list[str]:
@@ -202,10 +206,10 @@ class _Loading:
         self.options = options
         self.taken: set[str] = set()  # options that told something, or what was known
         self.refused: list[str] = []  # options that contradict what was known
-        self.settled_by: dict[str, str] = {}
+        self.determined_by: dict[str, str] = {}
         self._allow_code = allow_code
         self._known: dict[str, Any] = {}
-        self._provenance: dict[str, Any] = {}
+        self._provenance = Provenance()
 
     def load(self) -> SRModel:
         """The model; what nothing tells is probed."""
@@ -236,12 +240,17 @@ class _Loading:
             )
             certainty = "probe" if found.conclusive else "inconclusive probe"
             self._settle(certainty, predicts=found.predicts, value_range=found.value_range)
-            self._provenance["probe"] = str(found)
+            self._note(probe=str(found))
         stem = self.card.file.stem if self.card.file else None
         return SRModel(
             module,
             name=self.card.name or stem or name,
-            provenance={**self._provenance, "settled_by": self.settled_by},
+            provenance=replace(
+                self._provenance,
+                determined_by=self.determined_by,
+                arm=self.card.arm or self._provenance.arm,
+                degradation=self.card.degradation or self._provenance.degradation,
+            ),
             **known,
         )
 
@@ -255,6 +264,9 @@ class _Loading:
                 return path
         raise InputError(f"{self.label}: {weights}: no such file, expected weights")
 
+    def _note(self, **facts: Any) -> None:
+        self._provenance = replace(self._provenance, **facts)
+
     def _settle(self, by: str, **facts: object) -> None:
         """Note facts (None says nothing); refuse one that contradicts what is known."""
         for what, value in facts.items():
@@ -263,12 +275,11 @@ class _Loading:
             if what in self._known:
                 raise InputError(f"{self.label}: {self._contradiction(what, value, by)}")
             self._known[what] = value
-            self.settled_by[what] = by
+            self.determined_by[what] = by
 
     def _contradiction(self, what: str, value: object, by: str) -> str:
-        return (
-            f"{what} is {value} by the {by}, but {self._known[what]} by the {self.settled_by[what]}"
-        )
+        known, known_by = self._known[what], self.determined_by[what]
+        return f"{what} is {value} by the {by}, but {known} by the {known_by}"
 
     def _settle_what_is_said(self, header: Mapping[str, Any]) -> None:
         """Note what the file's header says, then the card, then the options."""
@@ -303,7 +314,7 @@ class _Loading:
     def _make(self, call: NetworkCall) -> nn.Module:
         from_file = self.card.file is not None and self.card.network is not None
         folder = self.card.file.parent if self.card.file else None
-        self._provenance["network"] = str(call)
+        self._note(network=str(call))
         try:
             return call.make(trusted=self._allow_code or not from_file, folder=folder)
         except InputError as error:
@@ -318,19 +329,15 @@ class _Loading:
             state = _without_prefix(state, prefix, path)
         if header:
             header = {"channels": "rgb", "multiple": 1, **header}
-        known = header.get("provenance", {})
-        self._provenance = {
-            **known,
-            "file": path.name,
-            "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
-        }
+        known = self._provenance = Provenance.from_header(header.get("provenance", {}))
+        self._note(source=Source(path.name, hashlib.sha256(path.read_bytes()).hexdigest()))
         self._settle_what_is_said(header)
-        call = self._call(known.get("architecture", ""))
-        recognised = None if "architecture" in known else recognise(state)
+        call = self._call(known.architecture or "")
+        recognised = None if known.architecture else recognise(state)
         if call is not None and not call.in_catalog:
             module = self._make(call)
-        elif "architecture" in known:
-            module = build(known["architecture"], **known["arguments"])
+        elif known.architecture:
+            module = build(known.architecture, **known.arguments)
         elif call is not None:
             by_shapes = recognised[1] if recognised and recognised[0] == call.target else {}
             arguments = {**by_shapes, **call.catalog_arguments()}
@@ -340,7 +347,7 @@ class _Loading:
         else:
             module = self._ask_spandrel(state, path)
         _load_weights(module, state, path)
-        if "architecture" in self._provenance:  # of ours; a stranger's stays as it was made
+        if self._provenance.architecture:  # of ours; a stranger's stays as it was made
             accelerate(module)
         return module
 
@@ -358,7 +365,7 @@ class _Loading:
                 Parameter("scale", "N"),
             )
         arguments["scale"] = self._known["scale"]
-        self._provenance |= {"architecture": name, "arguments": arguments}
+        self._note(architecture=name, arguments=arguments)
         self._known.setdefault("multiple", CATALOG[name].multiple)
         return build(name, **arguments)
 
@@ -383,7 +390,7 @@ class _Loading:
             raise InputError(unknown, network, "; spandrel does not know it either") from error
         self._settle("spandrel extra", scale=found.scale)
         self._known.setdefault("multiple", found.size_requirements.multiple_of or 1)
-        self._provenance["spandrel"] = found.architecture.name
+        self._note(network=f"spandrel's {found.architecture.name}")
         return found.model
 
     def _scale_of_output(self, module: nn.Module) -> int:

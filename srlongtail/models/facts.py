@@ -1,10 +1,12 @@
-"""What is known of how a network was trained; without torch, so that recipes can use it."""
+"""What is known of a network, as fields: its file, what determined what, how it was trained.
 
-from collections.abc import Mapping
+Without torch, so that recipes and the command line can use it.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
 from itertools import combinations
-from typing import Literal
-
-DegradationName = Literal["bicubic", "blur-noise"]
+from typing import Any
 
 PARTS = ("skip", "static", "learnable")
 """What Focal Pixel Learning (FPL) is made of."""
@@ -27,3 +29,169 @@ ARMS = tuple(
     for count in range(len(PARTS) + 1)
     for on in combinations(PARTS, count)
 )
+
+
+@dataclass(frozen=True)
+class Source:
+    """The file that a network's weights were read from.
+
+    Attributes:
+        name: of the file, without its folders.
+        sha256: of its bytes.
+        wrapping: what was taken of it and cut off its keys, in words; empty for a plain file.
+    """
+
+    name: str
+    sha256: str
+    wrapping: str = ""
+
+
+@dataclass(frozen=True)
+class Training:
+    """How a network was trained, as far as its file says.
+
+    Attributes:
+        iterations: done.
+        recipe: all settings by name; see `training.recipe.Recipe`. Empty where unknown.
+        data: the training images; see `training.images.describe`. Empty where unknown.
+        run: the rest of what the run noted: seed, device, versions, validation, time.
+    """
+
+    iterations: int
+    recipe: Mapping[str, Any] = field(default_factory=dict)
+    data: Mapping[str, Any] = field(default_factory=dict)
+    run: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def arm(self) -> str | None:
+        """What of FPL the network was trained with; None without a recipe."""
+        return arm_of(self.recipe) if self.recipe else None
+
+    @property
+    def degradation(self) -> str | None:
+        """What LR it was trained for; None without a recipe."""
+        return self.recipe.get("degradation")
+
+    @property
+    def images(self) -> int | None:
+        """The number of training images."""
+        return self.data.get("images")
+
+    @property
+    def budget(self) -> tuple[int, str]:
+        """What makes two runs comparable: iterations, and a hash of the images' names."""
+        return self.iterations, str(self.data.get("names_sha256", ""))
+
+    def record(self) -> dict[str, Any]:
+        """The JSON values of a file's header."""
+        known = {"recipe": dict(self.recipe), "data": dict(self.data)}
+        known = {key: value for key, value in known.items() if value}
+        return {**known, "iterations": self.iterations, **self.run}
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Where a network comes from, and what determined how it is read.
+
+    Attributes:
+        architecture: its name in the catalog, if it has one.
+        arguments: that it was built with.
+        network: how it was built otherwise: a call such as `nets:make(3)`, or what spandrel calls
+            its architecture.
+        training: how it was trained, if the file says so.
+        arm, degradation: what the model card says of the training, where the file says nothing.
+        source: the file.
+        determined_by: what settled scale, predicts, ...: "card", "probe", ...
+        probe: the readings that a probe tried, in words.
+    """
+
+    architecture: str | None = None
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    network: str | None = None
+    training: Training | None = None
+    arm: str | None = None
+    degradation: str | None = None
+    source: Source | None = None
+    determined_by: Mapping[str, str] = field(default_factory=dict)
+    probe: str = ""
+
+    @classmethod
+    def from_header(cls, header: Mapping[str, Any]) -> "Provenance":
+        """Read the part `provenance` of the header of one of our files.
+
+        >>> header = {"architecture": "fsrcnn", "iterations": 7, "recipe": {"skip": True}}
+        >>> Provenance.from_header(header).training.arm
+        'skip'
+        """
+        known = dict(header)
+        ours = {key: known.pop(key) for key in ("architecture", "arguments") if key in known}
+        said = {key: known.pop(key) for key in ("network", "arm", "degradation") if key in known}
+        for key in ("file", "sha256", "settled_by", "determined_by", "probe", "wrapping"):
+            known.pop(key, None)  # of the file that the saved network was once read from
+        training = None
+        if "iterations" in known:
+            parts = {key: known.pop(key, {}) for key in ("recipe", "data")}
+            training = Training(known.pop("iterations"), **parts, run=known)
+        return cls(**ours, **said, training=training)
+
+    def record(self) -> dict[str, Any]:
+        """All that is known, as flat JSON values; nothing where nothing is known."""
+        known: dict[str, Any] = {}
+        if self.architecture is not None:
+            known = {"architecture": self.architecture, "arguments": dict(self.arguments)}
+        said = {key: getattr(self, key) for key in ("network", "arm", "degradation")}
+        known |= {key: value for key, value in said.items() if value is not None}
+        if self.training is not None:
+            known |= self.training.record()
+        if self.source is not None:
+            file = asdict(self.source)
+            known |= {"file": file.pop("name"), **{k: v for k, v in file.items() if v}}
+        if self.probe:
+            known["probe"] = self.probe
+        if self.determined_by:
+            known["determined_by"] = dict(self.determined_by)
+        return known
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What figures and tables call a model, and what its color and line stand for.
+
+    Attributes:
+        name: of the model.
+        label: its name in figures.
+        architecture: its name in the catalog; "bicubic" for bicubic, empty if it is unknown.
+        arm: what of FPL it was trained with.
+    """
+
+    name: str
+    label: str
+    architecture: str = ""
+    arm: str = "baseline"
+
+
+def by_name(subjects: Iterable[Subject]) -> dict[str, Subject]:
+    """Return subjects by their names; those of one label are called by their names instead.
+
+    >>> pair = [Subject("one", "FSRCNN"), Subject("two", "FSRCNN"), Subject("three", "CARN")]
+    >>> [subject.label for subject in by_name(pair).values()]
+    ['one', 'two', 'CARN']
+    """
+    listed = list(subjects)
+    labels = [subject.label for subject in listed]
+    return {
+        s.name: s
+        if labels.count(s.label) == 1
+        else Subject(s.name, shortened(s.name), s.architecture, s.arm)
+        for s in listed
+    }
+
+
+def shortened(text: str, longest: int = 16) -> str:
+    """Return a text without its middle, where it is longer than this.
+
+    >>> shortened("004_lightweightSR_DIV2K_s64w8_SwinIR-S_x4")
+    '004_ligh…R-S_x4'
+    """
+    half = longest // 2
+    return text if len(text) <= longest else f"{text[:half]}…{text[2 - half :]}"

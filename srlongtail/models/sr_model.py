@@ -1,8 +1,6 @@
 """A network plus what it is: the one object that every analysis takes."""
 
 import warnings
-from collections.abc import Mapping
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +10,7 @@ from srlongtail.errors import InputError
 from srlongtail.image.resample import pad_symmetric, upsample_bicubic
 from srlongtail.image.tiles import Tiling, apply_in_tiles
 from srlongtail.models.adapt import Channels, Predicts, Reading, ValueRange
+from srlongtail.models.facts import Provenance
 
 # Tiles for an image that does not fit in memory: wide overlaps, so that seams stay invisible.
 SHORT_OF_MEMORY = Tiling(size=128, step=96)
@@ -29,7 +28,7 @@ class SRModel(nn.Module):
         predicts, value_range, channels: how input and output are to be read; see `Reading`.
         multiple: LR sizes the network takes are multiples of this; others are padded for it.
         name: for tables and figures.
-        provenance: where the network comes from; JSON values.
+        provenance: where the network comes from.
 
     >>> model = SRModel(nn.Upsample(scale_factor=2), scale=2, name="nearest")
     >>> model(torch.rand(1, 3, 5, 7)).shape
@@ -46,7 +45,7 @@ class SRModel(nn.Module):
         channels: Channels = "rgb",
         multiple: int = 1,
         name: str = "network",
-        provenance: Mapping[str, Any] | None = None,
+        provenance: Provenance | None = None,
     ) -> None:
         super().__init__()
         if not isinstance(scale, int) or scale < 1:
@@ -61,13 +60,30 @@ class SRModel(nn.Module):
         self.scale = scale
         self.multiple = multiple
         self.name = name
-        self.provenance: dict[str, Any] = dict(provenance or {})
+        self.provenance = provenance or Provenance()
         self.eval()
 
     @property
     def architecture(self) -> str | None:
         """The catalog's name of the network, where it has one."""
-        return self.provenance.get("architecture")
+        return self.provenance.architecture
+
+    @property
+    def arm(self) -> str:
+        """What of FPL the network was trained with, by its recipe, else by its card.
+
+        Of a network that neither tells of, only the skip is known: it predicts the residual.
+        """
+        known = self.provenance
+        by_recipe = known.training.arm if known.training else None
+        return by_recipe or known.arm or ("skip" if self.predicts == "residual" else "baseline")
+
+    @property
+    def degradation(self) -> str:
+        """What LR the network was trained for, by its recipe, else its card, else bicubic."""
+        known = self.provenance
+        by_recipe = known.training.degradation if known.training else None
+        return by_recipe or known.degradation or "bicubic"
 
     @property
     def predicts(self) -> Predicts:
@@ -170,4 +186,10 @@ def bicubic(scale: int) -> SRModel:
     >>> bicubic(4).restore(torch.zeros(3, 2, 2)).shape
     torch.Size([3, 8, 8])
     """
-    return SRModel(ZeroResidual(scale), scale, predicts="residual", name="bicubic")
+    return SRModel(
+        ZeroResidual(scale),
+        scale,
+        predicts="residual",
+        name="bicubic",
+        provenance=Provenance("bicubic", {"scale": scale}, arm="baseline"),
+    )

@@ -17,6 +17,7 @@ from srlongtail.geometry import Box
 from srlongtail.image.dataset import ImagePair, ImageSet
 from srlongtail.image.degrade import Degradation
 from srlongtail.longtail.difference import DifferenceHistogram
+from srlongtail.models.facts import Subject
 from srlongtail.models.sr_model import SRModel
 from srlongtail.paper import fig1, fig3, fig4, fig5, fig6
 from srlongtail.paper.gallery import write_gallery
@@ -72,7 +73,7 @@ FIGURES = {
 
 _RESULTS = (
     *(fig1.Fig1, CropComparison, fig4.Fig4, WeightMaps, WindowAttribution),
-    *(ImagePair, LongTail, DifferenceHistogram, FocalWeights, AttributionMap, Part, Box),
+    *(ImagePair, LongTail, DifferenceHistogram, FocalWeights, AttributionMap, Part, Box, Subject),
 )
 
 

@@ -29,13 +29,13 @@ def describe(model: SRModel) -> str:
     >>> print(describe(bicubic(4)).splitlines()[0])
     name             bicubic
     """
-    settled = model.provenance.get("settled_by", {})
+    settled = model.provenance.determined_by
     facts: dict[str, object] = {
         "name": model.name,
         "architecture": model.architecture or type(model.network).__name__,
-        **{f"  {k}": v for k, v in model.provenance.get("arguments", {}).items()},
+        **{f"  {k}": v for k, v in model.provenance.arguments.items()},
     }
-    for what in ("scale", "predicts", "value_range"):
+    for what in ("scale", "predicts", "value_range", "channels"):
         by = f"  ({settled[what]})" if what in settled else ""
         facts[what.replace("_", " ")] = f"{getattr(model, what)}{by}"
     facts["input multiple"] = model.multiple
@@ -45,8 +45,8 @@ def describe(model: SRModel) -> str:
     facts["  counted as"] = "2 per multiply-add of the network for a 32 x 32 input"
     if model.architecture == "fsrcnn":
         facts["  the paper's"] = "counts the transposed convolution once per SR pixel, not per LR"
-    skipped = {"settled_by", "architecture", "arguments"}
-    facts |= {k: v for k, v in model.provenance.items() if k not in skipped}
+    skipped = {"determined_by", "architecture", "arguments"}
+    facts |= {k: v for k, v in model.provenance.record().items() if k not in skipped}
     return "\n".join(f"{name:<16} {value}" for name, value in facts.items())
 
 

@@ -14,7 +14,7 @@ from srlongtail.longtail.difference import absolute_difference
 from srlongtail.paper.inputs import FigureInputs
 from srlongtail.plots.histograms import plot_difference_histogram
 from srlongtail.plots.images import add_colorbar, scale_top, show_map, show_photo
-from srlongtail.plots.style import PAGE, display_name, letter, rows_and_columns
+from srlongtail.plots.style import PAGE, letter, rows_and_columns
 from srlongtail.studies import tail
 
 
@@ -60,9 +60,10 @@ def draw(result: Fig1) -> Figure:
     axes = [figure.add_subplot(grid[divmod(index, columns)]) for index in range(panels)]
     _draw_maps(result, axes, columns)
     ax = figure.add_subplot(grid[rows, :])
-    plot_difference_histogram(result.tail.histogram, ax, threshold=result.tail.threshold)
-    images = result.tail.histogram.images
-    letter(ax, panels, f"the long tail of all {images} images of {result.tail.dataset}")
+    histogram = result.tail.histogram
+    subjects = result.tail.subjects
+    plot_difference_histogram(histogram, ax, subjects, threshold=result.tail.threshold)
+    letter(ax, panels, f"the long tail of all {histogram.images} images of {result.tail.dataset}")
     return figure
 
 
@@ -72,6 +73,6 @@ def _draw_maps(result: Fig1, axes: Sequence[Axes], columns: int) -> None:
     top = scale_top(result.differences["bicubic"], 0.995)
     for index, (name, difference) in enumerate(result.differences.items(), start=1):
         drawn = show_map(difference, axes[index], vmax=top)
-        letter(axes[index], index, display_name(name), columns=columns)
+        letter(axes[index], index, result.tail.subjects[name].label, columns=columns)
         axes[index].set_xlabel(f"mean AD {difference.mean():.1f}")
     add_colorbar(drawn, axes[columns - 1], "AD (levels of 255)")

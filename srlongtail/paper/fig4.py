@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -13,15 +13,19 @@ from matplotlib.figure import Figure
 from srlongtail.ablation.noise import CONFIDENCE, noise_floor
 from srlongtail.errors import InputError
 from srlongtail.focal.weights import FocalParameters
+from srlongtail.models.catalog import CATALOG
+from srlongtail.models.facts import PARTS
 from srlongtail.paper.inputs import FigureInputs
 from srlongtail.plots.ablation import plot_gains
-from srlongtail.plots.style import PAGE, display_name, letter
+from srlongtail.plots.style import PAGE, letter
 from srlongtail.stats import Interval
 
 _METRICS = {"psnr_db": "PSNR gain over baseline (dB)", "ssim": "SSIM gain over baseline"}
 _DIALS = {"gamma": "strength of a weight, gamma", "alpha": "factor of a weight, alpha"}
 _PRIORS = {"sp": "static", "lp": "learnable"}
-_COLUMNS = ["arm", "seed", "iterations", "dataset", *_METRICS]
+_SHOWN = ["arm", "seed", "iterations", "dataset", *_METRICS]
+_DIALS_OF_A_RUN = [f"{dial}_{prior}" for prior in _PRIORS for dial in _DIALS]
+_COLUMNS = [*_SHOWN, *PARTS, *_DIALS_OF_A_RUN]
 _ENDS = ("fpl", "baseline")
 _COMPARED = (*_ENDS, "skip")
 
@@ -32,7 +36,8 @@ class Fig4:
 
     Attributes:
         dataset: its name.
-        runs: one row a run, with columns `arm, seed, iterations, dataset, psnr_db, ssim`.
+        runs: one row a run, with columns `arm, seed, iterations, dataset, psnr_db, ssim`, and
+            what the arm trained with: `PARTS`, `alpha_sp, gamma_sp, alpha_lp, gamma_lp`.
         network: which one was trained, and on what, as far as the table's record tells.
     """
 
@@ -47,7 +52,7 @@ class Fig4:
         what a seed does to all arms alike does not count, and arms that lack a seed can be shown.
         The columns `*_gain_of_seed` are over the baseline's run of the same seed instead.
         """
-        table = self.runs.copy()
+        table = self.runs[_SHOWN].copy()
         for metric in _METRICS:
             fpl, base = (table[table["arm"] == arm].set_index("seed")[metric] for arm in _ENDS)
             over_fpl = table[metric] - table["seed"].map(fpl)
@@ -66,8 +71,8 @@ class Fig4:
         By the runs with a bicubic skip. Arms of alpha do not count: with Adam they are nearly the
         same run as FPL, and would pass for a lack of chance. None where there is one seed.
         """
-        apart = self.runs["arm"].str.match("baseline|alpha")
-        half = noise_floor(self.runs[~apart], metric)
+        alphas = self._turned("alpha_sp") | self._turned("alpha_lp")
+        half = noise_floor(self.runs[self.runs["skip"] & ~alphas], metric)
         if half is None:
             return None
         middle = self.gain("fpl", metric)
@@ -79,24 +84,27 @@ class Fig4:
         Without several seeds nothing tells, and none is counted.
         """
         floor = self.floor("psnr_db")
-        gains = [self.gain(arm) for arm in self.runs["arm"].unique() if arm.startswith(dial)]
+        turned = self._turned(f"{dial}_sp") | self._turned(f"{dial}_lp")
+        gains = [self.gain(arm) for arm in self.runs.loc[turned, "arm"].unique()]
         low, high = (floor.low, floor.high) if floor else (-np.inf, np.inf)
         return sum(not low <= gain <= high for gain in gains), len(gains)
 
     def dial(self, dial: str, metric: str) -> dict[str, pd.DataFrame]:
         """The gains along one dial of both priors, `value` and `gain`; FPL is a point of each."""
-        table, fpl = self.frame(), FocalParameters()
+        gains = self.frame()[f"{metric}_gain"]
         found = {}
         for prior, name in _PRIORS.items():
             key = f"{dial}_{prior}"
-            rows = table[(table["arm"] == "fpl") | table["arm"].str.startswith(f"{key}=")]
-            values = [
-                getattr(fpl, key) if arm == "fpl" else float(arm.partition("=")[2])
-                for arm in rows["arm"]
-            ]
-            line = pd.DataFrame({"value": values, "gain": rows[f"{metric}_gain"].to_numpy()})
-            found[f"{name} prior"] = line.sort_values("value", kind="stable")
+            chosen = (self.runs["arm"] == "fpl") | self._turned(key)
+            line = pd.DataFrame({"value": self.runs.loc[chosen, key], "gain": gains[chosen]})
+            found[f"{name} prior"] = line.sort_values("value", kind="stable", ignore_index=True)
         return found
+
+    def _turned(self, key: str) -> pd.Series:
+        """The runs of FPL whose parameter of this name, and no other, is not the paper's."""
+        papers = pd.Series(asdict(FocalParameters()))[_DIALS_OF_A_RUN]
+        turned = self.runs[_DIALS_OF_A_RUN].ne(papers)
+        return self.runs[list(PARTS)].all(axis=1) & turned[key] & (turned.sum(axis=1) == 1)
 
     def settings(self) -> dict[str, Any]:
         """The data set shown."""
@@ -212,7 +220,7 @@ def _network(record: Mapping[str, Any]) -> str:
     )
     if not recipe or not data:
         return ""
-    label = display_name(f"{recipe['network']}-x{recipe['scale']}")
+    label = CATALOG[recipe["network"]].label
     return f" of {label} at x{recipe['scale']} on {data['images']} images"
 
 

@@ -52,7 +52,7 @@ class TableSpec:
 
     def takes(self, model: SRModel) -> bool:
         """Whether a model belongs here: its scale, what it was trained for, its architecture."""
-        fits = model.scale == self.scale and is_degraded(model) == self.degraded
+        fits = model.scale == self.scale and _is_degraded(model) == self.degraded
         if self.only:
             return fits and model.architecture in self.only
         return fits and model.architecture not in _OF_ITS_OWN
@@ -248,40 +248,16 @@ def build_table(
     return replace(found, notes=tuple(_notes(found, chosen[1:], datasets)))
 
 
-def is_degraded(model: SRModel) -> bool:
-    """Whether a network was trained for Eq. 8, by its recipe, else by its name."""
-    recipe = model.provenance.get("recipe")
-    return recipe["degradation"] == "blur-noise" if recipe else "degraded" in model.name.lower()
-
-
 def subject(model: SRModel) -> str:
     """Network, scale and degradation: what settles which table a model belongs to.
 
     >>> from srlongtail.models.catalog import new_model
-    >>> subject(new_model("bsrn", 2, name="bsrn-x2-degraded"))
-    'BSRN at x2 for multiple degradations'
+    >>> subject(new_model("bsrn", 2))
+    'BSRN at x2'
     """
     known = CATALOG.get(model.architecture or "")
     network = known.label if known else "networks"
-    return _subject(network, model.scale, is_degraded(model))
-
-
-def arm_of(model: SRModel) -> str:
-    """baseline, FPL, or the parts of FPL that a network was trained with.
-
-    By its recipe; a foreign file is FPL where its name says so, else a baseline.
-
-    >>> from srlongtail.models.catalog import new_model
-    >>> model = new_model("fsrcnn", 4)
-    >>> model.provenance["recipe"] = {"skip": True, "static": True, "learnable": False}
-    >>> arm_of(model)
-    'skip+static'
-    """
-    recipe = model.provenance.get("recipe")
-    if recipe is None:
-        return "FPL" if "fpl" in model.name.lower() else "baseline"
-    parts = [part for part in ("skip", "static", "learnable") if recipe[part]]
-    return "FPL" if len(parts) == 3 else "+".join(parts) or "baseline"
+    return _subject(network, model.scale, _is_degraded(model))
 
 
 def gain_pairs(rows: Sequence[Row]) -> Iterator[tuple[Row, Row]]:
@@ -337,6 +313,11 @@ def _scores(model: SRModel, data: ImageSet, protocol: Protocol, saved: Saved) ->
     return saved.result(name, key, partial(evaluate, [model], [data], protocol))
 
 
+def _is_degraded(model: SRModel) -> bool:
+    """Whether a network was trained for Eq. 8."""
+    return model.degradation == "blur-noise"
+
+
 def _subject(network: str, scale: int, degraded: bool) -> str:
     return f"{network} at x{scale}" + (" for multiple degradations" if degraded else "")
 
@@ -353,10 +334,9 @@ def _tiled(
 
 def _row(model: SRModel) -> Row:
     known = CATALOG.get(model.architecture or "")
-    trained = model.provenance.get("iterations")
-    images = model.provenance.get("data", {}).get("names_sha256", "")
-    budget = None if trained is None else (trained, images)
-    return Row(known.label if known else model.name, arm_of(model), model.name, budget)
+    training = model.provenance.training
+    budget = training.budget if training else None
+    return Row(known.label if known else model.name, model.arm, model.name, budget)
 
 
 def _by_network(
@@ -428,7 +408,13 @@ def _training_notes(table: PaperTable, networks: Sequence[SRModel]) -> Iterator[
     budget = training_budget(networks)
     if budget:
         yield budget
-    unknown = [model.name for model in networks if "iterations" not in model.provenance]
+    untold = [model.name for model in networks if _says_only_skip(model)]
+    if untold:
+        yield (
+            f"{', '.join(untold)} predicts a residual, which tells of the skip; whether the focal "
+            f'weights were used, its file does not say, but a model card can (arm = "FPL").'
+        )
+    unknown = [model.name for model in networks if model.provenance.training is None]
     if unknown:
         yield f"How long {', '.join(unknown)} was trained is not known."
     beside = {
@@ -453,6 +439,11 @@ def _training_notes(table: PaperTable, networks: Sequence[SRModel]) -> Iterator[
             f"are inflated: it has no bicubic skip and converges slowly. The skip alone is the "
             f"fair comparison for the weights."
         )
+
+
+def _says_only_skip(model: SRModel) -> bool:
+    known = model.provenance
+    return model.predicts == "residual" and known.training is None and known.arm is None
 
 
 def _papers_iterations() -> dict[str, int]:

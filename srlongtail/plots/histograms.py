@@ -1,16 +1,19 @@
 """The long tail, drawn: how many pixels have which absolute difference."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from matplotlib.axes import Axes
 
 from srlongtail.longtail.difference import DifferenceHistogram
-from srlongtail.plots.style import display_name, line_style, network_colors
+from srlongtail.models.facts import Subject
+from srlongtail.plots.style import line_style, network_colors
 
 
 def plot_difference_histogram(
     histogram: DifferenceHistogram,
     ax: Axes,
+    subjects: Mapping[str, Subject],
     *,
     threshold: float,
     bin_width: float = 4.0,
@@ -24,11 +27,12 @@ def plot_difference_histogram(
     Args:
         histogram: any number of models.
         ax: where to draw.
+        subjects: what the models are called and drawn as, by their names.
         threshold: where the tail begins, in levels of 255.
         bin_width: of the intervals drawn, in levels of 255.
         legend_above: put the legend above the axes, where they are narrow.
     """
-    colors = network_colors(histogram.models)
+    colors = network_colors(subjects[name] for name in histogram.models)
     summary = histogram.summary(threshold).set_index("model")
     end = 0.0
     for model, rows in histogram.frame(bin_width).groupby("model", sort=False):
@@ -40,9 +44,9 @@ def plot_difference_histogram(
             [0, *filled["ad_to"]],
             baseline=None,
             color=colors[str(model)],
-            linestyle=line_style(str(model)),
+            linestyle=line_style(subjects[str(model)]),
             linewidth=1.3,
-            label=f"{display_name(str(model))}: {tail['tail_share']:.1%} of pixels, "
+            label=f"{subjects[str(model)].label}: {tail['tail_share']:.1%} of pixels, "
             f"{tail['tail_error_share']:.0%} of the error",
         )
     ax.axvspan(threshold, end, color="0.93", zorder=0, linewidth=0)

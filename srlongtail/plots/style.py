@@ -1,6 +1,5 @@
 """One look for every figure: a two-column paper's widths, its text sizes, and safe colours."""
 
-import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -8,7 +7,7 @@ from typing import Any
 import matplotlib as mpl
 from matplotlib.axes import Axes
 
-from srlongtail.models.catalog import CATALOG
+from srlongtail.models.facts import Subject, shortened
 
 COLUMN = 3.25  # inches, one column of a two-column paper
 PAGE = 6.875  # inches, both columns
@@ -25,6 +24,7 @@ _NETWORK_COLORS = {
     "swinir": "#CC79A7",
     "bsrn": "#56B4E9",
 }
+_COLORS = {"bicubic": BICUBIC_GREY, **_NETWORK_COLORS}
 _OTHER_COLORS = ("#000000", "#B8A800", *_NETWORK_COLORS.values())
 
 _ROOMY = 5  # panels in a row of the page's width that titles of full size fit
@@ -79,51 +79,33 @@ def paper_style() -> Iterator[None]:
     mpl.interactive(interactive)
 
 
-def network_colors(names: Iterable[str]) -> dict[str, str]:
-    """The colour of each model: one per network everywhere, bicubic grey, others in order.
+def network_colors(subjects: Iterable[Subject]) -> dict[str, str]:
+    """The color of each model, by its name: one per network everywhere, bicubic grey.
 
-    >>> network_colors(["bicubic", "fsrcnn-x4", "4x_FSRCNN_FPL"])
-    {'bicubic': '#8e8e8e', 'fsrcnn-x4': '#0072B2', '4x_FSRCNN_FPL': '#0072B2'}
+    Networks that are not in the catalog take the other colors in order.
+
+    >>> network_colors([Subject("mine", "FSRCNN+FPL", "fsrcnn"), Subject("new", "new")])
+    {'mine': '#0072B2', 'new': '#000000'}
     """
     colors: dict[str, str] = {}
-    for name in names:
-        known = next((key for key in _NETWORK_COLORS if key in name.lower()), None)
-        if name == "bicubic":
-            colors[name] = BICUBIC_GREY
-        elif known:
-            colors[name] = _NETWORK_COLORS[known]
-        else:
-            free = [color for color in _OTHER_COLORS if color not in colors.values()]
-            colors[name] = (free or _OTHER_COLORS)[0]
+    for subject in subjects:
+        free = [color for color in _OTHER_COLORS if color not in colors.values()]
+        known = _COLORS.get(subject.architecture)
+        colors[subject.name] = known or (free or _OTHER_COLORS)[0]
     return colors
 
 
-def display_name(name: str) -> str:
-    """What figures call a model: ours as in the paper, others by their name, shortened.
+def line_style(subject: Subject) -> LineStyle:
+    """Dotted for bicubic, dashed for baselines, dash-dotted with a part of FPL, solid with FPL.
 
-    >>> display_name("fsrcnn-fpl-x4"), display_name("004_lightweightSR_DIV2K_s64w8_SwinIR-S_x4")
-    ('FSRCNN+FPL', '004_ligh…R-S_x4')
+    The arms of a network share its color, and prints in grey have none.
+
+    >>> line_style(Subject("mine", "FSRCNN+FPL", "fsrcnn", arm="FPL"))
+    '-'
     """
-    ours = re.fullmatch(r"([a-z]+)(-fpl|-skip)?-x\d(-degraded)?", name)
-    if not ours or ours[1] not in CATALOG:
-        return _shortened(name, 16)
-    arm = {"-fpl": "+FPL", "-skip": "+skip"}.get(ours[2] or "", "")
-    return CATALOG[ours[1]].label + arm
-
-
-def line_style(name: str) -> LineStyle:
-    """Dotted for bicubic, dashed for baselines, dash-dotted with the skip, solid with FPL.
-
-    The arms of a network share its colour, and prints in grey have none.
-
-    >>> line_style("fsrcnn-fpl-x4"), line_style("fsrcnn-x4")
-    ('-', (0, (4, 1.5)))
-    """
-    if name == "bicubic":
+    if subject.architecture == "bicubic":
         return _DOTTED
-    if "fpl" in name.lower():
-        return "-"
-    return _DASH_DOTTED if "skip" in name.lower() else _DASHED
+    return {"FPL": "-", "baseline": _DASHED}.get(subject.arm, _DASH_DOTTED)
 
 
 def letter(ax: Axes, index: int, text: str = "", *, columns: int = 1) -> Axes:
@@ -143,7 +125,7 @@ def letter(ax: Axes, index: int, text: str = "", *, columns: int = 1) -> Axes:
     label = f"{chr(ord('a') + before - 1) if before else ''}{chr(ord('a') + last)}"
     options: dict[str, Any] = {}
     if columns > _ROOMY:
-        text, options = _shortened(text, 14), {"fontsize": 7}
+        text, options = shortened(text, 14), {"fontsize": 7}
     ax.set_title(f"({label}) {text}".rstrip(), loc="left", **options)
     return ax
 
@@ -160,8 +142,3 @@ def rows_and_columns(panels: int, widest: int = 6) -> tuple[int, int]:
     """
     rows = -(-panels // widest)
     return rows, -(-panels // rows)
-
-
-def _shortened(text: str, longest: int) -> str:
-    half = longest // 2
-    return text if len(text) <= longest else f"{text[:half]}…{text[2 - half :]}"

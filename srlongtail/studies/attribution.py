@@ -18,6 +18,8 @@ from srlongtail.attribution.windows import hardest_window
 from srlongtail.geometry import Box, Window
 from srlongtail.image.dataset import ImagePair
 from srlongtail.longtail.difference import absolute_difference
+from srlongtail.models.catalog import subjects_of
+from srlongtail.models.facts import Subject
 from srlongtail.models.sr_model import SRModel, bicubic
 from srlongtail.plots.attribution import (
     N_EFF,
@@ -30,7 +32,7 @@ from srlongtail.plots.attribution import (
     zoom,
 )
 from srlongtail.plots.images import mark_window, scale_top, show_photo
-from srlongtail.plots.style import PAGE, display_name, letter
+from srlongtail.plots.style import PAGE, letter
 
 MASS = 0.95  # the share of a map that the attributed pixels hold
 _LINE = 100  # characters of 8 pt that fit the page's width
@@ -49,6 +51,7 @@ class WindowAttribution:
         rule: why this window.
         maps: network -> its map.
         restored: network -> its SR image, `(3, H, W)`.
+        subjects: what figures call the networks, by their names.
     """
 
     image: str
@@ -59,6 +62,7 @@ class WindowAttribution:
     rule: str
     maps: Mapping[str, AttributionMap]
     restored: Mapping[str, Tensor]
+    subjects: Mapping[str, Subject]
 
     @property
     def part(self) -> Box:
@@ -78,7 +82,9 @@ class WindowAttribution:
 
     def message(self) -> str:
         """The figure in one line."""
-        counts = [f"{found.n_eff:.1f} by {display_name(name)}" for name, found in self.maps.items()]
+        counts = [
+            f"{found.n_eff:.1f} by {self.subjects[name].label}" for name, found in self.maps.items()
+        ]
         return "Effective LR pixels that this window is drawn from: " + ", ".join(counts)
 
     def frame(self) -> pd.DataFrame:
@@ -104,8 +110,9 @@ class WindowAttribution:
         settings = next(iter(self.maps.values())).settings
         height, width = next(iter(self.maps.values())).canvas
         numbers = "; ".join(
-            f"{display_name(name)}: DI {found.diffusion_index:.2f}, n_eff {found.n_eff:.1f}, "
-            f"{found.completeness_error:.1%} off completeness, {found.nan_steps} NaN steps"
+            f"{self.subjects[name].label}: DI {found.diffusion_index:.2f}, "
+            f"n_eff {found.n_eff:.1f}, {found.completeness_error:.1%} off completeness, "
+            f"{found.nan_steps} NaN steps"
             for name, found in self.maps.items()
         )
         return (
@@ -138,7 +145,15 @@ def compute(
         maps[model.name] = replace(found, attributions=found.attributions.cpu())
         restored[model.name] = sr.clamp(0, 1).cpu()
     return WindowAttribution(
-        pair.name, pair.scale, pair.hr, photo_name, window, rule, maps, restored
+        pair.name,
+        pair.scale,
+        pair.hr,
+        photo_name,
+        window,
+        rule,
+        maps,
+        restored,
+        subjects_of(models),
     )
 
 
@@ -194,7 +209,7 @@ def _draw_row(
         "LAM": "red raises, dash lowers",
         "KDE view": f"DI {found.diffusion_index:.2f} %, {N_EFF} {found.n_eff:.1f}",
         "attributed pixels": f"{MASS * 100:.0f} % in {int(attributed.sum())} LR pixels",
-        "SR": display_name(name),
+        "SR": result.subjects[name].label,
     }
     for index, (ax, (title, below)) in enumerate(zip(axes, texts.items(), strict=True)):
         letter(ax, first + index, title).set_xlabel(below)
@@ -203,5 +218,5 @@ def _draw_row(
             mark_field(ax, found.field, scale)
         if ax is not whole:
             zoom(ax, result.part, scale)
-    whole.set_ylabel(display_name(name))
+    whole.set_ylabel(result.subjects[name].label)
     return drawn

@@ -1,6 +1,6 @@
 """A crop side by side: the window that one network restores better than another."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,9 +13,11 @@ from srlongtail.geometry import Window, crop
 from srlongtail.image.dataset import ImagePair
 from srlongtail.image.io import quantize
 from srlongtail.metrics import PAPER, Score
+from srlongtail.models.catalog import subjects_of
+from srlongtail.models.facts import Subject
 from srlongtail.models.sr_model import SRModel
 from srlongtail.plots.images import mark_window, show_photo
-from srlongtail.plots.style import PAGE, display_name, letter, rows_and_columns
+from srlongtail.plots.style import PAGE, letter, rows_and_columns
 
 SIZE = 72  # SR pixels: small enough to see single ones in print
 STEP = 4
@@ -25,12 +27,13 @@ _CROP_SCORE = replace(PAPER, border=0)  # a crop has no border to leave out
 
 @dataclass(frozen=True)
 class CropComparison:
-    """An image, a window in it, and what each model makes of it."""
+    """An image, a window in it, and what each model, by its name, makes of it."""
 
     pair: ImagePair
     window: Window
     restored: dict[str, Tensor]
     rule: str
+    subjects: Mapping[str, Subject]
 
     def scores(self) -> dict[str, Score]:
         """PSNR and SSIM of each model inside the window."""
@@ -83,14 +86,15 @@ def compute(
         pairs: one image or more; with a window, the first one is shown.
         window: row, column and size in SR pixels.
     """
+    subjects = subjects_of(models)
     best: tuple[float, CropComparison] | None = None
     for pair in pairs:
         restored = {model.name: quantize(model.restore(pair.lr)) for model in models}
         if window is not None:
-            return CropComparison(pair, window, restored, "as asked for")
+            return CropComparison(pair, window, restored, "as asked for", subjects)
         gain, found = _largest_gain(pair.hr, restored)
         if best is None or gain > best[0]:
-            best = gain, CropComparison(pair, found, restored, _rule(list(restored)))
+            best = gain, CropComparison(pair, found, restored, _rule(subjects), subjects)
     assert best is not None  # an image set is never empty
     return best[1]
 
@@ -114,7 +118,7 @@ def draw(result: CropComparison) -> Figure:
     for index, (name, image) in enumerate(crops.items(), start=1):
         ax = figure.add_subplot(grid[index - 1])
         show_photo(crop(image, result.window), ax)
-        letter(ax, index, display_name(name), columns=across)
+        letter(ax, index, "HR" if name == "HR" else result.subjects[name].label, columns=across)
         below = "PSNR (dB) / SSIM"
         if name in scores:
             below = f"{scores[name].psnr_db:.2f} / {scores[name].ssim:.4f}"
@@ -136,8 +140,8 @@ def _largest_gain(hr: Tensor, restored: dict[str, Tensor]) -> tuple[float, Windo
     return float(means.max()), (row * STEP, column * STEP, size)
 
 
-def _rule(models: list[str]) -> str:
-    names = [display_name(model) for model in models]
+def _rule(subjects: Mapping[str, Subject]) -> str:
+    names = [subject.label for subject in subjects.values()]
     if len(names) == 1:
         return "where bicubic's error is the largest"
     reference = names[1] if len(names) > 2 else names[0]

@@ -16,10 +16,12 @@ from srlongtail.attribution.crop import whole_output
 from srlongtail.attribution.methods import MethodComparison, compare_methods
 from srlongtail.geometry import Box, Window
 from srlongtail.image.dataset import ImagePair
+from srlongtail.models.catalog import subject_of
+from srlongtail.models.facts import Subject
 from srlongtail.models.sr_model import SRModel
 from srlongtail.plots.attribution import N_EFF, plot_pixel_curves, show_attribution, zoom
 from srlongtail.plots.images import mark_window
-from srlongtail.plots.style import PAGE, display_name, letter
+from srlongtail.plots.style import PAGE, letter
 from srlongtail.studies.attribution import choose_window
 
 # Okabe and Ito's palette; LAM is black.
@@ -38,7 +40,7 @@ class Methods:
         comparison: the attributions, and how far to trust them.
     """
 
-    model: str
+    subject: Subject
     image: str
     photo: Tensor
     scale: int
@@ -74,7 +76,7 @@ class Methods:
         off = lam["completeness_error"]
         return (
             f"The {size} x {size} window at row {row}, column {column} of {self.image} under "
-            f"{display_name(self.model)}: attributions by several methods, each on its own colour "
+            f"{self.subject.label}: attributions by several methods, each on its own colour "
             f"scale (red raises the target, blue lowers it; dashes: by more than a tenth of the "
             f"scale), and the window's sum of gradients as LR pixels are blurred or sharpened in "
             f"their order (1: sharp image, 0: blurred; a mixture of both has edges of its own and "
@@ -90,7 +92,7 @@ def compute(
     window = window or choose_window(pair)[0]
     lr = pair.lr.to(model.device)
     comparison = compare_methods(model, lr, window, seed=seed, sr=whole_output(model, lr))
-    return Methods(model.name, pair.name, pair.hr, pair.scale, comparison)
+    return Methods(subject_of(model), pair.name, pair.hr, pair.scale, comparison)
 
 
 def draw(result: Methods) -> Figure:

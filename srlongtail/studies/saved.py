@@ -82,11 +82,15 @@ def identity(model: SRModel) -> dict[str, Any]:
     for name, weights in model.network.state_dict().items():
         digest.update(name.encode())
         digest.update(weights.detach().cpu().numpy().tobytes())
-    settings = ("name", "scale", "predicts", "value_range", "multiple", "architecture")
+    settings = (
+        *("name", "scale", "predicts", "value_range", "channels", "multiple"),
+        *("architecture", "arm", "degradation"),
+    )
     known = {key: getattr(model, key) for key in settings}
     return {
         **known,
-        **{key: model.provenance.get(key) for key in ("arguments", "network")},
+        "arguments": dict(model.provenance.arguments),
+        "network": model.provenance.network,
         "modules": repr(model.network),
         "code": _foreign_code_sha256(model.network),
         "weights": digest.hexdigest(),

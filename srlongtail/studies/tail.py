@@ -1,6 +1,6 @@
 """The long tail of a data set: how many pixels have which absolute difference."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,18 +11,27 @@ from srlongtail.evaluation import check_scales
 from srlongtail.image.dataset import ImageSet
 from srlongtail.longtail.difference import BIN_WIDTH, DifferenceHistogram, difference_histogram
 from srlongtail.longtail.tail import TAIL, Limits
+from srlongtail.models.catalog import subjects_of
+from srlongtail.models.facts import Subject
 from srlongtail.models.sr_model import SRModel
 from srlongtail.parallel import gather, share
 from srlongtail.plots.histograms import plot_difference_histogram
-from srlongtail.plots.style import COLUMN, display_name
+from srlongtail.plots.style import COLUMN
 
 
 @dataclass(frozen=True)
 class LongTail:
-    """The AD histogram of all images of a set, and where its tail begins."""
+    """The AD histogram of all images of a set, and where its tail begins.
+
+    Attributes:
+        dataset: its name.
+        histogram: of the models.
+        subjects: what figures call the models, by their names.
+    """
 
     dataset: str
     histogram: DifferenceHistogram
+    subjects: Mapping[str, Subject]
 
     @property
     def threshold(self) -> float:
@@ -48,7 +57,8 @@ class LongTail:
     def caption(self) -> str:
         """What the figure shows."""
         shares = ", ".join(
-            f"{display_name(row.model)} {row.tail_share:.1%}" for row in self.summary().itertuples()
+            f"{self.subjects[row.model].label} {row.tail_share:.1%}"
+            for row in self.summary().itertuples()
         )
         return (
             f"Absolute difference of luma over all {self.histogram.images} images of "
@@ -70,7 +80,8 @@ def compute(models: Sequence[SRModel], data: ImageSet) -> LongTail:
     check_scales(models, [data])
     restorers = {model.name: model.restore for model in models}
     shares = gather(difference_histogram(restorers, share(data)))
-    return LongTail(data.name, sum(shares, DifferenceHistogram.empty(restorers)))
+    total = sum(shares, DifferenceHistogram.empty(restorers))
+    return LongTail(data.name, total, subjects_of(models))
 
 
 def draw(result: LongTail) -> Figure:
@@ -78,6 +89,8 @@ def draw(result: LongTail) -> Figure:
     models = result.histogram.models
     figure = Figure(figsize=(COLUMN, 2.0 + 0.14 * len(models)))
     ax = figure.add_subplot()
-    plot_difference_histogram(result.histogram, ax, threshold=result.threshold, legend_above=True)
+    plot_difference_histogram(
+        result.histogram, ax, result.subjects, threshold=result.threshold, legend_above=True
+    )
     ax.set_xlabel(f"AD of luma on {result.dataset} (levels of 255)")
     return figure

@@ -11,9 +11,11 @@ from srlongtail.focal.weights import FocalParameters, FocalWeights, focal_weight
 from srlongtail.image.dataset import ImagePair
 from srlongtail.longtail.difference import absolute_difference
 from srlongtail.longtail.tail import split_by_rank
+from srlongtail.models.catalog import subject_of
+from srlongtail.models.facts import Subject
 from srlongtail.models.sr_model import SRModel, bicubic
 from srlongtail.plots.images import add_colorbar, scale_top, show_map, show_photo
-from srlongtail.plots.style import PAGE, display_name, letter
+from srlongtail.plots.style import PAGE, letter
 
 PARAMETERS = FocalParameters()
 
@@ -23,7 +25,7 @@ class WeightMaps:
     """The weights of every pixel and channel of one image; `weights` hold `(1, 3, H, W)`."""
 
     pair: ImagePair
-    model: str
+    subject: Subject
     weights: FocalWeights
 
     def maps(self) -> dict[str, Tensor]:
@@ -65,7 +67,7 @@ class WeightMaps:
         times = combined.iloc[-1] / combined.iloc[0]
         return (
             f"Weights of {self.pair.name} at x{self.pair.scale} (mean over RGB): static from "
-            f"bicubic's error, learnable from that of {display_name(self.model)}, and their "
+            f"bicubic's error, learnable from that of {self.subject.label}, and their "
             f"product; alpha {p.alpha_sp:g} and {p.alpha_lp:g}, gamma {p.gamma_sp:g} and "
             f"{p.gamma_lp:g}. Drawn over alpha, which scales all pixels alike. The tenth of the "
             f"pixels with the largest bicubic AD (hardest) weighs {times:.2f} times as much as "
@@ -77,7 +79,7 @@ def compute(model: SRModel, pair: ImagePair) -> WeightMaps:
     """The weights that Focal Pixel Learning with the paper's settings gives one image."""
     low = bicubic(pair.scale).restore(pair.lr)
     weights = focal_weights(pair.hr[None], low[None], model.restore(pair.lr)[None], PARAMETERS)
-    return WeightMaps(pair, model.name, weights)
+    return WeightMaps(pair, subject_of(model), weights)
 
 
 def draw(result: WeightMaps) -> Figure:
@@ -88,7 +90,7 @@ def draw(result: WeightMaps) -> Figure:
     letter(show_photo(result.pair.hr, axes[0]), 0, f"HR, {result.pair.name}")
     origins = {
         "static": "bicubic's error",
-        "learnable": f"error of {display_name(result.model)}",
+        "learnable": f"error of {result.subject.label}",
         "combined": "product of (b) and (c)",
     }
     growth = result.growth()

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import timedelta
 from typing import Any
 
@@ -11,6 +11,7 @@ import torch.distributed as dist
 from tqdm import tqdm
 
 from srlongtail.metrics import PAPER
+from srlongtail.models.facts import Training
 from srlongtail.models.sr_model import SRModel, bicubic
 from srlongtail.parallel import is_writer
 from srlongtail.provenance import versions
@@ -110,10 +111,7 @@ class Report:
         That holds JSON values and no paths.
         """
         model = learner.published
-        model.provenance |= {
-            "recipe": self._recipe.published(),
-            "data": self._bank.source,
-            "iterations": iteration,
+        run = {
             "seed": self._recipe.seed,
             "device": _name_of(model.device),
             "processes": dist.get_world_size() if dist.is_initialized() else 1,
@@ -122,6 +120,8 @@ class Report:
             "seconds": round(self.seconds, 1),
             "iterations_per_s": round(iteration / self.seconds, 2),
         }
+        training = Training(iteration, self._recipe.published(), self._bank.source, run)
+        model.provenance = replace(model.provenance, training=training)
         return model
 
     def state(self) -> dict[str, Any]:

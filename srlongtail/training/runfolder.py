@@ -17,6 +17,7 @@ from safetensors import SafetensorError
 from srlongtail.errors import InputError
 from srlongtail.files import replacing
 from srlongtail.models.checkpoint import save_model
+from srlongtail.models.facts import Provenance
 from srlongtail.models.sr_model import SRModel
 from srlongtail.models.state import read_state
 from srlongtail.parallel import is_writer
@@ -169,10 +170,10 @@ def find_finished(
         source: the training images, as `describe` tells.
     """
     for path in sorted(Path(root).rglob("checkpoint.safetensors")):
-        known = read_state(path)[1].get("provenance", {})
-        same_length = known.get("iterations") == recipe.iterations
-        same = same_length and known.get("data") == source
-        if same and not differences(Recipe().changed(known["recipe"], str(path)), recipe):
+        known = Provenance.from_header(read_state(path)[1].get("provenance", {})).training
+        if known is None or known.iterations != recipe.iterations or known.data != source:
+            continue
+        if not differences(Recipe().changed(known.recipe, str(path)), recipe):
             return path.parent
     return None
 

@@ -179,7 +179,7 @@ def test_two_processes_share_a_grid(recipe, data, tmp_path):
     assert len(table) == 6
     for arm, seed in zip(table["arm"], table["seed"], strict=True):
         (run,) = (tmp_path / "out").glob(f"{arm}-seed{seed}-*")
-        assert load_model(run).provenance["iterations"] == 100
+        assert load_model(run).provenance.training.iterations == 100
 
 
 def test_waiting_for_a_lock(tmp_path, hold):

@@ -62,7 +62,7 @@ def test_building(small_zoo, data, tmp_path):
     made = sorted(path.name for path in (tmp_path / "zoo").iterdir())
     networks = ["fsrcnn-fpl-x4.safetensors", "fsrcnn-x4.safetensors"]
     assert made == [*networks, "pair.csv", "pair.json"]
-    assert load_model(tmp_path / "zoo" / made[0]).provenance["iterations"] == 2
+    assert load_model(tmp_path / "zoo" / made[0]).provenance.training.iterations == 2
     assert "carn-x4: made on a GPU only" in lines
     # The grid's baseline with seed 0 is the last entry's run.
     runs = [path.name for path in (tmp_path / "out").iterdir() if path.is_dir()]
@@ -101,7 +101,7 @@ def test_a_longer_trained_network_is_not_replaced(small_zoo, data, tmp_path):
     zoo.ZOO = shorter
     build_zoo(**build, out=tmp_path / "out", install=tmp_path / "zoo")
     kept = load_model(tmp_path / "zoo" / "fsrcnn-fpl-x4.safetensors")
-    assert kept.provenance["iterations"] == 3
+    assert kept.provenance.training.iterations == 3
 
 
 def test_a_stopped_build_goes_on(small_zoo, data, tmp_path):

@@ -13,6 +13,8 @@ import torch
 from PIL import Image
 
 from srlongtail import cli
+from srlongtail.ablation.grids import GRIDS
+from srlongtail.ablation.run import SETTINGS
 from srlongtail.image.io import write_image
 from srlongtail.models.catalog import build
 from srlongtail.models.checkpoint import load_model, save_model
@@ -46,11 +48,14 @@ def data(tmp_path):
 
 @pytest.fixture
 def ablation(tmp_path):
+    arms = ("baseline", "skip", "fpl", "gamma_sp=2")
     rows = [
-        (arm, 0, 4000, "photos", 27.5, 0.8) for arm in ("baseline", "skip", "fpl", "gamma_sp=2")
+        {"arm": arm, "seed": 0, "iterations": 4000, "dataset": "photos", "psnr_db": 27.5, "ssim": 1}
+        | {key: getattr(recipe, key) for key in SETTINGS}
+        for arm, recipe in GRIDS["focal-parameters"].runs()
+        if arm in arms and recipe.seed == 0
     ]
-    table = pd.DataFrame(rows, columns=["arm", "seed", "iterations", "dataset", "psnr_db", "ssim"])
-    table.to_csv(tmp_path / "ablation.csv", index=False)
+    pd.DataFrame(rows).to_csv(tmp_path / "ablation.csv", index=False)
     return tmp_path / "ablation.csv"
 
 
@@ -196,17 +201,18 @@ def test_tables_tell_networks_of_one_name_apart_as_evaluate_does(run, data, netw
     names = pd.read_csv("scores.csv")["model"].unique().tolist()
     assert pd.read_csv("t/table1.csv")["model"].tolist() == ["bicubic", *names]
     assert names == ["A/net", "B/net"]
-    assert "| FSRCNN (A/net) |" in Path("t/table1.md").read_text()
+    assert "| FSRCNN+skip (A/net) |" in Path("t/table1.md").read_text()
     code, _, err = run("tables", "--models", network, network, "--data", data, "--out", "t")
     assert (code, "a model is named twice" in err) == (2, True)
 
 
 def test_a_network_without_a_table_is_said_to_be_left_out(run, data, network):
     torch.save(build("bsrn", scale=2).state_dict(), "bsrn_x2.pth")
-    torch.save(build("fsrcnn", scale=2).state_dict(), "fsrcnn_x2-degraded.pth")
+    torch.save(build("fsrcnn", scale=2).state_dict(), "fsrcnn_x2.pth")
+    Path("degraded.toml").write_text('weights = "fsrcnn_x2.pth"\ndegradation = "blur-noise"\n')
     left_out = {
         "bsrn_x2.pth": "bsrn_x2: the paper has no table of BSRN at x2, left out",
-        "fsrcnn_x2-degraded.pth": "fsrcnn_x2-degraded: the paper has no table of FSRCNN at x2 for "
+        "degraded.toml": "degraded: the paper has no table of FSRCNN at x2 for "
         "multiple degradations, left out",
     }
     for path, message in left_out.items():

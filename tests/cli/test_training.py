@@ -126,7 +126,7 @@ def test_a_built_network_is_known_by_its_name(small_file, data, tmp_path, monkey
     monkeypatch.chdir(tmp_path)
     call("zoo", "build", "--data", data / "train", "--device", "cpu")
     assert capsys.readouterr().out.splitlines()[1].split()[:3] == ["fsrcnn-skip-x2", "there", "1"]
-    assert load_model("fsrcnn-skip-x2").provenance["iterations"] == 1
+    assert load_model("fsrcnn-skip-x2").provenance.training.iterations == 1
 
 
 TERMINATED = """

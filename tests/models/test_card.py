@@ -72,8 +72,8 @@ def test_a_card_is_a_model(folder):
     assert {key: getattr(model, key) for key in SAID} == SAID
     assert model.name == "my network"
     assert model.network.body[0].out_channels == 6
-    assert set(model.provenance["settled_by"].values()) == {"card"}
-    assert model.provenance["network"] == "cardnets:make(width=6)"
+    assert set(model.provenance.determined_by.values()) == {"card"}
+    assert model.provenance.network == "cardnets:make(width=6)"
     in_python = load_model(
         ModelCard("six.pth", "cardnets:make(6)", name="mine", **SAID)
     )  # what a user says in Python needs no consent
@@ -110,9 +110,9 @@ def test_options_fill_what_neither_file_nor_card_says(folder):
     ] * 2
     assert [m.value_range for m in (said, ours, short, foreign)] == [255, 1, 255, 255]
     assert ours.architecture == "fsrcnn"
-    assert short.provenance["network"] == "cardnets:make(3, depth=2)"
+    assert short.provenance.network == "cardnets:make(3, depth=2)"
     assert short.network.body[0].out_channels == 3
-    assert foreign.provenance["settled_by"]["predicts"] == "option"
+    assert foreign.provenance.determined_by["predicts"] == "option"
 
 
 def test_an_option_that_no_model_takes_is_an_error(folder):
@@ -149,7 +149,7 @@ def test_networks_of_the_catalog_need_no_consent(folder):
     model = load_model(card)
     assert (model.architecture, model.scale) == ("fsrcnn", 3)
     untold = load_model("narrow.pth@fsrcnn(scale=3)", predicts="image", value_range=1)
-    assert (untold.scale, untold.provenance["settled_by"]["scale"]) == (3, "weights' shapes")
+    assert (untold.scale, untold.provenance.determined_by["scale"]) == (3, "weights' shapes")
 
 
 def test_a_network_without_weights_takes_the_scale_that_is_said():

@@ -7,7 +7,9 @@ import torch
 from torch import nn
 
 from srlongtail.errors import InputError
-from srlongtail.models.catalog import CATALOG, build, recognise
+from srlongtail.models.catalog import CATALOG, build, recognise, subject_of, subjects_of
+from srlongtail.models.facts import Provenance, Training
+from srlongtail.models.sr_model import SRModel, ZeroResidual
 
 NARROW: dict[str, dict[str, Any]] = {
     "fsrcnn": {"features": 20, "shrunk": 6, "mappings": 3},
@@ -191,3 +193,38 @@ def test_other_scales_are_refused(name: str) -> None:
 
 def shapes(state: dict[str, torch.Tensor]) -> dict[str, torch.Size]:
     return {key: tensor.shape for key, tensor in state.items()}
+
+
+@pytest.mark.parametrize(
+    ("name", "architecture", "recipe", "shown"),
+    [
+        ("swinir-x2", "swinir", {"skip": False}, "SwinIR"),
+        ("run 7", "msrn", {"skip": True}, "MSRN+skip"),
+        ("x", "bsrn", {"skip": True, "static": True, "learnable": True}, "BSRN+FPL"),
+        ("4x_FSRCNN_FPL", "fsrcnn", None, "4x_FSRCNN_FPL"),
+        ("mynet-fpl-x4", None, None, "mynet-fpl-x4"),
+        ("a_very_long_name_of_a_file", None, None, "a_very_l…a_file"),
+    ],
+)
+def test_what_figures_call_a_model(name, architecture, recipe, shown):
+    """Ours by its recipe, whatever it is called; a stranger's by its own name."""
+    training = Training(7, recipe) if recipe else None
+    known = Provenance(architecture=architecture, training=training)
+    assert subject_of(SRModel(ZeroResidual(2), 2, name=name, provenance=known)).label == shown
+
+
+def test_models_of_one_label_are_called_by_their_names():
+    known = Provenance(architecture="carn", training=Training(7, {"skip": False}))
+    models = [SRModel(ZeroResidual(2), 2, name=name, provenance=known) for name in ("one", "two")]
+    assert [subject.label for subject in subjects_of(models).values()] == ["one", "two"]
+
+
+def test_what_nothing_tells_of_the_training_is_not_read_from_the_name():
+    image, residual = (
+        SRModel(ZeroResidual(4), 4, name="net_fpl_degraded", predicts=predicts)
+        for predicts in ("image", "residual")
+    )
+    assert (image.arm, residual.arm) == ("baseline", "skip")
+    assert image.degradation == "bicubic"
+    said = SRModel(ZeroResidual(4), 4, provenance=Provenance(arm="FPL", degradation="blur-noise"))
+    assert (said.arm, said.degradation) == ("FPL", "blur-noise")

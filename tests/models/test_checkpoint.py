@@ -3,6 +3,7 @@
 import os
 import sys
 import types
+from dataclasses import replace
 
 import pytest
 import torch
@@ -16,6 +17,7 @@ from srlongtail.models import checkpoint
 from srlongtail.models.catalog import CATALOG, build, new_model
 from srlongtail.models.checkpoint import load_model, load_models, save_model, zoo_names
 from srlongtail.models.complexity import count_operations, count_parameters
+from srlongtail.models.facts import Training
 from srlongtail.models.fast.layers import accelerate
 from srlongtail.models.probe import probe
 from srlongtail.models.sr_model import SRModel, ZeroResidual, bicubic
@@ -27,7 +29,7 @@ LR = torch.rand(1, 3, 32, 24, generator=torch.Generator().manual_seed(0))
 def sample(name: str, scale: int = 4) -> SRModel:
     torch.manual_seed(0)
     model = new_model(name, scale, predicts="residual")
-    model.provenance["iterations"] = 7
+    model.provenance = replace(model.provenance, training=Training(7))
     return model
 
 
@@ -41,8 +43,8 @@ def test_saved_and_loaded_again_is_the_same_to_the_bit(tmp_path, name):
         assert torch.equal(loaded(LR), model(LR))
     assert (loaded.name, loaded.scale, loaded.predicts) == ("mine", 2, "residual")
     assert loaded.multiple == model.multiple
-    assert loaded.provenance["iterations"] == 7
-    assert "probe" not in loaded.provenance
+    assert loaded.provenance.training.iterations == 7
+    assert loaded.provenance.probe == ""
     assert not loaded.training
 
 
@@ -90,7 +92,7 @@ def test_foreign_wrappings(tmp_path, wrapping, suffix):
         pytest.skip("safetensors files are flat")
     loaded = load_model(path, predicts="residual", value_range=1)
     assert loaded.architecture == "carn"
-    assert loaded.provenance["settled_by"]["scale"] == "weights' shapes"
+    assert loaded.provenance.determined_by["scale"] == "weights' shapes"
     assert not any(module.training for module in loaded.modules())
     with torch.no_grad():
         assert torch.equal(loaded(LR), model(LR))
@@ -100,7 +102,7 @@ def test_the_published_checkpoint(shared):
     model = load_model(shared / "checkpoints" / "4x_FSRCNN_FPL.pth")
     assert (model.architecture, model.scale, model.predicts) == ("fsrcnn", 4, "residual")
     assert model.value_range == 1
-    assert model.provenance["settled_by"] == {
+    assert model.provenance.determined_by == {
         "scale": "file's name",
         "predicts": "probe",
         "value_range": "probe",
@@ -304,7 +306,7 @@ def test_names_of_networks_that_were_built_here(tmp_path, monkeypatch):
 
 def test_every_shipped_network_loads():
     for name in zoo_names():
-        assert load_model(name).provenance["iterations"] > 0
+        assert load_model(name).provenance.training.iterations > 0
 
 
 def test_spandrel_is_asked_about_unknown_architectures(tmp_path, monkeypatch):
@@ -333,7 +335,7 @@ def test_spandrel_is_asked_about_unknown_architectures(tmp_path, monkeypatch):
     monkeypatch.setattr(ZeroResidual, "load_state_dict", lambda self, state: None)
     model = load_model(tmp_path / "a.pth")
     assert (model.scale, model.multiple) == (3, 4)
-    assert model.provenance["spandrel"] == "ESRGAN"
+    assert model.provenance.network == "spandrel's ESRGAN"
 
 
 def test_where_spandrel_cannot_be_imported_the_error_says_so(tmp_path, monkeypatch):
@@ -366,6 +368,6 @@ def test_weights_for_several_scales(tmp_path, file, asked, scale, by):
     torch.save(network.state_dict(), tmp_path / file)
     model = load_model(tmp_path / file, scale=asked, predicts="image", value_range=1)
     assert model.scale == scale
-    assert model.provenance["settled_by"]["scale"] == by
+    assert model.provenance.determined_by["scale"] == by
     with torch.no_grad():
         assert torch.equal(model(LR), network(LR, scale))

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from srlongtail.ablation.grids import GRIDS
+from srlongtail.ablation.run import SETTINGS
 from srlongtail.image.dataset import open_data
 from srlongtail.image.io import write_image
 
@@ -28,8 +29,10 @@ def ablation(tmp_path):
         for dataset, shift in (("photos", 0.0), ("Set3", 5.0)):
             chance = np.random.default_rng(len(rows)).normal(0, 0.01)
             psnr = known.get(arm, 28.1) + shift + 0.2 * recipe.seed + chance
-            rows.append((arm, recipe.seed, recipe.iterations, dataset, psnr, psnr / 40))
-    names = ["arm", "seed", "iterations", "dataset", "psnr_db", "ssim"]
+            settings = [getattr(recipe, key) for key in SETTINGS]
+            row = (arm, recipe.seed, recipe.iterations, *settings, dataset, psnr, psnr / 40)
+            rows.append(row)
+    names = ["arm", "seed", "iterations", *SETTINGS, "dataset", "psnr_db", "ssim"]
     path = tmp_path / "focal-parameters.csv"
     pd.DataFrame(rows, columns=names).to_csv(path, index=False)
     return path

@@ -6,11 +6,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from srlongtail.ablation.run import SETTINGS
 from srlongtail.errors import InputError
 from srlongtail.image.dataset import photos
 from srlongtail.paper import fig4
 from srlongtail.paper.inputs import FigureInputs
 from srlongtail.plots.style import paper_style
+
+HEADER = ",".join(["arm,seed,iterations,dataset,psnr_db,ssim", *SETTINGS])
 
 
 def found(ablation, data=None):
@@ -128,8 +131,8 @@ def test_a_seed_without_what_the_others_are_compared_with_is_left_out(ablation):
     ("text", "message"),
     [
         (None, "no such table, expected the one that 'srlongtail ablate focal-parameters' writes"),
-        ("a,b\n1,2\n", "without arm, seed, iterations, dataset, psnr_db, ssim, expected"),
-        ("arm,seed,iterations,dataset,psnr_db,ssim\nfpl,0,1,d,1,1\n", "without arm baseline, arm"),
+        ("a,b\n1,2\n", "without arm, seed, iterations, dataset, psnr_db, ssim, skip, static"),
+        (f"{HEADER}\nfpl,0,1,d,1,1{',1' * 7}\n", "without arm baseline, arm"),
         ("", "no CSV table"),
     ],
 )

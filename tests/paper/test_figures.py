@@ -12,11 +12,16 @@ from srlongtail.focal.weights import focal_weight
 from srlongtail.image.io import quantize
 from srlongtail.image.resample import upsample_bicubic
 from srlongtail.longtail.difference import absolute_difference
+from srlongtail.models.facts import Provenance, Training
 from srlongtail.models.sr_model import SRModel, ZeroResidual, bicubic
 from srlongtail.paper import fig1, fig3, fig5
 from srlongtail.paper.build import FIGURES
 from srlongtail.paper.inputs import FigureInputs
 from srlongtail.plots.style import PAGE, paper_style
+
+
+def trained(**recipe: bool) -> Provenance:
+    return Provenance("fsrcnn", training=Training(1, recipe))
 
 
 class Oracle(torch.nn.Module):
@@ -40,7 +45,8 @@ class Oracle(torch.nn.Module):
 def oracle(data):
     pair = data[1]
     network = Oracle(pair.hr, pair.lr, (40, 80, 72))
-    return SRModel(network, 4, predicts="residual", name="fsrcnn-fpl-x4")
+    known = trained(skip=True, static=True, learnable=True)
+    return SRModel(network, 4, predicts="residual", name="fsrcnn-fpl-x4", provenance=known)
 
 
 def test_figure_3_finds_the_window_of_the_largest_gain_in_all_images(data, oracle):
@@ -50,7 +56,9 @@ def test_figure_3_finds_the_window_of_the_largest_gain_in_all_images(data, oracl
     scores = result.scores()
     assert scores["fsrcnn-fpl-x4"].psnr_db > scores["bicubic"].psnr_db + 10
     # Of two networks the gain is the last's over the first's.
-    flat = SRModel(ZeroResidual(4), 4, predicts="residual", name="fsrcnn-x4")
+    flat = SRModel(
+        ZeroResidual(4), 4, predicts="residual", name="flat", provenance=trained(skip=False)
+    )
     twins = fig3.compute(FigureInputs((flat, oracle), data))
     assert twins.window == (40, 80, 72)
     assert twins.rule == "where FSRCNN+FPL gains the most over FSRCNN"

@@ -1,5 +1,7 @@
 """The tables against the paper's numbers, plain evaluation, and scipy's bootstrap."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -11,8 +13,10 @@ from srlongtail.evaluation import evaluate
 from srlongtail.image.dataset import open_data
 from srlongtail.image.degrade import BlurNoise
 from srlongtail.metrics import PAPER, Y_CHANNEL
+from srlongtail.models.card import ModelCard
 from srlongtail.models.catalog import new_model
 from srlongtail.models.checkpoint import load_model
+from srlongtail.models.facts import Provenance, Training
 from srlongtail.models.sr_model import SRModel, ZeroResidual, bicubic
 from srlongtail.paper import tables
 from srlongtail.paper.build import build_tables
@@ -20,7 +24,7 @@ from srlongtail.paper.layout import latex, layout, markdown
 from srlongtail.paper.tables import TABLES, build_table, paper_name
 from srlongtail.studies.saved import Saved
 
-TRAINED = {"iterations": 8000, "data": {"names_sha256": "a", "images": 3}}
+DATA = {"names_sha256": "a", "images": 3}
 PARTS = ("skip", "static", "learnable")
 
 
@@ -41,9 +45,14 @@ class Sharpener(torch.nn.Module):
 def trained(name, arm="baseline", strength=0.0, *, architecture="fsrcnn", scale=4, **more):
     on = {"baseline": (), "skip": PARTS[:1], "FPL": PARTS}[arm]
     recipe = {part: part in on for part in PARTS} | {"degradation": "bicubic"} | more
-    provenance = {"architecture": architecture, "recipe": recipe, **TRAINED}
+    provenance = Provenance(architecture=architecture, training=Training(8000, recipe, DATA))
     network = Sharpener(strength, scale)
     return SRModel(network, scale, predicts="residual", name=name, provenance=provenance)
+
+
+def train_for(model, iterations):
+    training = replace(model.provenance.training, iterations=iterations)
+    model.provenance = replace(model.provenance, training=training)
 
 
 @pytest.fixture
@@ -73,7 +82,8 @@ def test_the_reference_is_the_papers(shared):
 
 
 def test_the_authors_network_reproduces_table_1(saved, shared):
-    model = load_model(shared / "checkpoints" / "4x_FSRCNN_FPL.pth")
+    card = ModelCard(shared / "checkpoints" / "4x_FSRCNN_FPL.pth", arm="FPL")
+    model = load_model(card)
     sets = [open_data(shared / "data" / "test" / name / "HR") for name in ("Set5", "Set14")]
     texts = layout(build_table(TABLES["table1"], [model], sets, saved))
     rows = texts.set_index(("", "numbers")).iloc[4:, 1:].to_numpy().tolist()
@@ -82,6 +92,24 @@ def test_the_authors_network_reproduces_table_1(saved, shared):
         ["29.00", "0.8565", "26.01", "0.7446"],
         ["0.00", "0.0000", "0.00", "0.0000"],
     ]
+
+
+def test_a_file_that_says_nothing_of_its_training_is_placed_by_what_it_predicts(data, saved):
+    known = Provenance(architecture="fsrcnn")
+    network = Sharpener(0.2)
+    foreign = SRModel(network, 4, predicts="residual", name="4x_FSRCNN_FPL", provenance=known)
+    table = build_table(TABLES["table1"], [foreign], [data], saved)
+    assert table.rows[1].arm == "skip"
+    assert any(
+        note.startswith("4x_FSRCNN_FPL predicts a residual, which tells of the skip;")
+        for note in table.notes
+    )
+    said = SRModel(
+        network, 4, predicts="residual", name="theirs", provenance=replace(known, arm="FPL")
+    )
+    table = build_table(TABLES["table1"], [said], [data], saved)
+    assert table.rows[1][:3] == ("FSRCNN", "FPL", "theirs")
+    assert not any("predicts a residual" in note for note in table.notes)
 
 
 def test_scores_and_gains_are_those_of_evaluate(pair, data, saved):
@@ -131,9 +159,9 @@ def test_absent_cells_are_empty_and_listed(pair, tmp_path, data, saved):
 
 def test_only_equal_training_is_compared(pair):
     longer = trained("fsrcnn-long", "baseline")
-    longer.provenance["iterations"] = 9000
-    foreign = SRModel(ZeroResidual(4), 4, name="4x_FSRCNN_FPL")
-    foreign.provenance["architecture"] = "fsrcnn"
+    train_for(longer, 9000)
+    said = Provenance(architecture="fsrcnn", arm="FPL")
+    foreign = SRModel(ZeroResidual(4), 4, name="4x_FSRCNN_FPL", provenance=said)
     skip = trained("fsrcnn-skip-x4", "skip")
     other = trained("carn-x4", architecture="carn")
     rows = [tables._row(model) for model in (*pair, longer, foreign, skip, other)]
@@ -150,7 +178,9 @@ def test_models_go_to_the_tables_they_belong_to():
     assert belongs(trained("a", degradation="blur-noise")) == ["table3"]
     assert belongs(trained("a", architecture="bsrn")) == ["table4"]
     assert belongs(trained("a", scale=3)) == []
-    assert belongs(SRModel(ZeroResidual(4), 4, name="carn-x4-degraded")) == ["table3"]
+    said = Provenance(degradation="blur-noise")
+    assert belongs(SRModel(ZeroResidual(4), 4, provenance=said)) == ["table3"]
+    assert belongs(SRModel(ZeroResidual(4), 4, name="carn-x4-degraded")) == ["table1"]
     assert belongs(new_model("swinir", 4)) == ["table1"]
 
 
@@ -169,8 +199,9 @@ def test_each_table_has_its_protocol_and_its_degradation(data, saved, tmp_path):
 
 
 def test_readers_of_every_form_see_how_long_was_trained(pair, tmp_path, data, saved):
-    foreign = SRModel(ZeroResidual(4), 4, name="my_carn")
-    foreign.provenance["architecture"] = "carn"
+    foreign = SRModel(
+        ZeroResidual(4), 4, name="my_carn", provenance=Provenance(architecture="carn")
+    )
     renamed = open_data(f"Set5={tmp_path / 'Set3'}")
     told = [
         "Trained: fsrcnn-x4 8,000 iterations on 3 images; fsrcnn-fpl-x4 8,000 iterations on 3 "
@@ -194,7 +225,7 @@ def test_readers_of_every_form_see_how_long_was_trained(pair, tmp_path, data, sa
     notes = build_table(TABLES["table1"], pair, [data], saved).notes
     assert told[0] in notes
     for model in pair:
-        model.provenance["iterations"] = 500_000
+        train_for(model, 500_000)
     notes_of_the_schedule = build_table(TABLES["table1"], pair, [data], saved).notes
     assert told[3] in notes
     assert told[3] not in notes_of_the_schedule

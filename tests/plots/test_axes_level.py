@@ -9,6 +9,7 @@ from matplotlib.patches import StepPatch
 
 from srlongtail.geometry import crop
 from srlongtail.longtail.difference import DifferenceHistogram
+from srlongtail.models.facts import Subject
 from srlongtail.plots.attribution import show_attribution
 from srlongtail.plots.histograms import plot_difference_histogram
 from srlongtail.plots.images import add_colorbar, mark_window, scale_top, show_map, show_photo
@@ -70,7 +71,11 @@ def test_the_histogram_shows_every_model_and_its_tail(ax):
         for name, top in (("bicubic", 100), ("fsrcnn-fpl-x4", 60))
     }
     histogram = DifferenceHistogram.of(maps)
-    assert plot_difference_histogram(histogram, ax, threshold=50.0, bin_width=5) is ax
+    subjects = {
+        "bicubic": Subject("bicubic", "bicubic", "bicubic"),
+        "fsrcnn-fpl-x4": Subject("fsrcnn-fpl-x4", "FSRCNN+FPL", "fsrcnn", "FPL"),
+    }
+    assert plot_difference_histogram(histogram, ax, subjects, threshold=50.0, bin_width=5) is ax
     assert ax.get_yscale() == "log"
     heights = [p.get_data().values for p in ax.patches if isinstance(p, StepPatch)]
     assert [len(values) for values in heights] == [20, 12]

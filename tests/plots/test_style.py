@@ -8,9 +8,9 @@ import pytest
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
+from srlongtail.models.facts import ARMS, Subject
 from srlongtail.plots.style import (
     BICUBIC_GREY,
-    display_name,
     letter,
     line_style,
     network_colors,
@@ -24,44 +24,35 @@ NETWORKS = ["fsrcnn", "carn", "srresnet", "msrn", "swinir", "bsrn"]
 DEUTERANOPIA = np.array([[0.29275, 0.70725, 0], [0.29275, 0.70725, 0], [-0.02234, 0.02234, 1]])
 
 
+def subjects(*architectures, arm="baseline"):
+    return [Subject(f"{name}-{arm}", name, name, arm) for name in architectures]
+
+
 def test_a_network_has_one_colour_whatever_its_arm_or_company():
-    alone = network_colors(["fsrcnn-x4"])["fsrcnn-x4"]
-    together = network_colors(["mine", "bicubic", "fsrcnn-fpl-x4", "other"])
-    assert together["fsrcnn-fpl-x4"] == alone
-    assert together["bicubic"] == BICUBIC_GREY
+    (alone,) = network_colors(subjects("fsrcnn")).values()
+    mine = [Subject("mine_fsrcnn", "mine"), Subject("other", "other")]  # a name says nothing
+    fpl = subjects("bicubic", "fsrcnn", arm="FPL")
+    together = network_colors([mine[0], *fpl, mine[1]])
+    assert together["fsrcnn-FPL"] == alone
+    assert together["bicubic-FPL"] == BICUBIC_GREY
     assert len(set(together.values())) == 4
 
 
 def test_colours_stay_apart_for_colour_blind_readers():
-    colors = network_colors([*NETWORKS, "bicubic"])
+    colors = network_colors(subjects(*NETWORKS, "bicubic"))
     for one, two in combinations(colors.values(), 2):
         difference = DEUTERANOPIA @ (np.array(to_rgb(one)) ** 2.2 - np.array(to_rgb(two)) ** 2.2)
         assert np.abs(difference).max() > 0.08, (one, two)
 
 
 def test_prints_in_grey_tell_bicubic_and_the_arms_of_a_network_apart():
-    arms = ["bicubic", "carn-x2", "carn-skip-x2", "carn-fpl-x2"]
-    assert len({line_style(name) for name in arms}) == 4
-    assert line_style("carn-fpl-x2") == "-"
-    colors = network_colors(["bicubic", "fsrcnn-x4"])
+    arms = [*subjects("bicubic"), *(subjects("carn", arm=arm)[0] for arm in ARMS)]
+    assert len({line_style(subject) for subject in arms}) == 4
+    assert line_style(arms[-1]) == "-"
+    colors = network_colors(subjects("bicubic", "fsrcnn"))
     grey, blue = (np.dot(to_rgb(color), (0.299, 0.587, 0.114)) for color in colors.values())
     assert grey > blue + 0.1
     assert grey < 0.6  # still far from paper's white
-
-
-@pytest.mark.parametrize(
-    ("name", "shown"),
-    [
-        ("swinir-x2", "SwinIR"),
-        ("msrn-skip-x4", "MSRN+skip"),
-        ("bsrn-fpl-x4-degraded", "BSRN+FPL"),
-        ("mynet-x4", "mynet-x4"),
-        ("bicubic", "bicubic"),
-        ("a_very_long_name_of_a_file", "a_very_l…a_file"),
-    ],
-)
-def test_display_names(name, shown):
-    assert display_name(name) == shown
 
 
 def test_fonts_are_embedded_as_true_type_and_the_style_is_left_again(tmp_path):

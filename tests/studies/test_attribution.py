@@ -24,6 +24,7 @@ from srlongtail.image.io import write_image
 from srlongtail.image.resample import upsample_bicubic
 from srlongtail.longtail.difference import absolute_difference
 from srlongtail.models.catalog import new_model
+from srlongtail.models.facts import PARTS, Training
 from srlongtail.models.sr_model import SRModel, bicubic
 from srlongtail.paper import fig6
 from srlongtail.paper.inputs import FigureInputs
@@ -42,10 +43,14 @@ from srlongtail.studies.attribute_image import (
 @pytest.fixture
 def twins():
     torch.manual_seed(0)
-    return (
+    pair = (
         new_model("fsrcnn", 4, name="fsrcnn-x4"),
         new_model("fsrcnn", 4, predicts="residual", name="fsrcnn-fpl-x4"),
     )
+    for model, on in zip(pair, (False, True), strict=True):
+        training = Training(1, dict.fromkeys(PARTS, on))
+        model.provenance = replace(model.provenance, training=training)
+    return pair
 
 
 @pytest.fixture
@@ -112,7 +117,7 @@ def test_the_picture_says_what_was_measured(data, twins):
         assert np.allclose(drawn.get_array(), found.signed.numpy())
         assert drawn.norm.vmin == -drawn.norm.vmax
         assert signed.get_xlim() == restored.get_xlim() != whole.get_xlim()
-        assert whole.get_ylabel() == restored.get_xlabel() == attribution.display_name(name)
+        assert whole.get_ylabel() == restored.get_xlabel() == result.subjects[name].label
     limits = {ax.images[0].norm.vmax for ax in (figure.axes[1], figure.axes[6])}
     assert len(limits) == 1  # one colour scale for both rows, and one bar
     (limit,), bar = limits, figure.axes[-1]

@@ -10,7 +10,9 @@ import pandas as pd
 import pytest
 import torch
 
+from srlongtail.models.adapt import Reading
 from srlongtail.models.catalog import new_model
+from srlongtail.models.facts import Provenance
 from srlongtail.models.sr_model import SRModel
 from srlongtail.models.state import write_state
 from srlongtail.studies import saved as saved_module
@@ -74,9 +76,9 @@ def test_one_weight_or_convention_makes_another_model():
     model = new_model("fsrcnn", 4)
     before = identity(model)
     assert identity(model) == before
-    model.value_range = 255.0
+    model.reading = Reading(value_range=255)
     assert identity(model) != before
-    model.value_range = 1.0
+    model.reading = Reading()
     with torch.no_grad():
         model.network.tail_conv.bias[0] += 1e-3
     assert identity(model) != before
@@ -129,8 +131,8 @@ def test_arguments_and_modules_without_weights_make_another_model():
     nearest = upsample("nearest")
     assert upsample("nearest") == nearest
     assert upsample("bilinear") != nearest
-    assert upsample("nearest", provenance={"network": "mynet:make"}) != nearest
-    assert upsample("nearest", provenance={"arguments": {"depth": 2}}) != nearest
+    assert upsample("nearest", provenance=Provenance(network="mynet:make")) != nearest
+    assert upsample("nearest", provenance=Provenance(arguments={"depth": 2})) != nearest
 
 
 MINE = """

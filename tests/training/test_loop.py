@@ -109,7 +109,7 @@ def test_the_checkpoint_says_how_it_came_to_be(recipe, data, tmp_path):
     trained = train(replace(recipe, seed=4), tmp_path)
     model = load_model(tmp_path / "checkpoint.safetensors")
     assert same(model.state_dict(), trained.state_dict())
-    known = model.provenance
+    known = model.provenance.training.record()
     assert (model.scale, model.predicts) == (4, "residual")
     assert (known["iterations"], known["seed"], known["processes"]) == (12, 4, 1)
     assert known["data"]["folders"] == {"a": 2, "b": 2}
@@ -157,7 +157,9 @@ def test_a_stopped_run_goes_on_to_the_same_bits(number, ema, recipe, tmp_path):
     with pytest.raises(StoppedError, match="stopped after 7 of 12 iterations") as caught:
         train(recipe, tmp_path / "run", tell=stop)
     assert caught.value.code == 128 + number
-    assert load_model(tmp_path / "run" / "checkpoint.safetensors").provenance["iterations"] == 7
+    assert (
+        load_model(tmp_path / "run" / "checkpoint.safetensors").provenance.training.iterations == 7
+    )
     train(recipe, tmp_path / "run", resume=True)
     train(recipe, tmp_path / "whole")
     assert same(weights(tmp_path / "run"), weights(tmp_path / "whole"))
@@ -183,7 +185,7 @@ def test_a_finished_run_is_not_trained_on(recipe, tmp_path):
     before = (tmp_path / "checkpoint.safetensors").read_bytes()
     again = train(recipe, tmp_path, resume=True)
     assert (tmp_path / "checkpoint.safetensors").read_bytes() == before
-    assert again.provenance["validation"]["iteration"] == 12
+    assert again.provenance.training.run["validation"]["iteration"] == 12
 
 
 def test_intervals_do_not_change_the_weights(recipe, tmp_path):
@@ -211,7 +213,7 @@ def test_a_run_that_diverges_keeps_the_last_good_checkpoint(recipe, tmp_path):
     with pytest.raises(InputError, match=r"not finite since iteration [23]; .* --learning-rate"):
         train(wild, tmp_path, resume=True, force=True)
     assert same(weights(tmp_path), before)
-    assert load_model(tmp_path / "checkpoint.safetensors").provenance["iterations"] == 1
+    assert load_model(tmp_path / "checkpoint.safetensors").provenance.training.iterations == 1
     train(recipe, tmp_path, resume=True, force=True)
 
 

@@ -75,7 +75,7 @@ def test_two_processes_end_where_one_does(arm, pairs, tmp_path):
     assert f"{arm}: " not in printed
     two = load_model(root / arm / "checkpoint.safetensors")
     one = train(recipes[arm], tmp_path)
-    assert two.provenance["processes"] == 2
+    assert two.provenance.training.run["processes"] == 2
     for key, value in one.state_dict().items():
         assert torch.allclose(value, two.state_dict()[key], atol=1e-5), key
     logs = [(folder / "log.csv").read_text().splitlines() for folder in (root / arm, tmp_path)]

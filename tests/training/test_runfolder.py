@@ -11,6 +11,7 @@ import pytest
 from srlongtail.errors import InputError
 from srlongtail.models.catalog import new_model
 from srlongtail.models.checkpoint import save_model
+from srlongtail.models.facts import Training
 from srlongtail.training.recipe import read_recipe
 from srlongtail.training.runfolder import COLUMNS, RunFolder, find_finished
 
@@ -117,6 +118,7 @@ FILL = """
 import resource, signal, sys, torch
 from srlongtail.errors import InputError
 from srlongtail.models.catalog import new_model
+from srlongtail.models.facts import Training
 from srlongtail.training.runfolder import RunFolder
 run = RunFolder(sys.argv[1])
 model = new_model("fsrcnn", 4, features=4, shrunk=2, mappings=1)
@@ -156,7 +158,8 @@ def test_finished_runs_are_found_by_what_they_are(tmp_path, small):
     source = {"images": 4}
 
     def put(folder, iterations):
-        model.provenance |= {"recipe": settings, "iterations": iterations, "data": source}
+        training = Training(iterations, settings, source)
+        model.provenance = replace(model.provenance, training=training)
         save_model(tmp_path / folder / "checkpoint.safetensors", model)
 
     put("unfinished", small.iterations - 1)
