@@ -76,8 +76,10 @@ class BlurNoise:
     def __call__(self, hr: Tensor, key: str = "") -> Tensor:
         """`(..., C, H, W)` in [0, 1] -> `(..., C, H/scale, W/scale)` on 256 levels."""
         lr = self._blur(imresize(hr, 1 / self.scale))
+        digest = hashlib.sha256(f"{self.seed}/{key}".encode()).digest()
+        seed = int.from_bytes(digest[:8], "big", signed=True)
         # Drawn on the CPU, because every device has a random sequence of its own.
-        noise = torch.randn(lr.shape, generator=self._generator(key)).to(lr)
+        noise = torch.randn(lr.shape, generator=torch.Generator().manual_seed(seed)).to(lr)
         return quantize(lr + noise * (self.noise / 255))
 
     def _blur(self, image: Tensor) -> Tensor:
@@ -88,10 +90,6 @@ class BlurNoise:
         planes = image.reshape(-1, 1, *image.shape[-2:])
         padded = F.pad(planes, (radius,) * 4, mode="replicate")
         return F.conv2d(padded, kernel[None, None]).reshape(image.shape)
-
-    def _generator(self, key: str) -> torch.Generator:
-        digest = hashlib.sha256(f"{self.seed}/{key}".encode()).digest()
-        return torch.Generator().manual_seed(int.from_bytes(digest[:8], "big", signed=True))
 
 
 def named_degradation(name: DegradationName, scale: int) -> Degradation:
