@@ -30,7 +30,27 @@ class Parameter:
         return option if self.value is True else f"{option} {self.value}"
 
 
-class InputError(ValueError):
+class _WordedError(Exception):
+    """Text with parameters in it, for an error or a warning."""
+
+    def __init__(self, *parts: str | Parameter) -> None:
+        super().__init__("".join(map(str, parts)))
+        self._parts = parts
+
+    def worded(self, spell: Callable[[Parameter], str]) -> str:
+        """Return the message with its parameters spelled by a function."""
+        return "".join(p if isinstance(p, str) else spell(p) for p in self._parts)
+
+
+class InputWarning(_WordedError, UserWarning):
+    """Something the user handed over is not as it usually is; worded as an `InputError`."""
+
+    def about(self, item: str) -> "InputWarning":
+        """Return the same warning with the item that it is about in front."""
+        return InputWarning(f"{item}: ", *self._parts)
+
+
+class InputError(_WordedError, ValueError):
     """Something the user handed over cannot be used.
 
     The message is one line that tells what arrived, what was expected and which item was at
@@ -46,17 +66,17 @@ class InputError(ValueError):
     'net.pth: nothing tells the scale, expected --scale N'
     """
 
-    def __init__(self, *parts: str | Parameter) -> None:
-        super().__init__("".join(map(str, parts)))
-        self._parts = parts
-
     def about(self, item: str) -> "InputError":
         """Return the same error with the item at fault in front."""
         return InputError(f"{item}: ", *self._parts)
 
-    def worded(self, spell: Callable[[Parameter], str]) -> str:
-        """Return the message with its parameters spelled by a function."""
-        return "".join(p if isinstance(p, str) else spell(p) for p in self._parts)
+    def followed_by(self, *parts: str | Parameter) -> "InputError":
+        """Return the same error with more at its end."""
+        return InputError(*self._parts, *parts)
+
+    def as_warning(self) -> InputWarning:
+        """Return a warning that says the same."""
+        return InputWarning(*self._parts)
 
 
 def suggestion(word: str, known: Iterable[str]) -> str:

@@ -10,7 +10,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from srlongtail.errors import InputError
-from srlongtail.image.dataset import ImagePair, ImageSet
+from srlongtail.image.dataset import SKIP_BAD, ImagePair, ImageSet
 from srlongtail.metrics import PAPER, Protocol, mean_psnr
 from srlongtail.models.sr_model import SRModel
 from srlongtail.parallel import gather, is_writer, share
@@ -123,8 +123,8 @@ def scorable(data: ImageSet, protocol: Protocol, *, skip_bad: bool = False) -> I
         f"HR images of at least {least} x {least} pixels after cropping"
     )
     if not skip_bad or len(small) == len(data):
-        hint = "" if len(small) == len(data) else "; skip_bad=True leaves them out"
-        raise InputError(reason + hint)
+        hint = () if len(small) == len(data) else ("; ", SKIP_BAD, " leaves them out")
+        raise InputError(reason, *hint)
     warnings.warn(f"left out: {reason}", stacklevel=3)
     return data.without(
         name

@@ -24,7 +24,7 @@ from srlongtail.cli.analysis import (
 )
 from srlongtail.cli.messages import note
 from srlongtail.cli.training import ablate, train, zoo
-from srlongtail.errors import InputError
+from srlongtail.errors import InputError, InputWarning
 
 COMMANDS: dict[str, Callable[..., None]] = {
     "figures": figures,
@@ -42,7 +42,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
 
 def main() -> None:
     """Run the command line; exit with 2 and one line after a user's mistake."""
-    warnings.showwarning = lambda message, *_, **__: note(str(message))
+    warnings.showwarning = _show_warning
     try:
         _parse(sys.argv[1:])()
     except InputError as error:
@@ -54,6 +54,13 @@ def main() -> None:
     except BrokenPipeError:  # who reads our output, `head` for one, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(128 + signal.SIGPIPE)
+
+
+def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
+    if isinstance(message, InputWarning):
+        note(message.worded(lambda parameter: parameter.option))
+    else:
+        note(str(message))
 
 
 def _parse(arguments: list[str]) -> Callable[[], None]:

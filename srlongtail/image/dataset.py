@@ -11,7 +11,7 @@ from typing import Literal, overload
 
 from torch import Tensor
 
-from srlongtail.errors import InputError
+from srlongtail.errors import InputError, Parameter
 from srlongtail.image.degrade import Bicubic, Degradation
 from srlongtail.image.io import (
     ImageFacts,
@@ -22,6 +22,7 @@ from srlongtail.image.io import (
 )
 from srlongtail.image.layouts import Layout, PairFile, find_pairs, set_name
 
+SKIP_BAD = Parameter("skip_bad", True)
 MOD_CROP = 12  # the paper crops HR to multiples of 12, which x2, x3 and x4 divide
 
 
@@ -397,35 +398,37 @@ def _checked(
     layout: Layout, dataset: str, rule: Degradation, *, white: float | None, skip_bad: bool
 ) -> list[_Entry]:
     """The images that can be used; the others are named, in an error or in warnings."""
-    entries, facts, bad = [], [], {}
+    entries: list[_Entry] = []
+    facts: list[ImageFacts] = []
+    bad: dict[str, InputError] = {}
     for files in layout.files:
         try:
-            entry, found = _check(files, layout.lr_folder, dataset, rule, white)
+            entry, found = _check(files, dataset, rule, white)
         except InputError as error:
             bad[files.name] = error
         else:
             entries.append(entry)
             facts += found
     if bad and (not skip_bad or not entries):
-        first, them = next(iter(bad.values())), "it" if len(bad) == 1 else "them"
-        others = f" ({len(bad)} of {len(layout.files)} images: {', '.join(bad)})"
-        raise InputError(
-            f"{first}{others if len(bad) > 1 else ''}"
-            f"{f'; skip_bad=True leaves {them} out' if entries else ''}"
-        ) from first
+        first, them = next(iter(bad.values())), "it"
+        if len(bad) > 1:
+            them = "them"
+            names = ", ".join(bad)
+            first = first.followed_by(f" ({len(bad)} of {len(layout.files)} images: {names})")
+        raise first.followed_by("; ", SKIP_BAD, f" leaves {them} out") if entries else first
     for reason in bad.values():
-        warnings.warn(f"left out: {reason}", stacklevel=3)
+        warnings.warn(reason.as_warning().about("left out"), stacklevel=3)
     note = depth_note(facts, white)
     if note:
-        warnings.warn(f"{dataset}: {note}", stacklevel=3)
+        warnings.warn(note.about(dataset), stacklevel=3)
     return entries
 
 
 def _check(
-    files: PairFile, lr_folder: Path | None, dataset: str, rule: Degradation, white: float | None
+    files: PairFile, dataset: str, rule: Degradation, white: float | None
 ) -> tuple[_Entry, list[ImageFacts]]:
-    if files.problem:
-        raise InputError(f"{lr_folder}: {files.problem}")
+    if files.problem is not None:
+        raise files.problem
     label = _label(files.name, dataset)
     hr = check_image(files.hr, white)
     stored_hr = Stored(files.hr, white)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
-from srlongtail.errors import InputError
+from srlongtail.errors import InputError, InputWarning, Parameter
 from srlongtail.files import replacing
 from srlongtail.image.decode import (
     EXIF_ORIENTATION,
@@ -108,7 +108,7 @@ def read_image(path: str | os.PathLike[str], white: float | None = None) -> Tens
         image = _to_tensor(pixels, white, str(path))
     note = depth_note([_facts(pixels)], white)
     if note:
-        warnings.warn(f"{path}: {note}", stacklevel=2)
+        warnings.warn(note.about(str(path)), stacklevel=2)
     return image
 
 
@@ -118,25 +118,24 @@ def read_checked(path: Path, white: float | None = None) -> Tensor:
         return _to_tensor(decode(path), white, str(path))
 
 
-def depth_note(facts: Iterable[ImageFacts], white: float | None = None) -> str:
-    """What is to be said about the depth of images that belong together; empty where nothing is.
+def depth_note(facts: Iterable[ImageFacts], white: float | None = None) -> InputWarning | None:
+    """What is to be said about the depth of images that belong together, if anything.
 
-    >>> depth_note([ImageFacts(8, 8, bits=16, peak=3900.0)])
-    '16 bits a channel, but no value above 3900: 12 bits? white=4095 takes them as such'
+    >>> print(depth_note([ImageFacts(8, 8, bits=16, peak=3900.0)]))
+    16 bits a channel, but no value above 3900: 12 bits? white=4095 takes them as such
     """
     deep = [image for image in facts if image.peak is not None and image.bits > 8]
-    if not deep or white is not None:
-        return ""
-    peak = max(image.peak or 0 for image in deep)
+    peak = max((image.peak or 0 for image in deep), default=0)
+    if peak == 0 or white is not None:
+        return None
     if any(image.floating for image in deep):
-        return f"floating point pixels up to {peak:.4g}; 1 is white, white=N sets another"
+        text = f"floating point pixels up to {peak:.4g}; 1 is white, "
+        return InputWarning(text, Parameter("white", "N"), " sets another")
     bits = next((bits for bits in (8, 10, 12, 14) if peak < 2**bits), None)
     if bits is None:
-        return ""
-    return (
-        f"16 bits a channel, but no value above {peak:.0f}: {bits} bits? "
-        f"white={2**bits - 1} takes them as such"
-    )
+        return None
+    text = f"16 bits a channel, but no value above {peak:.0f}: {bits} bits? "
+    return InputWarning(text, Parameter("white", 2**bits - 1), " takes them as such")
 
 
 def image_from_array(array: NDArray, *, name: str = "array") -> Tensor:
@@ -255,7 +254,9 @@ def _to_tensor(pixels: Pixels, white: float | None, name: str) -> Tensor:
         # Also where there are values that are no numbers, which compare as neither.
         raise InputError(
             f"{name}: {array.dtype} pixels from {values.min() * level:.6g} to "
-            f"{values.max() * level:.6g}, expected 0 to {level:g}; white=N sets what is white"
+            f"{values.max() * level:.6g}, expected 0 to {level:g}; ",
+            Parameter("white", "N"),
+            " sets what is white",
         )
     if alpha is not None:
         if alpha.min() < 1:

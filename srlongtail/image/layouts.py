@@ -16,10 +16,13 @@ from itertools import groupby
 from pathlib import Path
 from typing import Literal
 
-from srlongtail.errors import InputError
+from srlongtail.errors import InputError, Parameter
 from srlongtail.image.io import SUFFIXES
 
 Role = Literal["HR", "LR"]
+
+MAKE_LR = Parameter("make_lr", True)
+LR_DIR = Parameter("lr_dir", "DIR")
 
 _DEPTH = 6  # levels of folders below the one given
 _SCALES = range(2, 17)
@@ -212,12 +215,12 @@ def _read(root: Path, folder: Path, paths: list[Path]) -> Iterator[ImageFile]:
 
 @dataclass(frozen=True)
 class PairFile:
-    """The files of one image; `problem` says why its LR file, which was expected, is None."""
+    """The files of one image; `problem` says why its LR file, which is expected, is None."""
 
     name: str
     hr: Path
     lr: Path | None = None
-    problem: str = ""
+    problem: InputError | None = None
 
 
 @dataclass(frozen=True)
@@ -304,11 +307,13 @@ def find_pairs(
         raise InputError(f"{lr_dir}: no LR images of those in {chosen.folder} at scale {scale}")
     unused = [*chosen.matches, *([] if lr_dir else chosen.idle)]
     if len(unused) > 1 or not set(unused) <= set(chosen.matches):
-        raise InputError(_unused(root, chosen, unused))
+        raise _unused(root, chosen, unused)
     if not chosen.matches and any(file.path.parent == chosen.folder for file in lr_files):
         raise InputError(
             f"{chosen.folder}: LR images for scale {_listed(chosen.other_scales)} alone, expected "
-            f"scale {scale}; with make_lr=True LR is made from HR"
+            f"scale {scale}; with ",
+            MAKE_LR,
+            " LR is made from HR",
         )
     if not chosen.matches:
         return Layout(_pairs(chosen.hr), chosen.folder, None, chosen.other_scales)
@@ -331,8 +336,9 @@ def _hr_sets(
     if not fitting and not any_scale:
         scales = sorted({file.scale for file in hr if file.scale is not None})
         raise InputError(
-            f"{root}: HR images for scale {_listed(scales)} alone, expected scale {scale}; "
-            f"with make_lr=True LR is made from them all the same"
+            f"{root}: HR images for scale {_listed(scales)} alone, expected scale {scale}; with ",
+            MAKE_LR,
+            " LR is made from them all the same",
         )
     return [tuple(files) for _, files in groupby(fitting or hr, lambda file: file.path.parent)]
 
@@ -434,12 +440,15 @@ def _pairs(
     pairs = []
     for name, file in zip(names, hr, strict=True):
         lr = (matched or {}).get(file, [])
-        problem = ""
+        problem = None
         if lr_folder is not None and not lr:
-            problem = f"no LR image for {file.path.name}; make_lr=True makes the LR images from HR"
+            missing = f"{lr_folder}: no LR image for {file.path.name}; "
+            problem = InputError(missing, MAKE_LR, " makes the LR images from HR")
         elif len(lr) > 1:
-            names_of_lr = _listed(found.path.name for found in lr)
-            problem = f"{len(lr)} LR images for {file.path.name}: {names_of_lr}"
+            several = _listed(found.path.name for found in lr)
+            problem = InputError(
+                f"{lr_folder}: {len(lr)} LR images for {file.path.name}: {several}, expected one"
+            )
         pairs.append(PairFile(name, file.path, None if problem or not lr else lr[0].path, problem))
     return tuple(pairs)
 
@@ -454,17 +463,23 @@ def _nothing_found(root: Path, found: Sequence[ImageFile]) -> str:
     return "; ".join([f"{root}: no images in it, expected {', '.join(SUFFIXES)}", *hints])
 
 
-def _unused(root: Path, chosen: _Option, folders: list[Path]) -> str:
+def _unused(root: Path, chosen: _Option, folders: list[Path]) -> InputError:
     listed = _listed(_inside(root, folder) for folder in folders)
     if len(folders) > 1:
-        return (
-            f"{root}: LR images in {listed}, expected one of these folders; lr_dir=DIR names one, "
-            f"make_lr=True makes LR from HR"
+        return InputError(
+            f"{root}: LR images in {listed}, expected one of these folders; ",
+            LR_DIR,
+            " names one, ",
+            MAKE_LR,
+            " makes LR from HR",
         )
-    return (
+    return InputError(
         f"{root}: the LR images in {listed} match none of the HR images in "
-        f"{_inside(root, chosen.folder)} by their names; lr_dir=DIR names the folder of others, "
-        f"make_lr=True makes LR from HR"
+        f"{_inside(root, chosen.folder)} by their names; ",
+        LR_DIR,
+        " names the folder of others, ",
+        MAKE_LR,
+        " makes LR from HR",
     )
 
 

@@ -2,10 +2,12 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
+import tifffile
 import torch
 
-from srlongtail.errors import InputError
+from srlongtail.errors import InputError, InputWarning
 from srlongtail.image.dataset import PHOTOS, make_pair, open_data, open_image, photos
 from srlongtail.image.degrade import Bicubic, BlurNoise
 from srlongtail.image.io import read_image, write_image
@@ -143,3 +145,112 @@ def test_errors(tmp_path):
     put(tmp_path / "dot.png", 1, 1)
     with pytest.raises(InputError, match="dot/dot: HR image of 1 x 1 pixels, expected at least 12"):
         open_data(tmp_path / "dot.png")[0]
+
+
+def test_a_set_says_where_its_lr_images_came_from(tmp_path):
+    stored = open_data(layout(tmp_path, "edsr")).lr_source
+    assert (stored.source, stored.rule, stored.folder) == ("stored", "", "LR_bicubic/X4")
+    assert (str(stored), stored.short) == ("stored in LR_bicubic/X4", "stored")
+    made = open_data(tmp_path, make_lr=True, degradation=BlurNoise(4)).lr_source
+    assert (made.source, made.rule, made.folder) == ("made", "blur-noise", "")
+    assert made.short == "made by blur-noise"
+    other = open_data(tmp_path, 2).lr_source
+    assert str(other) == "made from HR by bicubic; those stored are of scale 4"
+    assert open_data(tmp_path / "HR").lr_source.source == "made"
+
+
+def test_two_folders(tmp_path):
+    for name in "ab":
+        put(tmp_path / "one" / f"{name}.png", 48, 36)
+        put(tmp_path / "two" / f"{name}.png", 12, 9, value=0.8)
+    hr, lr = tmp_path / "one", tmp_path / "two"
+    named = open_data(hr, lr_dir=lr)
+    in_short = open_data(f"Town={hr},{lr}")
+    assert (named.name, in_short.name, named.lr_source.folder) == ("one", "Town", "two")
+    for data in (named, in_short, open_data(hr / "a.png", lr_dir=lr / "a.png")):
+        assert data[0].lr.mean().item() == pytest.approx(0.8)
+    for wrong in ({"make_lr": True}, {"degradation": BlurNoise(4)}):
+        with pytest.raises(InputError, match="two: LR images named, and LR to be made"):
+            open_data(hr, lr_dir=lr, **wrong)
+    with pytest.raises(InputError, match="none: no such folder of LR images"):
+        open_data(hr, lr_dir=tmp_path / "none")
+    with pytest.raises(InputError, match="two: a folder of LR images, expected the LR image of a"):
+        open_data(hr / "a.png", lr_dir=lr)
+
+
+@pytest.mark.parametrize(
+    ("hr", "lr", "common", "cut"),
+    [
+        ((142, 155), (36, 39), (35, 38), 4),  # rounded up
+        ((144, 156), (36, 39), (36, 39), 0),
+        ((146, 159), (36, 39), (36, 39), 0),  # cropped to the scale before
+        ((155, 167), (36, 39), (36, 39), 0),  # cropped to 12 before
+        ((144, 156), (37, 40), (36, 39), 4),
+        ((144, 156), (35, 39), (35, 39), 4),
+        ((144, 156), (34, 37), (34, 37), 8),
+    ],
+)
+def test_sizes_that_are_off_by_a_few_pixels_are_cropped_to_what_both_have(
+    tmp_path, hr, lr, common, cut
+):
+    for folder, size in (("HR", hr), ("LR", lr)):
+        write_image(tmp_path / folder / "a.png", torch.rand(3, *size))
+    data = open_data(tmp_path)
+    whole = read_image(tmp_path / "HR/a.png"), read_image(tmp_path / "LR/a.png")
+    assert torch.equal(data[0].hr, whole[0][:, : 4 * common[0], : 4 * common[1]])
+    assert torch.equal(data[0].lr, whole[1][:, : common[0], : common[1]])
+    assert data.hr_sizes == (data[0].hr.shape[-2:],)
+    assert (data.lr_source.cropped, data.lr_source.crop_px) == (int(cut > 0), cut)
+    assert ("HR and LR of 1 images cropped" in str(data.lr_source)) == (cut > 0)
+
+
+@pytest.mark.parametrize("lr", [(33, 39), (36, 36), (39, 39), (72, 78), (144, 156)])
+def test_sizes_that_are_further_off_are_an_error(tmp_path, lr):
+    put(tmp_path / "HR/a.png", 144, 156)
+    put(tmp_path / "LR/a.png", *lr)
+    with pytest.raises(InputError, match=rf"LR image of {lr[0]} x {lr[1]} .* expected 36 x 39"):
+        open_data(tmp_path)
+
+
+def test_every_file_is_checked_and_bad_ones_may_be_skipped(tmp_path):
+    for name in ("a", "cut", "tiny", "z"):
+        put(tmp_path / "HR" / f"{name}.png", 48, 36)
+        put(tmp_path / "LR" / f"{name}.png", 12, 9)
+    write_image(tmp_path / "HR/cut.png", torch.rand(3, 48, 36))
+    whole = (tmp_path / "HR/cut.png").read_bytes()
+    (tmp_path / "HR/cut.png").write_bytes(whole[:-2000])
+    put(tmp_path / "LR/tiny.png", 2, 2)
+    (tmp_path / "LR/z.png").unlink()
+    (tmp_path / "HR/._a.png").write_bytes(b"\0\5\x16\7")
+    with pytest.raises(InputError, match=r"cut\.png: damaged .* \(3 of 4 images: cut, tiny, z\)"):
+        open_data(tmp_path)
+    with pytest.warns(InputWarning) as warned:
+        data = open_data(tmp_path, skip_bad=True)
+    assert data.names == ("a",)
+    told = [str(warning.message) for warning in warned]
+    assert ["cut.png" in told[0], "/tiny: LR image" in told[1], "z.png" in told[2]] == [True] * 3
+    (tmp_path / "HR/a.png").write_bytes(whole[:2000])
+    with pytest.raises(InputError, match=r"a\.png: damaged"):
+        open_data(tmp_path, skip_bad=True)
+
+
+def test_deep_images_are_told_once_a_set_and_white_takes_them_as_they_are(tmp_path):
+    levels = np.random.default_rng(0).integers(0, 4096, (48, 36, 3), dtype=np.uint16)
+    for name in ("a", "b"):
+        tifffile.imwrite(tmp_path / f"{name}.tif", levels, photometric="rgb")
+    with pytest.warns(InputWarning, match="16 bits a channel, but no value above 40") as warned:
+        open_data(tmp_path)
+    assert len(warned) == 1
+    hr = open_data(tmp_path, white=4095)[0].hr
+    assert np.allclose(hr.numpy() * 4095, levels.transpose(2, 0, 1), atol=1e-3)
+    assert (
+        open_data(tmp_path, white=4095).files_sha256 != open_data(tmp_path, white=4096).files_sha256
+    )
+
+
+def test_scale_8(tmp_path):
+    put(tmp_path / "Town" / "HR" / "a.png", 70, 50)
+    put(tmp_path / "Town" / "LR_bicubic" / "X8" / "ax8.png", 8, 6)
+    stored, made = (open_data(tmp_path / "Town", 8, make_lr=make)[0] for make in (False, True))
+    assert stored.hr.shape == made.hr.shape == (3, 64, 48)  # of which 12 is no divisor
+    assert stored.lr.shape == made.lr.shape == (3, 8, 6)

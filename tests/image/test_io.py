@@ -7,8 +7,15 @@ import tifffile
 import torch
 from PIL import Image, ImageOps
 
-from srlongtail.errors import InputError
-from srlongtail.image.io import SUFFIXES, image_from_array, quantize, read_image, write_image
+from srlongtail.errors import InputError, InputWarning
+from srlongtail.image.io import (
+    SUFFIXES,
+    check_image,
+    image_from_array,
+    quantize,
+    read_image,
+    write_image,
+)
 
 
 @pytest.fixture
@@ -131,3 +138,131 @@ def test_writing_refuses_and_leaves_nothing(tmp_path):
     with pytest.raises(InputError, match=r"shape \(4, 4\), expected \(3, H, W\)"):
         write_image(tmp_path / "a.png", image[0])
     assert list(tmp_path.iterdir()) == []
+
+
+def stored_as(path, pixels, **options):
+    tifffile.imwrite(path, pixels, **options)
+    return path
+
+
+def test_more_bands_than_rgb_are_refused_by_name(tmp_path):
+    bands = np.random.default_rng(0).integers(0, 65536, (8, 6, 4), dtype=np.uint16)
+    rgb = {"photometric": "rgb"}
+    grey = {"photometric": "minisblack"}
+    planar = {**grey, "planarconfig": "separate"}
+    eight = (bands >> 8).astype(np.uint8)
+    cases = {
+        "contig": (bands, {**grey, "planarconfig": "contig"}),
+        "planar": (bands.transpose(2, 0, 1), planar),
+        "eight": (eight, {**grey, "planarconfig": "contig"}),
+        "infrared": (bands, {**rgb, "extrasamples": ["unspecified"]}),
+        "infrared8": (eight, {**rgb, "extrasamples": ["unspecified"]}),
+        "five": (np.dstack([bands, bands[..., :1]]), {**grey, "planarconfig": "contig"}),
+        "floats": (bands.astype(np.float32) / 65535, {**grey, "planarconfig": "contig"}),
+        "two": (bands[..., :2], {**grey, "planarconfig": "contig"}),
+    }
+    for name, (pixels, options) in cases.items():
+        path = stored_as(tmp_path / f"{name}.tif", pixels, **options)
+        for read in (read_image, check_image):
+            with pytest.raises(
+                InputError, match=rf"{name}\.tif: [245] bands of \d+ bits, expected"
+            ):
+                read(path)
+    pages = stored_as(tmp_path / "pages.tif", bands.transpose(2, 0, 1), **grey)
+    with pytest.raises(InputError, match=r"pages\.tif: 4 pages, expected one image"):
+        read_image(pages)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("kind", ["unassalpha", "assocalpha"])
+def test_only_what_a_tiff_file_calls_alpha_is_transparency(tmp_path, dtype, kind):
+    full = np.iinfo(dtype).max
+    pixels = np.zeros((4, 4, 4), dtype)
+    pixels[..., 3] = full // 5  # black, of which a fifth is seen
+    path = stored_as(tmp_path / "a.tif", pixels, photometric="rgb", extrasamples=[kind])
+    with pytest.warns(UserWarning, match="transparency laid over white"):
+        image = read_image(path)
+    assert image.numpy() == pytest.approx(0.8, abs=1 / 255)
+
+
+def test_floating_point_tiff(tmp_path):
+    values = np.random.default_rng(0).random((8, 6, 3), dtype=np.float32)
+    path = stored_as(tmp_path / "f.tif", values, photometric="rgb")
+    with pytest.warns(InputWarning, match="floating point pixels up to 0.9.*; 1 is white, white=N"):
+        image = read_image(path)
+    assert np.array_equal(image.numpy(), values.transpose(2, 0, 1))
+    large = stored_as(tmp_path / "g.tif", values * 255, photometric="rgb")
+    with pytest.raises(InputError, match="float32 pixels from .* expected 0 to 1; white=N sets"):
+        read_image(large)
+    assert np.allclose(read_image(large, white=255).numpy(), image.numpy(), atol=1e-6)
+    for bad in (np.nan, -0.5):
+        holed = values.copy()
+        holed[0, 0, 0] = bad
+        with pytest.raises(InputError, match="float32 pixels from"):
+            read_image(stored_as(tmp_path / "h.tif", holed, photometric="rgb"))
+
+
+def test_fewer_bits_than_the_file_has_room_for_are_told_with_the_evidence(tmp_path):
+    for bits in (8, 10, 12, 14):
+        levels = np.array([[0, 2**bits - 1]], np.uint16)
+        path = stored_as(tmp_path / "d.tif", levels)
+        message = f"no value above {2**bits - 1}: {bits} bits. white={2**bits - 1} takes"
+        with pytest.warns(InputWarning, match=message):
+            read_image(path)
+        assert read_image(path, white=2**bits - 1).max() == 1
+    read_image(stored_as(tmp_path / "d.tif", np.array([[0, 40000]], np.uint16)))  # no warning
+
+
+def test_white_is_for_deep_files_alone(tmp_path, pixels):
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    assert torch.equal(read_image(tmp_path / "a.png", white=4095), read_image(tmp_path / "a.png"))
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_a_check_finds_the_size_and_what_is_cut_off(tmp_path, suffix):
+    path = tmp_path / f"a{suffix}"
+    write_image(path, torch.rand(3, 40, 30))
+    facts = check_image(path)
+    assert (facts.height, facts.width, facts.bits) == (40, 30, 8)
+    path.write_bytes(path.read_bytes()[:-700])
+    with pytest.raises(InputError, match=rf"a\{suffix}: damaged or unreadable"):
+        check_image(path)
+
+
+def test_a_check_finds_changed_bytes_of_a_png(tmp_path):
+    write_image(tmp_path / "a.png", torch.rand(3, 40, 30))
+    data = bytearray((tmp_path / "a.png").read_bytes())
+    data[len(data) // 2] ^= 1
+    (tmp_path / "a.png").write_bytes(data)
+    with pytest.raises(InputError, match=r"a\.png: damaged"):
+        check_image(tmp_path / "a.png")
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("suffix", [".png", ".jpg"])
+def test_a_check_gives_the_size_of_the_upright_image(tmp_path, pixels, orientation, suffix):
+    picture = Image.fromarray(pixels)
+    exif = picture.getexif()
+    exif[0x0112] = orientation
+    picture.save(tmp_path / f"o{suffix}", exif=exif)
+    facts = check_image(tmp_path / f"o{suffix}")
+    assert (facts.height, facts.width) == read_image(tmp_path / f"o{suffix}").shape[1:]
+
+
+@pytest.mark.parametrize(
+    ("start", "what"),
+    [
+        (b"", "an empty file"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "a Git LFS pointer"),
+        (b"\n<!DOCTYPE html><html>", "an HTML page, not an image"),
+        (b"\0\0\0\x20ftypheic", "heic .HEIF family. is not supported"),
+        (b"v/1\x01" + b"\0" * 20, "OpenEXR is not supported"),
+        (b"\0\5\x16\7" + b"\0" * 100, "what macOS leaves beside a file"),
+        (b"hello", "not an image in a known format"),
+    ],
+)
+def test_other_files_are_called_by_what_they_are(tmp_path, start, what):
+    (tmp_path / "a.png").write_bytes(start)
+    for read in (read_image, check_image):
+        with pytest.raises(InputError, match=rf"a\.png: {what}.*, expected one of \.png"):
+            read(tmp_path / "a.png")
