@@ -30,11 +30,11 @@ class Parameter:
         return option if self.value is True else f"{option} {self.value}"
 
 
-class _WordedError(Exception):
+class _Worded:
     """Text with parameters in it, for an error or a warning."""
 
     def __init__(self, *parts: str | Parameter) -> None:
-        super().__init__("".join(map(str, parts)))
+        super().__init__("".join(map(str, parts)))  # type: ignore[call-arg]  # of the exception
         self._parts = parts
 
     def worded(self, spell: Callable[[Parameter], str]) -> str:
@@ -42,7 +42,7 @@ class _WordedError(Exception):
         return "".join(p if isinstance(p, str) else spell(p) for p in self._parts)
 
 
-class InputWarning(_WordedError, UserWarning):
+class InputWarning(_Worded, UserWarning):
     """Something the user handed over is not as it usually is; worded as an `InputError`."""
 
     def about(self, item: str) -> "InputWarning":
@@ -50,7 +50,7 @@ class InputWarning(_WordedError, UserWarning):
         return InputWarning(f"{item}: ", *self._parts)
 
 
-class InputError(_WordedError, ValueError):
+class InputError(_Worded, ValueError):
     """Something the user handed over cannot be used.
 
     The message is one line that tells what arrived, what was expected and which item was at

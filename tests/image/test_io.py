@@ -192,7 +192,7 @@ def test_floating_point_tiff(tmp_path):
         image = read_image(path)
     assert np.array_equal(image.numpy(), values.transpose(2, 0, 1))
     large = stored_as(tmp_path / "g.tif", values * 255, photometric="rgb")
-    with pytest.raises(InputError, match="float32 pixels from .* expected 0 to 1; white=N sets"):
+    with pytest.raises(InputError, match=r"float32 pixels from .* expected 0 to 1; white=N sets"):
         read_image(large)
     assert np.allclose(read_image(large, white=255).numpy(), image.numpy(), atol=1e-6)
     for bad in (np.nan, -0.5):
