@@ -20,7 +20,7 @@ from srlongtail.models.catalog import CATALOG, build, recognise
 from srlongtail.models.facts import Provenance, Source
 from srlongtail.models.fast.layers import accelerate
 from srlongtail.models.probe import probe
-from srlongtail.models.sr_model import SRModel, bicubic
+from srlongtail.models.sr_model import WITHOUT_WEIGHTS, SRModel
 from srlongtail.models.state import read_state, write_state
 
 ZOO = Path(__file__).parents[1] / "zoo"
@@ -51,10 +51,10 @@ def load_model(
     `provenance.determined_by` tells what was settled by what.
 
     Args:
-        source: "bicubic", a name from `zoo_names()` or of a network that `srlongtail zoo build`
-            has made here, the path of a checkpoint, of a training run's folder or of a model
-            card, a `ModelCard`, `module:callable` that makes an `nn.Module` with its weights, or
-            `weights.pth@module:callable(arguments)`.
+        source: "bicubic" (torch's), "bicubic-matlab", a name from `zoo_names()` or of a network
+            that `srlongtail zoo build` has made here, the path of a checkpoint, of a training
+            run's folder or of a model card, a `ModelCard`, `module:callable` that makes an
+            `nn.Module` with its weights, or `weights.pth@module:callable(arguments)`.
         scale, predicts, value_range, channels, multiple, prefix: see `ModelCard`; to contradict
             the file or the card is an error.
         network: what to build for the file's weights; see `ModelCard`.
@@ -68,8 +68,8 @@ def load_model(
     >>> load_model("bicubic", scale=2).scale
     2
     """
-    if source == "bicubic":
-        return bicubic(scale or 4).to(device)
+    if isinstance(source, str) and source in WITHOUT_WEIGHTS:
+        return WITHOUT_WEIGHTS[source](scale or 4).to(device)
     options = {
         "scale": scale,
         "predicts": predicts,
@@ -95,7 +95,7 @@ def load_models(
     device: str | torch.device | None = None,
     **options: Any,
 ) -> list[SRModel]:
-    """Load several models of one scale, which "bicubic" takes over; see `load_model`.
+    """Load several models of one scale, which bicubic takes over; see `load_model`.
 
     The options fill what neither a model's file nor its card says: networks that ship, and other
     files of ours, stay as they are. Two models of one name are told apart by their folders'
@@ -114,7 +114,7 @@ def load_models(
     loadings = {
         index: _Loading(source, allow_code, given)
         for index, source in enumerate(sources)
-        if source != "bicubic"
+        if not (isinstance(source, str) and source in WITHOUT_WEIGHTS)
     }
     networks = {index: loading.load().to(device) for index, loading in loadings.items()}
     for option, value in given.items():
@@ -132,8 +132,8 @@ def load_models(
                 f"expected models of one scale"
             )
     ordered = [
-        networks.get(index) or load_model("bicubic", scale=common, device=device)
-        for index in range(len(sources))
+        networks.get(index) or load_model(source, scale=common, device=device)
+        for index, source in enumerate(sources)
     ]
     tell_apart(ordered, sources)
     return ordered
@@ -416,7 +416,7 @@ def _find_card(source: str) -> ModelCard:
             return ModelCard(weights=path, network=source[index + 1 :])
     if re.match(r"[\w.]+:(?![/\\])", source):
         return ModelCard(network=source)
-    names = ", ".join(["bicubic", *zoo_names()])
+    names = ", ".join([*WITHOUT_WEIGHTS, *zoo_names()])
     raise InputError(
         f"{source}: no such model, expected a checkpoint file, a model card, module:callable, or "
         f"one of: {names} (srlongtail zoo list shows what zoo build adds)"

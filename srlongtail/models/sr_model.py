@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from srlongtail.device import device_of, eval_mode, is_out_of_memory
 from srlongtail.errors import InputError
-from srlongtail.image.resample import pad_symmetric, upsample_bicubic
+from srlongtail.image.resample import imresize, pad_symmetric, upsample_bicubic
 from srlongtail.image.tiles import Tiling, apply_in_tiles
 from srlongtail.models.adapt import Channels, Predicts, Reading, ValueRange
 from srlongtail.models.facts import Provenance
@@ -193,3 +193,39 @@ def bicubic(scale: int) -> SRModel:
         name="bicubic",
         provenance=Provenance("bicubic", {"scale": scale}, arm="baseline"),
     )
+
+
+class MatlabBicubic(nn.Module):
+    """The bicubic enlargement of MATLAB's `imresize`: a = -0.5, borders mirrored.
+
+    >>> MatlabBicubic(scale=2)(torch.rand(1, 3, 4, 4)).shape
+    torch.Size([1, 3, 8, 8])
+    """
+
+    def __init__(self, scale: int) -> None:
+        super().__init__()
+        self.scale = scale
+
+    def forward(self, lr: Tensor) -> Tensor:
+        """`(N, C, h, w)` -> `(N, C, h * scale, w * scale)`, not clamped."""
+        return imresize(lr, self.scale)
+
+
+def matlab_bicubic(scale: int) -> SRModel:
+    """MATLAB's bicubic as a model: the "bicubic" of most SR papers' tables.
+
+    Torch's, which FPL builds on, has a = -0.75 and is sharper: 0.2 dB better on Set5 at x4.
+
+    >>> matlab_bicubic(4).restore(torch.zeros(3, 2, 2)).shape
+    torch.Size([3, 8, 8])
+    """
+    return SRModel(
+        MatlabBicubic(scale),
+        scale,
+        name="bicubic-matlab",
+        provenance=Provenance("bicubic-matlab", {"scale": scale}, arm="baseline"),
+    )
+
+
+WITHOUT_WEIGHTS = {"bicubic": bicubic, "bicubic-matlab": matlab_bicubic}
+"""Models that are no networks, by name: each takes whatever scale the others have."""

@@ -82,6 +82,14 @@ def test_evaluate(run, data, network):
     assert record["command"].startswith("srlongtail evaluate")
 
 
+def test_protocol_y_tells_whose_bicubic_it_is(run, data):
+    options = ("bicubic", "bicubic-matlab", "--data", data)
+    assert "bicubic: torch's, which is 0.2 dB" in run("evaluate", *options, "--protocol", "y")[2]
+    code, out, err = run("evaluate", *options)
+    assert (code, "torch's" in err) == (0, False)
+    assert [line.split()[0] for line in out.splitlines()[1:]] == ["bicubic", "bicubic-matlab"]
+
+
 def test_data_may_be_listed_or_repeated(run, data):
     listed = run("evaluate", "bicubic", "--data", f"A={data}", f"B={data}")
     repeated = run("evaluate", "bicubic", "--data", f"A={data}", "--data", f"B={data}")

@@ -291,7 +291,7 @@ def test_shipped_names(tmp_path, monkeypatch):
     save_model(tmp_path / "fsrcnn-x4.safetensors", sample("fsrcnn"))
     assert zoo_names() == ["fsrcnn-x4"]
     assert load_model("fsrcnn-x4").name == "fsrcnn-x4"
-    with pytest.raises(InputError, match="or one of: bicubic, fsrcnn-x4"):
+    with pytest.raises(InputError, match="or one of: bicubic, bicubic-matlab, fsrcnn-x4"):
         load_model("fsrcnn-x5")
 
 
