@@ -17,7 +17,7 @@ from srlongtail.metrics import PAPER
 from srlongtail.models.checkpoint import load_model
 from srlongtail.provenance import provenance
 from srlongtail.results import write_record, write_table
-from srlongtail.training.images import describe, find_images
+from srlongtail.training.images import choose_images, describe, find_images
 from srlongtail.training.lock import locked
 from srlongtail.training.loop import train
 from srlongtail.training.patches import SharedBank
@@ -68,16 +68,22 @@ def run_grid(
         InputError, StoppedError: see `train`.
     """
     out, data = Path(out), tuple(data)
-    source = describe(find_images(data))
+    found = find_images(data)
+
+    def source(recipe: Recipe) -> dict[str, Any]:
+        return describe(choose_images(found, recipe.half, recipe.images))
+
     bank = bank or SharedBank()
-    table = _Table(grid, out, tests, lambda recipe: find_finished(recipe, source, reuse or out))
+    table = _Table(
+        grid, out, tests, lambda recipe: find_finished(recipe, source(recipe), reuse or out)
+    )
 
     def make(recipe: Recipe) -> None:
         if table.find(recipe):
             return
         train(
             replace(recipe, data=data),
-            out / folder_name(recipe, source),
+            out / folder_name(recipe, source(recipe)),
             resume=True,
             device=device,
             find_bank=bank.of,

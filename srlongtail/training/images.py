@@ -10,6 +10,8 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from srlongtail.errors import InputError
 from srlongtail.image.io import SUFFIXES
 from srlongtail.image.layouts import (
@@ -59,6 +61,37 @@ def find_images(locations: Iterable[str | os.PathLike[str]]) -> list[TrainingIma
     if not images:
         raise InputError("no training images, expected a folder of them as data")
     return sorted(images, key=lambda image: image.name)
+
+
+def choose_images(
+    images: Sequence[TrainingImage], half: int = 0, count: int = 0
+) -> list[TrainingImage]:
+    """Return the images that a recipe trains on, of all that were found, sorted by name.
+
+    All are shuffled, always in the same way. The first half of them, the smaller one where their
+    number is odd, is half 1, the rest is half 2; of these the first `count` are taken.
+
+    Args:
+        images: sorted by name, as `find_images` returns them.
+        half: 1 or 2; 0 for all.
+        count: how many; 0 for all.
+
+    Raises:
+        InputError: there are fewer images than wanted.
+
+    >>> images = [TrainingImage(name, Path(name)) for name in "abcdef"]
+    >>> [[image.name for image in choose_images(images, half)] for half in (1, 2)]
+    [['c', 'd', 'f'], ['a', 'b', 'e']]
+    """
+    order = np.random.default_rng(0).permutation(len(images))
+    middle = len(images) // 2
+    order = {0: order, 1: order[:middle], 2: order[middle:]}[half]
+    if count > len(order) or not len(order):
+        raise InputError(
+            f"{len(images)} training images, of which {len(order)} are in half {half}, expected "
+            f"at least {max(count, 1)} there"
+        )
+    return [images[index] for index in sorted(order[: count or None])]
 
 
 def describe(images: Iterable[TrainingImage]) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from srlongtail.image.dataset import MOD_CROP, ImagePair, make_pair
 from srlongtail.image.degrade import Degradation, named_degradation
 from srlongtail.image.io import quantize, read_image
 from srlongtail.image.resample import imresize
-from srlongtail.training.images import TrainingImage, describe, find_images
+from srlongtail.training.images import TrainingImage, choose_images, describe, find_images
 from srlongtail.training.recipe import Recipe
 
 _TURNS = 8  # the symmetries of a square: four quarter turns, mirrored or not
@@ -87,7 +87,7 @@ class PatchBank:
 
         Progress goes to stderr, if that is a terminal.
         """
-        images = find_images(recipe.data)
+        images = choose_images(find_images(recipe.data), recipe.half, recipe.images)
         degradation = named_degradation(recipe.degradation, recipe.scale)
 
         def read(image: TrainingImage) -> list[ImagePair]:
@@ -159,7 +159,8 @@ class SharedBank:
     def of(self, recipe: Recipe, device: torch.device | str = "cpu") -> PatchBank:
         """The bank of a recipe."""
         r = recipe
-        key = (r.data, r.scale, r.degradation, r.pyramid, r.patch, str(device))
+        chosen = (r.data, r.half, r.images)
+        key = (*chosen, r.scale, r.degradation, r.pyramid, r.patch, str(device))
         if self._bank is None or key != self._key:
             self._bank = None  # gives its memory back before the next one takes some
             self._bank, self._key = PatchBank.of(recipe, device), key

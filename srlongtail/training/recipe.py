@@ -43,6 +43,11 @@ class Recipe:
         scope: priors are normalised over the whole "batch", as in the authors' code, or "image".
         p: 1 for L1, 2 for L2.
         data: folders of training images.
+        half: 1 or 2 to train on this half of the images alone, which are split at random, always
+            in the same way; 0 for all. Two runs, one on each half, show over-fitting: see
+            'srlongtail fitting'.
+        images: number of images to train on, drawn at random from those of the data, or of the
+            half; 0 for all.
         pyramid: sizes at which every training image is used; the paper's are 1 .9 .8 .7 .6.
         patch: side of a training patch, in LR pixels.
         batch: patches an iteration, over all processes.
@@ -81,6 +86,8 @@ class Recipe:
     scope: Literal["batch", "image"] = "batch"
     p: int = 1
     data: tuple[str, ...] = ()
+    half: int = 0
+    images: int = 0
     pyramid: tuple[float, ...] = (1.0,)
     patch: int = 32
     batch: int = 16
@@ -102,7 +109,8 @@ class Recipe:
     def __post_init__(self) -> None:
         for key in ("patch", "batch", "accumulate", "iterations", "save_every", "scale"):
             self._expect(key, getattr(self, key) >= 1, "at least 1")
-        for key in ("log_every", "validate_every", "keep_every", "seed"):
+        self._expect("half", self.half in (0, 1, 2), "0, 1 or 2")
+        for key in ("log_every", "validate_every", "keep_every", "seed", "images"):
             self._expect(key, getattr(self, key) >= 0, "0 or more")
         self._expect("p", self.p in (1, 2), "1 or 2")
         self._expect("arguments", "scale" not in self.arguments, "the scale apart from them")

@@ -1,11 +1,12 @@
 """Which files below a folder are training images."""
 
 import hashlib
+from pathlib import Path
 
 import pytest
 
 from srlongtail.errors import InputError
-from srlongtail.training.images import describe, find_images
+from srlongtail.training.images import TrainingImage, choose_images, describe, find_images
 
 
 def names(root, *files):
@@ -33,6 +34,25 @@ def test_folders_are_searched_to_any_depth(tmp_path):
 )
 def test_lr_images_are_not_taken_for_hr(hr, lr, tmp_path):
     assert names(tmp_path / "set", hr, lr) == [f"set/{hr}"]
+
+
+def test_halves_share_no_image_and_few_images_are_among_more():
+    images = [TrainingImage(f"{number:03d}", Path(str(number))) for number in range(101)]
+    one, two = (choose_images(images, half) for half in (1, 2))
+    assert (len(one), len(two)) == (50, 51)
+    assert sorted([*one, *two], key=lambda image: image.name) == images
+    assert one == choose_images(images, 1)
+    numbers = [int(image.name) for image in one]
+    assert numbers == sorted(numbers)
+    assert 35 < sum(numbers) / 50 < 65  # at random: no half is the front
+    few, more = (choose_images(images, 1, count) for count in (4, 16))
+    assert (len(few), len(more)) == (4, 16)
+    assert set(few) < set(more) < set(one)
+    assert choose_images(images) == images
+    with pytest.raises(InputError, match="101 training images, of which 50 are in half 1, expect"):
+        choose_images(images, 1, 51)
+    with pytest.raises(InputError, match="1 training images, of which 0 are in half 1, expected"):
+        choose_images(images[:1], 1)
 
 
 def test_validation_images_are_not_trained_on(tmp_path):
