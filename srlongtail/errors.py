@@ -11,23 +11,23 @@ class Parameter:
 
     Attributes:
         name: as Python has it.
-        value: as it is to be set, or a word for it such as "N".
+        value: as it is to be set, or a word for it such as "N"; None to name it alone.
 
     >>> str(Parameter("scale", "N")), Parameter("make_lr", True).option
     ('scale=N', '--make-lr')
     """
 
     name: str
-    value: object
+    value: object = None
 
     def __str__(self) -> str:
-        return f"{self.name}={self.value}"
+        return self.name if self.value is None else f"{self.name}={self.value}"
 
     @property
     def option(self) -> str:
         """The same on the command line; a switch has no value there."""
         option = f"--{self.name.replace('_', '-')}"
-        return option if self.value is True else f"{option} {self.value}"
+        return option if self.value in (None, True) else f"{option} {self.value}"
 
 
 class _Worded:

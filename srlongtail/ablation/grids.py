@@ -12,7 +12,7 @@ from srlongtail.training.recipe import HARMLESS, Recipe, find_recipe
 _OTHER_TASK = "a recipe of that task as the grid's base"
 _NO_ARMS = {
     **dict.fromkeys(HARMLESS, "a setting that the weights depend on"),
-    "seed": "--seeds",
+    "seed": "the seeds of the grid",
     "scale": _OTHER_TASK,
     "degradation": _OTHER_TASK,
 }
@@ -127,9 +127,9 @@ def custom_grid(base: str, choices: Iterable[str], iterations: int = 4000) -> Gr
     for choice in choices:
         key, _, values = choice.partition("=")
         if not key or not values:
-            raise InputError(f"--vary {choice}: expected KEY=VALUE,VALUE,...")
+            raise InputError(f"vary {choice}: expected KEY=VALUE,VALUE,...")
         if key in _NO_ARMS:
-            raise InputError(f"--vary {key}: makes no arms to compare, expected {_NO_ARMS[key]}")
+            raise InputError(f"vary {key}: makes no arms to compare, expected {_NO_ARMS[key]}")
         parsed[key] = [_value(text) for text in values.split(",")]
     return Grid(find_recipe(base).name, base, vary(parsed), iterations, seeds=(0,))
 

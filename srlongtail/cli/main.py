@@ -23,6 +23,7 @@ from srlongtail.cli.analysis import (
     weights,
 )
 from srlongtail.cli.messages import note
+from srlongtail.cli.plain import in_plain_words, plain_help
 from srlongtail.cli.training import ablate, train, zoo
 from srlongtail.errors import InputError, InputWarning
 
@@ -71,7 +72,7 @@ def _parse(arguments: list[str]) -> Callable[[], None]:
     try:
         with contextlib.redirect_stderr(box):
             return tyro.extras.subcommand_cli_from_dict(
-                {name: _deferred(command) for name, command in COMMANDS.items()},
+                {name: _deferred(plain_help(command)) for name, command in COMMANDS.items()},
                 prog="srlongtail",
                 description="See where a super-resolution network fails.",
                 args=arguments or ["--help"],
@@ -107,4 +108,4 @@ def _one_line(box: str) -> str:
         message = message[: message.index("")]
     if not hint[0].startswith(("Perhaps", "Available")):
         hint = []
-    return " ".join([*message, *hint[:2], "(see srlongtail COMMAND --help)"]).replace(" .", ".")
+    return f"{in_plain_words(' '.join([*message, *hint[:2]]))} (see srlongtail COMMAND --help)"

@@ -7,6 +7,7 @@ import tyro
 from tyro.conf import Positional, UseAppendAction
 
 from srlongtail.cli.messages import note
+from srlongtail.cli.plain import plain_help
 from srlongtail.errors import InputError
 from srlongtail.image import DegradationName
 
@@ -15,27 +16,33 @@ if TYPE_CHECKING:
     from srlongtail.image.degrade import Degradation
     from srlongtail.models.sr_model import SRModel
 
-Many = UseAppendAction[tuple[tuple[str, ...], ...]]  # --data A B --data C
+Many = Annotated[  # --data A B --data C
+    UseAppendAction[tuple[tuple[str, ...], ...]],
+    tyro.conf.arg(metavar="TEXT ...", help_behavior_hint=""),
+]
 OneModel = Annotated[Positional[str], tyro.conf.arg(metavar="MODEL")]
-SomeModels = Annotated[Positional[tuple[str, ...]], tyro.conf.arg(metavar="MODEL...")]
+SomeModels = Annotated[
+    Positional[tuple[str, ...]], tyro.conf.arg(metavar="MODEL...", help_behavior_hint="")
+]
 
 
+@plain_help
 @dataclass(frozen=True)
 class ModelOptions:
     """What neither a model's file nor its card says; networks that ship stay as they are.
 
     Args:
-        scale: SR pixels per LR pixel.
+        scale: SR pixels per LR pixel; default: detected, as are the four below.
         predicts: whether the network's output is the image, or the residual over bicubic.
         value_range: the white of the network's input and output; symmetric is [-1, 1] for both,
             symmetric-output for the output alone.
         channels: the colors that the network takes and gives; y is one channel, luma.
         multiple: the sides of the LR input are padded to multiples of this.
-        prefix: what to cut off in front of the weights' keys.
-        network: what to build for the weights; module:callable or a name, with or without
-            (arguments).
+        prefix: what to cut off in front of the weights' keys; default: detected.
+        network: what to build for the weights: module:callable or a name, with or without
+            "(arguments)"; default: detected.
         allow_code: import and call what a model card names, even from the current folder.
-        device: where to compute; by default on CUDA where there is one.
+        device: where to compute; default: CUDA where there is one, else the CPU.
     """
 
     scale: int | None = None
@@ -64,6 +71,7 @@ class ModelOptions:
         return models
 
 
+@plain_help
 @dataclass(frozen=True)
 class FolderOptions:
     """Which images, where the command says how LR images are made.
@@ -112,6 +120,7 @@ class FolderOptions:
         return opened
 
 
+@plain_help
 @dataclass(frozen=True)
 class DataOptions(FolderOptions):
     """Which images.

@@ -14,6 +14,7 @@ from tyro.conf import Positional
 
 from srlongtail.cli.messages import tell
 from srlongtail.cli.options import Many, flat
+from srlongtail.cli.plain import plain_help
 from srlongtail.errors import InputError
 from srlongtail.models.fast.process import prepare_process
 from srlongtail.training.recipe import RECIPES, Recipe, find_recipe, read_recipe
@@ -38,17 +39,21 @@ def _changes() -> type:
     for setting, option in _OPTIONS.items():
         help_text = help_text.replace(f"        {setting}:", f"        {option}:")
     changes.__doc__ = help_text
-    return changes
+    return plain_help(changes)
 
 
 RecipeChanges = _changes()
 UNCHANGED = RecipeChanges()
 Changes = Annotated[Any, tyro.conf.arg(name="", constructor=RecipeChanges)]
-ShowList = Annotated[bool, tyro.conf.arg(name="list")]
+ShowList = Annotated[
+    bool, tyro.conf.FlagCreatePairsOff, tyro.conf.arg(name="list", help_behavior_hint="")
+]
+GridName = Annotated[Positional[str], tyro.conf.arg(metavar="GRID")]
+RecipeName = Annotated[Positional[str], tyro.conf.arg(metavar="RECIPE", help_behavior_hint="")]
 
 
 def train(
-    recipe: Positional[str] = "",
+    recipe: RecipeName = "",
     /,
     *,
     data: Many = (),
@@ -67,7 +72,7 @@ def train(
         out: run folder; runs/NAME unless given.
         resume: go on where the run in the folder stopped.
         force: go on although the recipe or the images have changed.
-        device: where to compute; by default on CUDA where there is one.
+        device: where to compute; default: CUDA where there is one, else the CPU.
         show_list: show the recipes and end.
     """
     if show_list:
@@ -94,7 +99,7 @@ def train(
 
 
 def ablate(
-    grid: Positional[str],
+    grid: GridName,
     /,
     *,
     data: Many,
@@ -117,7 +122,7 @@ def ablate(
         seeds: of each arm.
         iterations: of each run; the grid's own unless given, 4000 with --vary.
         test: data folders to measure on, or NAME=FOLDER; the built-in photos unless given.
-        device: where to compute; by default on CUDA where there is one.
+        device: where to compute; default: CUDA where there is one, else the CPU.
     """
     prepare_process()
     from srlongtail.ablation.grids import custom_grid, find_grid
@@ -159,7 +164,7 @@ def zoo(
         test: data folders to measure ablations on; the built-in photos unless given.
         install: where to put the networks and tables; unless given, in a source checkout the
             package, else --out. A name of the zoo means what lies in the package or in runs/zoo.
-        device: where to compute; by default on CUDA where there is one.
+        device: where to compute; default: CUDA where there is one, else the CPU.
     """
     prepare_process()
     from srlongtail.ablation import zoo as networks

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from srlongtail.attribution.crop import Part
 from srlongtail.attribution.lam import AttributionMap
-from srlongtail.errors import InputError
+from srlongtail.errors import InputError, Parameter
 from srlongtail.files import replacing
 from srlongtail.focal.weights import FocalWeights
 from srlongtail.geometry import Box
@@ -158,8 +158,8 @@ def _table_names(models: Sequence[SRModel], only: Iterable[str]) -> list[str]:
         given = ", ".join(f"{m.name} ({subject(m)})" for m in models)
         about = ", ".join(f"{name} ({spec.subject})" for name, spec in TABLES.items())
         raise InputError(
-            f"{given or 'no network besides bicubic'}: expected a network for one of {about}, "
-            f"or --only TABLE"
+            f"{given or 'no network besides bicubic'}: expected a network for one of {about}, or ",
+            Parameter("only", "TABLE"),
         )
     return names
 

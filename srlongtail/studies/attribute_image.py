@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from srlongtail.errors import InputError
+from srlongtail.errors import InputError, Parameter
 from srlongtail.geometry import Window
 from srlongtail.image.dataset import ImagePair, open_image
 from srlongtail.image.io import read_image
@@ -47,7 +47,8 @@ def attribute_image(
     """
     if is_lr and window is None:
         raise InputError(
-            f"{image}: without HR nothing tells the tail, expected --window ROW COL SIZE"
+            f"{image}: without HR nothing tells the tail, expected ",
+            Parameter("window", "ROW COL SIZE"),
         )
     pair = _pair(model, image, is_lr=is_lr, published=published)
     photo_name = "LR" if is_lr else "HR"

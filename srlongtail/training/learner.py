@@ -12,7 +12,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from srlongtail.errors import InputError
+from srlongtail.errors import InputError, Parameter
 from srlongtail.focal.loss import FocalPixelLoss
 from srlongtail.focal.weights import FocalParameters
 from srlongtail.image.resample import upsample_bicubic
@@ -170,8 +170,14 @@ class Learner:
             what = "loss" if bad else "network"
             raise InputError(
                 f"{self.model.name}: the {what} is not finite since iteration {first}; what was "
-                f"saved before stays; try a lower --learning-rate or --precision float32, with "
-                f"--resume --force"
+                f"saved before stays; try a lower ",
+                Parameter("learning_rate"),
+                " or ",
+                Parameter("precision", "float32"),
+                ", with ",
+                Parameter("resume", True),
+                " and ",
+                Parameter("force", True),
             )
 
     def state(self) -> dict[str, Any]:
@@ -203,7 +209,9 @@ class Learner:
         else:
             raise InputError(
                 f"the run drew its patches on {there}, where its images were, expected the same "
-                f"and not {here}, or --force to draw others"
+                f"and not {here}, or ",
+                Parameter("force", True),
+                " to draw others",
             )
         try:
             self.model.load_state_dict(state["model"])
@@ -266,8 +274,9 @@ class Replay:
             # To end a recording that has failed fails, too; the first error tells why.
             reason = str(error.__context__ or error).splitlines()[0]
             raise InputError(
-                f"an iteration cannot be recorded as a CUDA graph, expected one that can, or "
-                f"--cuda-graph False: {reason}"
+                "an iteration cannot be recorded as a CUDA graph, expected one that can, or ",
+                Parameter("cuda_graph", False),
+                f": {reason}",
             ) from error
 
 

@@ -11,7 +11,7 @@ import torch
 import torch.distributed as dist
 
 from srlongtail.device import find_device, is_out_of_memory
-from srlongtail.errors import InputError
+from srlongtail.errors import InputError, Parameter
 from srlongtail.models.catalog import check_arguments
 from srlongtail.models.sr_model import SRModel
 from srlongtail.parallel import process_group
@@ -156,7 +156,9 @@ def _restore(
         raise InputError(
             f"{path}: the run saw other training images ({_images(state['data'])}) than now "
             f"({_images(bank.source)}), expected the same ones, below folders of the same names, "
-            f"or --force to go on all the same"
+            f"or ",
+            Parameter("force", True),
+            " to go on all the same",
         )
     learner.restore(state["learner"], redraw=force)
     return state["iteration"]
@@ -172,7 +174,11 @@ def _enough_memory(recipe: Recipe) -> Iterator[None]:
         reason = str(error).splitlines()[0]
         raise InputError(
             f"{recipe.name}: a batch of {recipe.batch} in {recipe.accumulate} parts does not fit "
-            f"into memory, expected a larger --accumulate or a smaller --batch: {reason}"
+            f"into memory, expected a larger ",
+            Parameter("accumulate"),
+            " or a smaller ",
+            Parameter("batch"),
+            f": {reason}",
         ) from error
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 
-from srlongtail.errors import InputError
+from srlongtail.errors import InputError, Parameter
 from srlongtail.files import replacing
 from srlongtail.models.checkpoint import save_model
 from srlongtail.models.facts import Provenance
@@ -80,14 +80,17 @@ class RunFolder:
             if not resume:
                 raise InputError(
                     f"{self.path}: holds a run of {state['iteration']} iterations, expected an "
-                    f"empty folder, or --resume to go on with it"
+                    f"empty folder, or ",
+                    Parameter("resume", True),
+                    " to go on with it",
                 )
             changes = differences(read_recipe(self.recipe_file), recipe)
             if changes and not force:
                 listed = ", ".join(f"{key} {old} -> {new}" for key, (old, new) in changes.items())
                 raise InputError(
-                    f"{self.path}: the run has another recipe ({listed}), expected the same, or "
-                    f"--force to go on all the same"
+                    f"{self.path}: the run has another recipe ({listed}), expected the same, or ",
+                    Parameter("force", True),
+                    " to go on all the same",
                 )
         return state
 
@@ -155,8 +158,9 @@ class RunFolder:
         # torch reports its own failures to write as RuntimeError, safetensors as its own error
         except (OSError, RuntimeError, SafetensorError) as error:
             raise InputError(
-                f"{path}: cannot be written: {_reason(error)}; what was saved before stays, "
-                f"--resume goes on from there"
+                f"{path}: cannot be written: {_reason(error)}; what was saved before stays, ",
+                Parameter("resume", True),
+                " goes on from there",
             ) from error
 
 

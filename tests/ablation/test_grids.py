@@ -76,14 +76,14 @@ def test_grids_of_one_s_own():
         "scope": "image",
         "skip": True,
     }
-    with pytest.raises(InputError, match=r"--vary gamma_sp: expected KEY=VALUE,VALUE,\.\.\."):
+    with pytest.raises(InputError, match=r"vary gamma_sp: expected KEY=VALUE,VALUE,\.\.\."):
         custom_grid("carn-x2", ["gamma_sp"])
     for key, expected in (
-        ("seed", "--seeds"),
+        ("seed", "the seeds of the grid"),
         ("scale", "a recipe of"),
         ("save_every", "a setting"),
     ):
-        with pytest.raises(InputError, match=f"--vary {key}: makes no arms .* expected {expected}"):
+        with pytest.raises(InputError, match=f"vary {key}: makes no arms .* expected {expected}"):
             custom_grid("carn-x2", [f"{key}=1,2"])
     with pytest.raises(InputError, match="arm gamma=1: unknown key 'gamma', did you mean 'gamma_"):
         list(custom_grid("carn-x2", ["gamma=1"]).runs())

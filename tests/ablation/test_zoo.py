@@ -130,5 +130,5 @@ def test_an_entry_nearly_right(tmp_path):
 
 
 def test_a_build_without_images(tmp_path):
-    with pytest.raises(InputError, match="no training images, expected --data DIR"):
+    with pytest.raises(InputError, match="no training images, expected a folder of them as data"):
         build_zoo([], tmp_path)

@@ -270,11 +270,20 @@ def mistakes(folder):
         "unknown": (["inspect", "weird.pth"], "weird.pth: unknown architecture (keys weird"),
         "no model": (["histogram", "--out", "out"], "no model named, expected bicubic"),
         "typo": (["evaluate", "bicubik", "--data", "Set2"], "bicubik: no such model"),
-        "no command": (["evaluat"], "Unrecognized options: evaluat Available subcommands: figures"),
-        "no option": (["evaluate", "bicubic", "--dta", "x"], "options: --dta, x Perhaps you meant"),
-        "no choice": (["evaluate", "bicubic", "--protocol", "z"], "one of ('paper', 'y')"),
-        "no number": (["evaluate", "bicubic", "--scale", "x"], "Error parsing --scale"),
-        "no image named": (["weights", "bicubic"], "Missing from srlongtail weights"),
+        "no command": (["evaluat"], "no command evaluat, expected one of figures, "),
+        "no option": (
+            ["evaluate", "bicubic", "--dta", "x"],
+            "no option --dta, did you mean --data?",
+        ),
+        "no choice": (
+            ["evaluate", "bicubic", "--protocol", "z"],
+            "--protocol z, expected one of 'paper', 'y'",
+        ),
+        "no number": (
+            ["evaluate", "bicubic", "--scale", "x"],
+            "--scale 'x', expected a whole number (",
+        ),
+        "no image named": (["weights", "bicubic"], "weights without IMAGE"),
         "no figure": (["figures", "--only", "fig9", "--out", "out"], "no figure 'fig9'"),
         "no image": (["figures", "--image", "x", "--out", "out"], "no image 'x' in photos"),
         "window": (

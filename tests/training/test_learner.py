@@ -111,7 +111,7 @@ def test_weights_that_are_not_finite_are_not_saved(small):
 def test_a_state_of_another_device_or_network_is_refused(small):
     state = Learner(small, CPU, CPU).state()
     elsewhere = {**state, "generator_device": "cuda"}
-    with pytest.raises(InputError, match=r"patches on cuda.* and not cpu, or --force to draw"):
+    with pytest.raises(InputError, match=r"patches on cuda.* and not cpu, or force=True to draw"):
         Learner(small, CPU, CPU).restore(elsewhere)
     with pytest.raises(InputError, match="the state does not fit small: ") as caught:
         Learner(replace(small, network="srresnet", arguments={}), CPU, CPU).restore(state)

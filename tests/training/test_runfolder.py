@@ -147,7 +147,7 @@ def test_on_a_full_disk_the_last_good_files_stay(begun):
     for file, line in zip(files, done.stdout.splitlines(), strict=True):
         message, same = line.split(" | ")
         assert f"{file}: cannot be written: " in message
-        assert message.endswith("what was saved before stays, --resume goes on from there")
+        assert message.endswith("what was saved before stays, resume=True goes on from there")
         assert same == "True"
     assert sorted(begun.iterdir()) == listing
 
