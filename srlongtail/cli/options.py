@@ -66,6 +66,9 @@ class ModelOptions:
                 for what, by in model.provenance.determined_by.items()
                 if by not in ("option", "card", "file's header")
             ]
+            source = model.provenance.source
+            if source is not None and source.wrapping:
+                guesses.append(source.wrapping)
             if guesses:
                 note(f"{model.name}: {', '.join(guesses)}; srlongtail inspect tells more")
         return models

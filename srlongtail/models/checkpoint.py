@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from srlongtail.device import find_device
 from srlongtail.errors import InputError, Parameter
@@ -19,9 +19,11 @@ from srlongtail.models.card import ModelCard
 from srlongtail.models.catalog import CATALOG, build, recognise
 from srlongtail.models.facts import Provenance, Source
 from srlongtail.models.fast.layers import accelerate
+from srlongtail.models.load_weights import check_finite, load_weights
 from srlongtail.models.probe import probe
+from srlongtail.models.spandrel_network import build_with_spandrel
 from srlongtail.models.sr_model import WITHOUT_WEIGHTS, SRModel
-from srlongtail.models.state import read_state, write_state
+from srlongtail.models.state import StateFile, first_fit, read_state_file, write_state
 
 ZOO = Path(__file__).parents[1] / "zoo"
 BUILT = Path("runs/zoo")  # where `srlongtail zoo build` puts what does not ship
@@ -267,6 +269,10 @@ class _Loading:
     def _note(self, **facts: Any) -> None:
         self._provenance = replace(self._provenance, **facts)
 
+    def _note_source(self, path: Path, wrapping: str) -> None:
+        sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+        self._note(source=Source(path.name, sha256, wrapping))
+
     def _settle(self, by: str, **facts: object) -> None:
         """Note facts (None says nothing); refuse one that contradicts what is known."""
         for what, value in facts.items():
@@ -322,31 +328,36 @@ class _Loading:
 
     def _read(self, path: Path) -> nn.Module:
         """Build the network that fits the file, and load its weights."""
-        state, header = read_state(path)
-        prefix = self.card.prefix or self.options.get("prefix")
-        if prefix and not header:
-            self.taken.add("prefix")
-            state = _without_prefix(state, prefix, path)
+        file = read_state_file(path)
+        header = file.header
+        prefix = self.card.prefix if self.card.prefix is not None else self.options.get("prefix")
         if header:
+            prefix = None
             header = {"channels": "rgb", "multiple": 1, **header}
+        elif prefix is not None:
+            self.taken.add("prefix")
         known = self._provenance = Provenance.from_header(header.get("provenance", {}))
-        self._note(source=Source(path.name, hashlib.sha256(path.read_bytes()).hexdigest()))
         self._settle_what_is_said(header)
         call = self._call(known.architecture or "")
-        recognised = None if known.architecture else recognise(state)
-        if call is not None and not call.in_catalog:
-            module = self._make(call)
-        elif known.architecture:
+        wrapping = ""
+        if known.architecture:
             module = build(known.architecture, **known.arguments)
-        elif call is not None:
-            by_shapes = recognised[1] if recognised and recognised[0] == call.target else {}
-            arguments = {**by_shapes, **call.catalog_arguments()}
-            module = self._build(call.target, arguments, path.stem)
-        elif recognised:
-            module = self._build(*recognised, path.stem)
+        elif call is not None and not call.in_catalog:
+            module = self._make(call)
         else:
-            module = self._ask_spandrel(state, path)
-        _load_weights(module, state, path)
+            fit = first_fit(file, recognise, prefix)
+            if fit is not None:
+                wrapping, prefix = fit.note, fit.candidate.prefix
+            if call is not None:
+                by_shapes = fit.found[1] if fit and fit.found[0] == call.target else {}
+                arguments = {**by_shapes, **call.catalog_arguments()}
+                module = self._build(call.target, arguments, path.stem)
+            elif fit is not None:
+                module = self._build(*fit.found, path.stem)
+            else:
+                return self._ask_spandrel(file, prefix)
+        loaded = load_weights(module, file, prefix)
+        self._note_source(path, wrapping or loaded)
         if self._provenance.architecture:  # of ours; a stranger's stays as it was made
             accelerate(module)
         return module
@@ -369,29 +380,35 @@ class _Loading:
         self._known.setdefault("multiple", CATALOG[name].multiple)
         return build(name, **arguments)
 
-    def _ask_spandrel(self, state: dict[str, Tensor], path: Path) -> nn.Module:
+    def _ask_spandrel(self, file: StateFile, prefix: str | None) -> nn.Module:
         """Let the optional package spandrel recognise the architecture."""
         unknown = (
-            f"{path}: unknown architecture (keys {', '.join(list(state)[:3])}, ...), expected one "
-            f"of {', '.join(CATALOG)}, or "
+            f"{file.path}: unknown architecture (keys {', '.join(list(file.tensors)[:3])}, ...), "
+            f"expected one of {', '.join(CATALOG)}, or "
         )
         network = Parameter("network", "module:callable")
         try:
-            from spandrel import ModelLoader, UnsupportedModelError
-        except Exception as error:  # a torchvision that does not fit torch fails in its own ways
+            fit = build_with_spandrel(file, prefix)
+        except ImportError as error:
             raise InputError(
                 unknown,
                 network,
                 f"; the extra srlongtail[spandrel] knows more, but cannot be imported: {error}",
             ) from error
-        try:
-            found = ModelLoader(device="cpu").load_from_state_dict(dict(state))
-        except UnsupportedModelError as error:
-            raise InputError(unknown, network, "; spandrel does not know it either") from error
-        self._settle("spandrel extra", scale=found.scale)
-        self._known.setdefault("multiple", found.size_requirements.multiple_of or 1)
-        self._note(network=f"spandrel's {found.architecture.name}")
-        return found.model
+        if fit is None:
+            raise InputError(unknown, network, "; spandrel does not know it either")
+        found = fit.found
+        check_finite(found, str(file.path))
+        self._settle(
+            "spandrel extra",
+            scale=found.scale,
+            predicts="image",
+            value_range=1.0,
+            channels="y" if found.channels == 1 else "rgb",
+        )
+        self._note(network=f"spandrel's {found.architecture}")
+        self._note_source(file.path, fit.note)
+        return found
 
     def _scale_of_output(self, module: nn.Module) -> int:
         depth = Reading(channels=self._known.get("channels", "rgb")).depth
@@ -434,21 +451,3 @@ def _find_file(source: str) -> Path | None:
 
 def _name(path: Path) -> str:
     return path.resolve().parent.name if path.name == RUN_CHECKPOINT else path.stem
-
-
-def _without_prefix(state: dict[str, Tensor], prefix: str, path: Path) -> dict[str, Tensor]:
-    """The keys that begin with a prefix, without it."""
-    cut = {key.removeprefix(prefix): v for key, v in state.items() if key.startswith(prefix)}
-    if not cut:
-        raise InputError(f"{path}: no key begins with prefix {prefix!r}, {next(iter(state))!r} ...")
-    return cut
-
-
-def _load_weights(module: nn.Module, state: dict[str, Tensor], path: Path) -> None:
-    try:
-        module.load_state_dict(state)
-    except RuntimeError as error:
-        problems = "; ".join(line.strip() for line in str(error).splitlines()[1:4])
-        raise InputError(
-            f"{path}: weights do not fit {type(module).__name__}: {problems}"
-        ) from error

@@ -1,7 +1,7 @@
 """Load a file's tensors into a network, and explain what does not fit."""
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from inspect import signature
 from typing import Any
 
@@ -14,21 +14,13 @@ from srlongtail.models.state import Candidate, StateFile, first_fit
 _SHOWN = 3  # keys of each kind in an error
 
 
-def load_weights(
-    network: nn.Module,
-    file: StateFile,
-    prefix: str | None = None,
-    *,
-    builder: Callable[..., object] | None = None,
-) -> str:
+def load_weights(network: nn.Module, file: StateFile, prefix: str | None = None) -> str:
     """Load the first candidate of a file that fits a network.
 
     Args:
         network: its parameters and buffers are overwritten.
         file: what `read_state_file` returned.
         prefix: where the tensors lie in the file, if that is known.
-        builder: what made the network; named in an error are those of its arguments that the
-            shapes in the file suggest.
 
     Returns:
         What was chosen and what was left out, for the user; empty where nothing was.
@@ -43,7 +35,7 @@ def load_weights(
     """
     fit = first_fit(file, lambda tensors: _loads(network, tensors) or None, prefix)
     if fit is None:
-        raise InputError(f"{file.path}: {_misfit(network, file, builder)}")
+        raise InputError(f"{file.path}: {_misfit(network, file)}")
     _loads(network, fit.candidate.tensors)  # a later candidate may have been tried since
     check_finite(network, str(file.path))
     return fit.note
@@ -81,8 +73,8 @@ def _loads(network: nn.Module, tensors: Mapping[str, Tensor]) -> bool:
     return True
 
 
-def _misfit(network: nn.Module, file: StateFile, builder: Callable[..., object] | None) -> str:
-    """Say how the candidate that comes nearest differs from the network."""
+def _misfit(network: nn.Module, file: StateFile) -> str:
+    """Say how the candidate that comes nearest differs, and which arguments the shapes suggest."""
     own = network.state_dict()
 
     def overlap(candidate: Candidate) -> tuple[int, int]:
@@ -102,7 +94,7 @@ def _misfit(network: nn.Module, file: StateFile, builder: Callable[..., object] 
         _listed("of another shape", shapes),
     ]
     message = "; ".join(filter(None, differences))
-    suggested = _suggested_arguments(builder, own, found) if builder else ""
+    suggested = _suggested_arguments(type(network), own, found)
     return (
         f"the weights do not fit {type(network).__name__}, which has {len(own)} tensors, the file "
         f"{len(found)}: {message}{suggested}"
@@ -121,9 +113,9 @@ def _listed(kind: str, items: list[str]) -> str:
 
 
 def _suggested_arguments(
-    builder: Callable[..., object], own: Mapping[str, Tensor], found: Mapping[str, Tensor]
+    network: type[nn.Module], own: Mapping[str, Tensor], found: Mapping[str, Tensor]
 ) -> str:
-    """Suggest arguments of the builder whose defaults are sizes that differ in the file.
+    """Suggest arguments of a class whose defaults are sizes that differ in the file.
 
     A width shows in the shapes, a depth in how many numbered parts there are.
     """
@@ -137,7 +129,7 @@ def _suggested_arguments(
         if depths[name] != file_depths[name]:
             changes.setdefault(depths[name], set()).add(file_depths[name])
     try:
-        parameters: Iterable[Any] = signature(builder).parameters.values()
+        parameters: Iterable[Any] = signature(network).parameters.values()
     except (TypeError, ValueError):
         return ""
     suggested = []

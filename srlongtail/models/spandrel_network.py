@@ -111,7 +111,10 @@ def import_spandrel() -> ModuleType:
     if sys.modules.get("spandrel") is not None:
         return sys.modules["spandrel"]
     with _torchvision():
-        return importlib.import_module("spandrel")
+        try:
+            return importlib.import_module("spandrel")
+        except Exception as error:  # of a version that does not fit torch, say
+            raise ImportError(str(error)) from error
 
 
 @contextmanager

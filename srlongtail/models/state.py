@@ -113,9 +113,6 @@ class StateFile:
         names that torch.compile puts into keys, a loss. Then the same untouched, and then what
         lies behind the first name of the keys, such as `module.`, and so on.
         """
-        if self.header:
-            yield Candidate("", self.groups[""])
-            return
         level = [
             Candidate(f"{place}." if place else "", tensors)
             for place, tensors in self.groups.items()
@@ -151,34 +148,14 @@ def read_state_file(path: str | os.PathLike[str]) -> StateFile:
     return StateFile(path, groups)
 
 
-_WRAPPINGS = ("params_ema", "params", "state_dict", "model_state_dict", "model", "net")
-_PREFIXES = ("module.", "_orig_mod.", "network.", "model.")
-
-
 def read_state(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Read a checkpoint's tensors, unwrapped, and our header (empty for a foreign file).
-
-    Wrappings taken off: `params_ema`, `params`, `state_dict` and the like around the dict;
-    `module.`, `_orig_mod.` and the like in front of its keys.
+    """Read what `write_state` wrote: the tensors and our header, empty for a foreign file.
 
     Raises:
-        InputError: no checkpoint, a damaged one, or one that holds more than tensors.
+        InputError: as `read_state_file`.
     """
-    path = Path(path)
-    if path.suffix == ".safetensors":
-        file = _read_safetensors(path)
-        state = file.groups[""]
-        return (state, file.header) if file.header else (_strip_prefixes(state), {})
-    try:
-        loaded = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # a damaged file can lead the unpickler to raise anything
-        reason = (
-            "it holds Python objects besides tensors, which could run code"
-            if "GLOBAL" in str(error)
-            else "it is damaged, or no PyTorch checkpoint"
-        )
-        raise InputError(f"{path}: cannot be loaded: {reason}") from error
-    return _strip_prefixes(_unwrap(loaded, path)), {}
+    file = read_state_file(path)
+    return file.tensors, file.header
 
 
 def write_state(
@@ -274,7 +251,9 @@ def _groups(loaded: object, place: str = "") -> dict[str, dict[str, Tensor]]:
             tensors[str(key)] = value.detach()
         elif not _TRAINING.search(str(key)):
             groups |= _groups(value, f"{place}.{key}" if place else str(key))
-    if any(_is_weight(value) for value in tensors.values()):
+    of_a_network = any(_is_weight(value) for value in tensors.values())
+    floats = any(value.is_floating_point() for value in tensors.values())
+    if of_a_network or (floats and not place):
         groups = {place: tensors} | groups
     return groups
 
@@ -380,24 +359,3 @@ def _note(chosen: Candidate, candidates: list[Candidate]) -> str:
         parts = ", ".join(f"{name} ({count})" for name, count in counts.items())
         notes.append(f"tensors of other parts left out: {parts}")
     return "; ".join(notes)
-
-
-def _unwrap(loaded: object, path: Path) -> dict[str, Tensor]:
-    if not isinstance(loaded, Mapping):
-        kind = type(loaded).__name__
-        raise InputError(f"{path}: holds a {kind}, expected a dict of tensors (a state dict)")
-    for key in _WRAPPINGS:
-        if isinstance(loaded.get(key), Mapping):
-            return _unwrap(loaded[key], path)
-    tensors = {key: value for key, value in loaded.items() if torch.is_tensor(value)}
-    if not tensors:
-        keys = ", ".join(map(str, list(loaded)[:4])) or "nothing"
-        raise InputError(f"{path}: a dict of {keys}, expected a dict of tensors (a state dict)")
-    return tensors
-
-
-def _strip_prefixes(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    for prefix in _PREFIXES:
-        if state and all(key.startswith(prefix) for key in state):
-            return _strip_prefixes({k.removeprefix(prefix): v for k, v in state.items()})
-    return state

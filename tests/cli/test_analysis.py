@@ -266,7 +266,7 @@ def mistakes(folder):
         "empty folder": ([*evaluate, "empty"], "empty: no images in it"),
         "no folder": ([*evaluate, "absent"], "absent: no such folder or image"),
         "truncated": ([*evaluate, "cut.png"], "cut.png: damaged or unreadable image"),
-        "text": (["inspect", "text.pth"], "text.pth: cannot be loaded: it is damaged"),
+        "text": (["inspect", "text.pth"], "text.pth: a text file ("),
         "unknown": (["inspect", "weird.pth"], "weird.pth: unknown architecture (keys weird"),
         "no model": (["histogram", "--out", "out"], "no model named, expected bicubic"),
         "typo": (["evaluate", "bicubik", "--data", "Set2"], "bicubik: no such model"),

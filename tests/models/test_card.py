@@ -164,7 +164,7 @@ def test_a_prefix_is_cut_off(folder):
     options = {"predicts": "image", "value_range": 1}
     assert load_model("both_x2.pth", prefix="student.", **options).architecture == "fsrcnn"
     assert load_model(ModelCard("both_x2.pth", prefix="student."), **options).scale == 2
-    with pytest.raises(InputError, match=r"no key begins with prefix 'pupil\.'"):
+    with pytest.raises(InputError, match=r"nothing lies at prefix 'pupil\.', expect"):
         load_model("both_x2.pth", prefix="pupil.", **options)
 
 

@@ -44,7 +44,7 @@ def test_the_average_is_loaded_though_the_raw_weights_were_tried_too():
 def test_a_misfit_shows_three_keys_and_counts():
     wide = {f"module.{k}": v for k, v in Net(num_feat=12).state_dict().items()}
     with pytest.raises(InputError) as caught:
-        load_weights(Net(), file_of(wide), builder=Net)
+        load_weights(Net(), file_of(wide))
     assert str(caught.value) == (
         "a.pth: the weights do not fit Net, which has 6 tensors, the file 6: 6 of another shape "
         "(model.0.weight 12x3x3x3 in the file and 8x3x3x3 in the network, model.0.bias 12 in the "
@@ -54,27 +54,27 @@ def test_a_misfit_shows_three_keys_and_counts():
 
 
 def test_depths_are_suggested_too():
-    deep = Net(num_block=5).state_dict()
+    class Deep(nn.Module):
+        def __init__(self, blocks: int = 2, width: int = 4) -> None:
+            super().__init__()
+            self.body = nn.ModuleList(nn.Conv2d(width, width, 1) for _ in range(blocks))
+
     message = (
-        r"has 6 tensors, the file 12: 6 unexpected \(model\.3\.weight, model\.3\.bias, "
-        r"model\.4\.weight, \.\.\.\)$"
+        r"has 4 tensors, the file 10: 6 unexpected \(body\.2\.weight, body\.2\.bias, "
+        r"body\.3\.weight, \.\.\.\); the shapes suggest blocks=5$"
     )
     with pytest.raises(InputError, match=message):
-        load_weights(Net(), file_of(deep))
-
-    def make(blocks: int = 3) -> nn.Module:  # as many parts as are numbered
-        return Net(num_block=blocks - 1)
-
-    with pytest.raises(InputError, match=r"; the shapes suggest blocks=6$"):
-        load_weights(make(), file_of(deep), builder=make)
+        load_weights(Deep(), file_of(Deep(blocks=5).state_dict()))
 
 
 def test_ambiguous_sizes_suggest_nothing():
-    def make(width: int = 8) -> nn.Module:
-        return nn.Sequential(nn.Conv2d(width, width, 1))
+    class Wide(nn.Module):
+        def __init__(self, before: int = 8, after: int = 8) -> None:
+            super().__init__()
+            self.conv = nn.Conv2d(before, after, 1)
 
     with pytest.raises(InputError, match="another shape") as caught:
-        load_weights(make(), file_of(nn.Sequential(nn.Conv2d(4, 6, 1)).state_dict()), builder=make)
+        load_weights(Wide(), file_of(Wide(4, 6).state_dict()))
     assert "suggest" not in str(caught.value)
 
 
