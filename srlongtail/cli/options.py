@@ -96,7 +96,6 @@ class FolderOptions:
 
     def open(self, scale: int, rule: "Degradation | None" = None) -> "list[ImageSet]":
         """Open the data folders, or the built-in photos; say where the LR images come from."""
-        from srlongtail import parallel
         from srlongtail.image.dataset import open_data, photos
 
         folders = flat(self.data)
@@ -117,9 +116,8 @@ class FolderOptions:
             )
             for folder in folders
         ] or [photos(scale, rule)]
-        if parallel.is_writer():
-            for images in opened:
-                note(f"{images.name}: LR {images.lr_source}")
+        for images in opened:
+            note(f"{images.name}: LR {images.lr_source}")
         return opened
 
 

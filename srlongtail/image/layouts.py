@@ -33,14 +33,15 @@ _LR_FOLDER = re.compile(
     r"(?:^|[^a-z])(?:bic)?l[rq]|(?<=[a-z])(?-i:LR)|low[-_ ]?(?:res|quality)", re.I
 )
 _HR_FOLDER = re.compile(
-    r"(?:^|[^a-z])(?:hr|gt(?:[-_]?mod\d+)?)(?![a-z])|(?<=[a-z])(?-i:HR|GT)(?![a-z])"
+    r"(?:^|[^a-z])(?:hr|gt(?:[-_]?mod\d+)?)(?=$|x\d|[^a-z])|(?<=[a-z])(?-i:HR|GT)(?![a-z])"
     r"|high[-_ ]?res|ground[-_ ]?truth|^originals?$|^targets?$",
     re.I,
 )
 _SCALE = re.compile(
     r"(?:image)?[-_ ]?srf[-_]?(\d+)|(?:^|(?<=[^a-z]))x(\d+)|(?<![a-z0-9])(\d+)x(?![a-z0-9])", re.I
 )
-_LR_SCALE = re.compile(r"x?(\d+)$", re.I)  # LRbicx4, LR4
+_ROLE_SCALE = re.compile(r"x(\d+)(?!\d)", re.I)  # LRbicx4, HRx4
+_LR_NUMBER = re.compile(r"lr(\d+)$", re.I)
 
 # What is added to an image's name, at its end or in front of it, with the scale.
 _LR_KIND = r"(?:BI|BD|DN|bic(?:ubic)?|blur|mild|wild|difficult|unknown)"
@@ -51,6 +52,7 @@ _MARK = re.compile(
         (?:[-_]?x?(?P<n>\d+)x?(?:[mdw]\d?)?)?$
     | [-_. ]?x(?P<x>\d+)(?:[mdw]\d?)?$
     | [-_. ](?P<times>\d+)x$
+    | [-_. ]{_LR_KIND}$
     | ^(?:(?P<hr_first>HR|GT)|(?P<lr_first>L[RQ]))[-_. ]
     """,
     re.I | re.X,
@@ -59,16 +61,21 @@ _MARK = re.compile(
 
 @dataclass(frozen=True)
 class _Name:
-    """An image's name without some of its marks, in lower case, and what these marks say."""
+    """An image's name without some of its marks, and what these marks say."""
 
-    core: str
+    text: str
     role: Role | None = None
     scale: int | None = None
+
+    @property
+    def core(self) -> str:
+        """The name as it is compared: upper and lower case are the same."""
+        return self.text.casefold()
 
 
 def _names(stem: str) -> tuple[_Name, ...]:
     """The name as it stands, then without one mark, without two, and so on."""
-    left, names = stem, [_Name(stem.casefold())]
+    left, names = stem, [_Name(stem)]
     while (mark := _MARK.search(left)) and mark.span() != (0, len(left)):
         left = left[: mark.start()] + left[mark.end() :]
         found = mark.groupdict()
@@ -78,7 +85,7 @@ def _names(stem: str) -> tuple[_Name, ...]:
         elif role is None and (found["hr"] or found["hr_first"]):
             role = "HR"
         number = next((found[key] for key in ("srf", "n", "x", "times") if found[key]), None)
-        names.append(_Name(left.casefold(), role, names[-1].scale or _scale(number)))
+        names.append(_Name(left, role, names[-1].scale or _scale(number)))
     return tuple(names)
 
 
@@ -99,9 +106,11 @@ def folder_says(name: str, *, number_is_scale: bool = False) -> FolderSays:
     """
     lr, hr = _LR_FOLDER.search(name), _HR_FOLDER.search(name)
     mark = lr or hr
-    found = _SCALE.search(name) or (_LR_SCALE.search(name) if lr else None)
+    found = _SCALE.search(name) or _LR_NUMBER.search(name)
+    if mark and not found:
+        found = _ROLE_SCALE.search(name, mark.start())
     if number_is_scale and name.isdigit():
-        found = _LR_SCALE.fullmatch(name)
+        found = re.fullmatch(r"(\d+)", name)
     scale = _scale(next(filter(None, found.groups()))) if found else None
     if mark is not None:
         # Of what follows the role only a split tells sets apart: LR_bicubic and LR_mild are of one.
@@ -142,9 +151,7 @@ class ImageFile:
     @property
     def image_name(self) -> str:
         """The file's name without its ending, and without the mark of its role."""
-        marked = next((name for name in self.names if name.role is not None), self.names[0])
-        start = self.path.stem.casefold().find(marked.core)
-        return self.path.stem[start : start + len(marked.core)]
+        return next((name.text for name in self.names if name.role is not None), self.path.stem)
 
 
 def is_visible(path: Path) -> bool:
@@ -206,7 +213,8 @@ def _read(root: Path, folder: Path, paths: list[Path]) -> Iterator[ImageFile]:
         own = names[path][-1].role
         role: Role | None = own or of_folder
         # "1x4" beside "1" is its LR image; in a folder of HR images it is just a name.
-        beside_hr = role is None and len(names[path]) > 1 and names[path][1].core in whole
+        without = names[path][1] if len(names[path]) > 1 else names[path][0]
+        beside_hr = role is None and without.scale is not None and without.core in whole
         if "LR" in (own, of_folder) or beside_hr:
             role = "LR"
         said = next((name.scale for name in names[path] if name.role), None)

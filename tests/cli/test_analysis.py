@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import tifffile
 import torch
 from PIL import Image
 
@@ -80,6 +81,33 @@ def test_evaluate(run, data, network):
     assert record["data"][0]["name"] == "Set2"
     assert record["models"][0]["sha256"]
     assert record["command"].startswith("srlongtail evaluate")
+
+
+def test_options_of_the_images_reach_the_scores(run, data):
+    for name in ("a", "b"):
+        write_image(Path("lr", f"{name}.png"), torch.rand(3, 24, 21))
+    stored = run("evaluate", "bicubic", "--data", data, "--lr-dir", "lr", "--out", "stored.csv")
+    assert stored[2] == "srlongtail: note: Set2: LR stored in lr\n"
+    assert pd.read_csv("stored.csv")["lr"].tolist() == ["stored"] * 2
+    assert json.loads(Path("stored.json").read_text())["data"][0]["lr"]["folder"] == "lr"
+    in_short = run("evaluate", "bicubic", "--data", f"Set2={data},lr", "--out", "short.csv")
+    assert in_short[0] == 0
+    assert pd.read_csv("short.csv").equals(pd.read_csv("stored.csv"))
+    shutil.move("lr", data / "LR")
+    (data / "LR" / "a.png").unlink()
+    missing = run("evaluate", "bicubic", "--data", data)
+    assert missing[0] == 2
+    assert "no LR image for a.png; --make-lr makes the LR images from HR; --skip-bad" in missing[2]
+    skipped = run("evaluate", "bicubic", "--data", data, "--skip-bad", "--border", 0)
+    assert skipped[0] == 0
+    assert "note: left out: " in skipped[2]
+    assert "note: Set2: LR stored in LR\n" in skipped[2]
+    deep = np.random.default_rng(0).integers(0, 4096, (48, 48), dtype=np.uint16)
+    tifffile.imwrite("deep.tif", deep)
+    told = run("evaluate", "bicubic", "--data", "deep.tif")[2]
+    assert "deep: 16 bits a channel, but no value above 40" in told
+    assert "12 bits? --white 4095 takes them as such" in told
+    assert "bits" not in run("evaluate", "bicubic", "--data", "deep.tif", "--white", 4095)[2]
 
 
 def test_protocol_y_tells_whose_bicubic_it_is(run, data):

@@ -53,6 +53,10 @@ PAIRS = {
     "camel case": ("testHR/1.png", "testLR/1.png"),
     "flat with a folder": ("1.png", "LR_bicubic/X4/1x4.png"),
     "a kind of LR below": ("HR/1.png", "LR/bicubic/X4/1x4.png"),
+    "HRx4": ("HRx4/1.png", "LRx4_bicubic/1.png"),
+    "kinds in names": ("HR/1.png", "LR/1_bicubic_x4.png"),
+    "one folder, bicLR": ("1.png", "1_bicLRx4.png"),
+    "letters that change their length": ("HR/Straße_HR.png", "LR/Straße_LR.png"),
     "splits": ("valid/HR/1.png", "valid/LRbicx4/1.png"),
 }
 
@@ -144,6 +148,8 @@ def test_what_is_no_mark_stays_part_of_the_name(tmp_path):
 def test_results_beside_hr_are_neither_hr_nor_lr(tmp_path):
     touch(tmp_path, "HR/1.png", "SwinIR/1_SwinIR.png", "EDSR_x4/1_x4.png")
     assert found(tmp_path) == [("HR/1.png", None)]
+    touch(tmp_path / "flat", "1.png", "1_bicubic.png", "1_SwinIR.png")
+    assert [lr for _, lr in found(tmp_path / "flat")] == [None] * 3
     touch(tmp_path / "image_SRF_4", "1_SRF_4_HR.png", "1_SRF_4_LR.png", "1_SRF_4_SRCNN.png")
     assert len(found(tmp_path / "image_SRF_4")) == 1
 
@@ -180,6 +186,9 @@ def test_links_in_a_circle_end(tmp_path):
     [
         ("LRbicx4", "LR", 4, ()),
         ("LR4", "LR", 4, ()),
+        ("LRx4_sub", "LR", 4, ()),
+        ("HRx4", "HR", 4, ()),
+        ("HR_2", "HR", None, ()),
         ("DIV2K_train_LR_x8", "LR", 8, ("div2k", "train")),
         ("LR_test", "LR", None, ("test",)),
         ("HR_sub", "HR", None, ()),
