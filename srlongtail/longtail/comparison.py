@@ -25,7 +25,7 @@ from scipy.ndimage import gaussian_filter, sobel
 from torch import Tensor
 
 from srlongtail.errors import InputError
-from srlongtail.geometry import Box, Window
+from srlongtail.geometry import Box, Window, check_window
 from srlongtail.image.color import luma
 from srlongtail.image.dataset import ImagePair
 from srlongtail.image.io import quantize
@@ -165,6 +165,14 @@ class WindowRank(NamedTuple):
     windows: int
     """Number of windows compared with."""
 
+    @classmethod
+    def among(
+        cls, dataset: str, image: str, window: Window, gain: WindowGain, every: Array
+    ) -> "WindowRank":
+        """Rank a window's gain among others: `(N, 2)`, as of `window_gains`."""
+        percentiles = [percentile(gain[column], every[:, column]) for column in (0, 1)]
+        return cls(dataset, image, window, gain, percentiles[0], percentiles[1], len(every))
+
 
 @dataclass(frozen=True)
 class Comparison:
@@ -256,21 +264,11 @@ class Comparison:
             return None
         place = (self.map.dataset, self.map.image)
         image = next(i for i in self.images if (i.dataset, i.image) == place)
-        if image.window is None:
-            height, width = (side + 2 * self.map.border for side in self.map.gain_db.shape)
-            raise InputError(
-                f"window {self.window} of {image.image}, expected (row, column, size) inside its "
-                f"{height} x {width} pixels"
-            )
+        height, width = (side + 2 * self.map.border for side in self.map.gain_db.shape)
+        check_window(self.window, height, width, image.image)
+        assert image.window is not None  # every image that holds the window has its gain
         every = np.concatenate([i.windows for i in self.images if i.windows is not None])
-        return WindowRank(
-            *place,
-            self.window,
-            image.window,
-            psnr_percentile=percentile(image.window.psnr_db, every[:, 0]),
-            squared_error_percentile=percentile(image.window.squared_error, every[:, 1]),
-            windows=len(every),
-        )
+        return WindowRank.among(*place, self.window, image.window, every)
 
     @cached_property
     def parts(self) -> pd.DataFrame:

@@ -16,6 +16,7 @@ from srlongtail.focal.weights import FocalWeights
 from srlongtail.geometry import Box
 from srlongtail.image.dataset import ImagePair, ImageSet
 from srlongtail.image.degrade import Degradation
+from srlongtail.longtail.comparison import WindowGain, WindowRank
 from srlongtail.longtail.difference import DifferenceHistogram
 from srlongtail.models.facts import Subject
 from srlongtail.models.sr_model import SRModel
@@ -74,6 +75,7 @@ FIGURES = {
 _RESULTS = (
     *(fig1.Fig1, CropComparison, fig4.Fig4, WeightMaps, WindowAttribution),
     *(ImagePair, LongTail, DifferenceHistogram, FocalWeights, AttributionMap, Part, Box, Subject),
+    *(WindowGain, WindowRank),
 )
 
 

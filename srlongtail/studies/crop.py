@@ -2,16 +2,24 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
+import numpy as np
 import pandas as pd
 import torch.nn.functional as F
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 from torch import Tensor
 
 from srlongtail.geometry import Window, crop
 from srlongtail.image.dataset import ImagePair
 from srlongtail.image.io import quantize
+from srlongtail.longtail.comparison import (
+    WINDOW_STRIDE,
+    WindowGain,
+    WindowRank,
+    window_gains,
+)
 from srlongtail.metrics import PAPER, Score
 from srlongtail.models.catalog import subjects_of
 from srlongtail.models.facts import Subject
@@ -19,21 +27,23 @@ from srlongtail.models.sr_model import SRModel
 from srlongtail.plots.images import mark_window, show_photo
 from srlongtail.plots.style import PAGE, letter, rows_and_columns
 
+T = TypeVar("T")
+
 SIZE = 72  # SR pixels: small enough to see single ones in print
-STEP = 4
 
 _CROP_SCORE = replace(PAPER, border=0)  # a crop has no border to leave out
 
 
 @dataclass(frozen=True)
 class CropComparison:
-    """An image, a window in it, and what each model, by its name, makes of it."""
+    """An image, a window in it, what each model by its name makes of it, and how rare that is."""
 
     pair: ImagePair
     window: Window
     restored: dict[str, Tensor]
     rule: str
     subjects: Mapping[str, Subject]
+    rank: WindowRank | None = None
 
     def scores(self) -> dict[str, Score]:
         """PSNR and SSIM of each model inside the window."""
@@ -59,7 +69,7 @@ class CropComparison:
             "image": self.pair.name,
             "window": list(self.window),
             "window_rule": self.rule,
-            "window_step": STEP,
+            "window_step": WINDOW_STRIDE,
         }
 
     def caption(self) -> str:
@@ -68,7 +78,18 @@ class CropComparison:
         return (
             f"{self.pair.name} at x{self.pair.scale}: the {size} x {size} window at row {row}, "
             f"column {column}, {self.rule}. PSNR (dB, RGB) and SSIM (7 x 7 uniform) are those of "
-            f"the window."
+            f"the window.{self._rarity()}"
+        )
+
+    def _rarity(self) -> str:
+        """Whether the crop was cherry-picked, in a sentence."""
+        if self.rank is None:
+            return ""
+        return (
+            f" It gains {self.rank.gain.psnr_db:+.2f} dB, more than "
+            f"{self.rank.psnr_percentile:.1f}% of the {self.rank.windows:,} windows of its size "
+            f"(every {WINDOW_STRIDE} pixels); its squared error falls by more than in "
+            f"{self.rank.squared_error_percentile:.1f}% of them."
         )
 
 
@@ -87,16 +108,31 @@ def compute(
         window: row, column and size in SR pixels.
     """
     subjects = subjects_of(models)
-    best: tuple[float, CropComparison] | None = None
+    best: tuple[float, CropComparison, WindowGain | None] | None = None
+    every: list[tuple[int, NDArray[np.float64]]] = []  # with the windows' size
     for pair in pairs:
         restored = {model.name: quantize(model.restore(pair.lr)) for model in models}
-        if window is not None:
-            return CropComparison(pair, window, restored, "as asked for", subjects)
-        gain, found = _largest_gain(pair.hr, restored)
+        gain, found, rule = 0.0, window, "as asked for"
+        if found is None:
+            gain, found = _largest_gain(pair.hr, restored)
+            rule = _rule(subjects)
+        mine = None
+        if len(restored) > 1:
+            a, b = (_squared_levels(sr, pair.hr) for sr in _compared(list(restored.values())))
+            every.append((found[2], window_gains([a], [b], found[2])))
+            inside = window_gains([crop(a, found)], [crop(b, found)], found[2])
+            mine = WindowGain(*inside[0].tolist())
         if best is None or gain > best[0]:
-            best = gain, CropComparison(pair, found, restored, _rule(subjects), subjects)
+            best = gain, CropComparison(pair, found, restored, rule, subjects), mine
+        if window is not None:
+            break
     assert best is not None  # an image set is never empty
-    return best[1]
+    _, shown, mine = best
+    if mine is None:
+        return shown
+    alike = np.concatenate([gains for size, gains in every if size == shown.window[2]])
+    rank = WindowRank.among(shown.pair.dataset, shown.pair.name, shown.window, mine, alike)
+    return replace(shown, rank=rank)
 
 
 def draw(result: CropComparison) -> Figure:
@@ -128,21 +164,27 @@ def draw(result: CropComparison) -> Figure:
 
 def _largest_gain(hr: Tensor, restored: dict[str, Tensor]) -> tuple[float, Window]:
     """The gain in mean squared error and the window where it is the largest."""
-    errors = [(sr - hr).square().mean(0) for sr in restored.values()]
-    networks = errors[1:]
-    gain = errors[0]
-    if networks:
-        reference = networks[0] if len(networks) > 1 else errors[0]
-        gain = reference - networks[-1]
+    errors = [(sr - hr).square().mean(0) for sr in _compared(list(restored.values()))]
+    gain = errors[0] if len(errors) == 1 else errors[0] - errors[1]
     size = min(SIZE, *hr.shape[-2:])
-    means = F.avg_pool2d(gain[None, None], size, stride=STEP)[0, 0]
+    means = F.avg_pool2d(gain[None, None], size, stride=WINDOW_STRIDE)[0, 0]
     row, column = divmod(int(means.argmax()), means.shape[1])
-    return float(means.max()), (row * STEP, column * STEP, size)
+    return float(means.max()), (row * WINDOW_STRIDE, column * WINDOW_STRIDE, size)
 
 
 def _rule(subjects: Mapping[str, Subject]) -> str:
-    names = [subject.label for subject in subjects.values()]
+    names = _compared([subject.label for subject in subjects.values()])
     if len(names) == 1:
         return "where bicubic's error is the largest"
-    reference = names[1] if len(names) > 2 else names[0]
-    return f"where {names[-1]} gains the most over {reference}"
+    return f"where {names[1]} gains the most over {names[0]}"
+
+
+def _compared(of_models: list[T]) -> list[T]:
+    """What is compared: the last network with the first, or with bicubic where it is alone."""
+    if len(of_models) == 1:
+        return of_models
+    return [of_models[1] if len(of_models) > 2 else of_models[0], of_models[-1]]
+
+
+def _squared_levels(sr: Tensor, hr: Tensor) -> Tensor:
+    return (sr.double() - hr.double()).mul(255).square().mean(0).cpu()
