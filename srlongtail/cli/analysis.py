@@ -271,6 +271,60 @@ def inspect(model: OneModel, /, *, model_options: Models = NO_MODEL_OPTIONS) -> 
     print(describe(loaded))
 
 
+def compare(
+    models: Annotated[Positional[tuple[str, ...]], tyro.conf.arg(metavar="A B")] = (),
+    /,
+    *,
+    a: Many = (),
+    b: Many = (),
+    image: str | None = None,
+    window: tuple[int, int, int] | None = None,
+    out: Path = Path("."),
+    data_options: Data = NO_DATA_OPTIONS,
+    model_options: Models = NO_MODEL_OPTIONS,
+) -> None:
+    """Show where the gain of network B over network A lives: images, pixels, frequencies.
+
+    Args:
+        models: the two networks; or else name them by --a and --b.
+        a: checkpoints of A, of different seeds.
+        b: checkpoints of B, of different seeds.
+        image: name of the image to map; the one with the largest gain or loss unless given.
+        window: row, column and size of a window of that image, in SR pixels, to be ranked among
+            all windows of its size.
+        out: folder to write compare.png, .pdf, .csv, .json and compare-images.csv to.
+    """
+    from srlongtail import parallel
+    from srlongtail.provenance import provenance
+    from srlongtail.results import write_table
+    from srlongtail.studies import comparison
+    from srlongtail.studies.writing import write_result
+
+    names_a, names_b = flat(a), flat(b)
+    if models and not (a or b) and len(models) == 2:
+        names_a, names_b = models[:1], models[1:]
+    elif models or not (a and b):
+        given = " ".join((*models, *("--a" for _ in a[:1]), *("--b" for _ in b[:1])))
+        raise InputError(f"compare {given}".strip() + ": expected A B, or --a M... --b M...")
+    # A network that stands on both sides is loaded once, and not named twice.
+    sources = tuple(dict.fromkeys((*names_a, *names_b)))
+    with parallel.process_group():
+        loaded = dict(zip(sources, model_options.load(sources), strict=True))
+        datasets = data_options.open(loaded[sources[0]].scale)
+        models_a, models_b = ([loaded[name] for name in names] for names in (names_a, names_b))
+        result = comparison.compute(
+            models_a, models_b, datasets, image, window, skip_bad=data_options.skip_bad
+        )
+        if not parallel.is_writer():
+            return
+        record = result.comparison.summary() | provenance(loaded.values(), datasets)
+        png = write_result(out / "compare", comparison.draw, result, record)
+        images = write_table(out / "compare-images.csv", result.comparison.per_image())
+        print(result.message())
+        for path in (png, images):
+            print(path)
+
+
 def _some(models: tuple[str, ...]) -> tuple[str, ...]:
     if not models:
         raise InputError("no model named, expected bicubic, a shipped network or a checkpoint file")

@@ -15,6 +15,7 @@ import tyro
 from srlongtail import __version__
 from srlongtail.cli.analysis import (
     attribute,
+    compare,
     evaluate,
     figures,
     histogram,
@@ -31,6 +32,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "figures": figures,
     "tables": tables,
     "evaluate": evaluate,
+    "compare": compare,
     "histogram": histogram,
     "weights": weights,
     "attribute": attribute,

@@ -118,6 +118,53 @@ def test_protocol_y_tells_whose_bicubic_it_is(run, data):
     assert [line.split()[0] for line in out.splitlines()[1:]] == ["bicubic", "bicubic-matlab"]
 
 
+def test_compare(run, data, network):
+    code, out, err = run("compare", "bicubic", network, "--data", data, "--out", "c")
+    assert (code, err) == (0, "srlongtail: note: Set2: LR made from HR by bicubic\n")
+    assert out.splitlines()[1:] == ["c/compare.png", "c/compare-images.csv"]
+    assert Path("c/compare.pdf").is_file()
+    record = json.loads(Path("c/compare.json").read_text())
+    scores = run("evaluate", "bicubic", network, "--data", data, "--out", "s.csv")
+    assert scores[0] == 0
+    means = pd.read_csv("s.csv").groupby("model")["psnr_db"].mean()
+    assert record["gain_db"] == pytest.approx(means["fsrcnn-x4"] - means["bicubic"], abs=1e-5)
+    assert record["gain_low"] < record["gain_db"] < record["gain_high"]
+    assert record["images"] == 2
+    for key in (
+        "pixels_with_90_percent_of_gain",
+        "net_to_gross",
+        "gain_without_strongest_image",
+        "smallest_detectable_gain_db",
+    ):
+        assert isinstance(record[key], float), key
+    assert {"caption", "command", "settings", "models", "data", "versions"} <= set(record)
+    table = pd.read_csv("c/compare.csv")
+    assert list(table.columns) == ["by", "part", "share", "gain_db", "low", "high"]
+    sums = table.groupby("by")["gain_db"].sum()
+    assert sums.to_numpy() == pytest.approx(record["gain_db"], abs=1e-6)
+
+
+def test_compare_names_networks_by_place_or_by_option(run, data, network, tmp_path):
+    shutil.copy(network, tmp_path / "seed2.safetensors")
+    seeds = ("--a", "bicubic", "--b", network, "seed2.safetensors", "--data", data)
+    window = ("--image", "b", "--window", 4, 8, 24)
+    code, out, _ = run("compare", *seeds, *window, "--out", "c")
+    assert code == 0
+    assert "(2 seeds) against bicubic" in out
+    record = json.loads(Path("c/compare.json").read_text())
+    assert (record["window"], record["window_image"]) == ([4, 8, 24], "b")
+    assert record["net_db_between_seeds"] == 0
+    code, out, _ = run("compare", network, network, "--data", data, "--out", "same")
+    assert (code, out.splitlines()[0]) == (0, "fsrcnn-x4 and fsrcnn-x4 restore all images alike")
+    record = json.loads(Path("same/compare.json").read_text())
+    assert [record[key] for key in ("gain_db", "gain_low", "gain_high")] == [0, 0, 0]
+    for wrong in ((network,), (network, "bicubic", "--a", "bicubic"), ("--a", "bicubic"), ()):
+        code, _, err = run("compare", *wrong, "--out", "wrong")
+        assert code == 2
+        assert err.endswith(": expected A B, or --a M... --b M...\n")
+    assert not Path("wrong").exists()
+
+
 def test_data_may_be_listed_or_repeated(run, data):
     listed = run("evaluate", "bicubic", "--data", f"A={data}", f"B={data}")
     repeated = run("evaluate", "bicubic", "--data", f"A={data}", "--data", f"B={data}")

@@ -1,0 +1,269 @@
+"""Where the gain of one network over another lives."""
+
+import textwrap
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import reduce
+from operator import add
+from typing import Any
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from srlongtail.errors import InputError
+from srlongtail.evaluation import check_scales, scorable
+from srlongtail.geometry import Window
+from srlongtail.image.dataset import ImageSet
+from srlongtail.longtail.comparison import (
+    SHARE_OF_GAIN,
+    WINDOW_STRIDE,
+    Comparison,
+    compare,
+)
+from srlongtail.metrics import PAPER
+from srlongtail.models.catalog import subject_of
+from srlongtail.models.facts import shortened
+from srlongtail.models.sr_model import SRModel
+from srlongtail.plots.comparison import (
+    add_gain_colorbar,
+    plot_frequencies,
+    plot_image_gains,
+    plot_orientations,
+    plot_tenths,
+    show_gain_map,
+)
+from srlongtail.plots.images import mark_window, show_photo
+from srlongtail.plots.style import PAGE, letter
+
+ENOUGH = 10  # images; fewer give no verdict
+_LINE = 115  # characters of 8 pt that fit the page's width
+
+
+@dataclass(frozen=True)
+class GainStudy:
+    """Where the gain of B over A lives, on some data sets.
+
+    Attributes:
+        comparison: the numbers.
+        scale: SR pixels per LR pixel.
+        datasets: name of each -> where its LR images come from.
+        labels: what the figure calls A and B.
+    """
+
+    comparison: Comparison
+    scale: int
+    datasets: Mapping[str, str]
+    labels: tuple[str, str]
+
+    def message(self) -> str:
+        """The figure in one or two lines."""
+        a, b = self.labels
+        gain, count = self.comparison.gain, len(self.comparison.images)
+        # Small gains need a digit more.
+        digits = 3 if max(map(abs, (gain.estimate, gain.low, gain.high))) < 0.1 else 2
+        ends = (f"{end:+.{digits}f}" for end in (gain.low, gain.high))
+        interval = f"95%: {' to '.join(ends)}" if count > 1 else "no interval"
+        numbers = f"{gain.estimate:+.{digits}f} dB ({interval}, {count} image{'s' * (count > 1)})"
+        share = self.hardest_tenth()
+        if not self.comparison.gains.any():
+            return f"{b} and {a} restore all images alike"
+        if count < ENOUGH:
+            return f"{b} against {a}: {numbers}, too few images for a verdict; {share}"
+        if gain.low <= 0 <= gain.high:
+            smallest = self.comparison.smallest_detectable_gain_db
+            return (
+                f"{b} against {a}: {numbers} is not told from 0; these images could show a gain of "
+                f"{smallest:.{digits}f} dB"
+            )
+        return f"{b} {'gains over' if gain.estimate > 0 else 'loses to'} {a}: {numbers}; {share}"
+
+    def hardest_tenth(self) -> str:
+        """How much of the gain lies in the hardest tenth of the pixels, ranked by gradient."""
+        gain = self.comparison.gain.estimate
+        tenth = _part(self.comparison.frame(), "gradient tenth", "10")
+        if gain and 0 <= tenth / gain <= 1:
+            kind = "it" if gain > 0 else "the loss"
+            return f"{tenth / gain:.0%} of {kind} in the hardest tenth of the pixels"
+        return f"the hardest tenth of the pixels adds {tenth:+.2f} dB"
+
+    def frame(self) -> pd.DataFrame:
+        """What each part contributes; see `Comparison.frame`."""
+        return self.comparison.frame()
+
+    def settings(self) -> dict[str, Any]:
+        """What is compared, by which protocol, and what is shown."""
+        return {
+            "a": list(self.comparison.a),
+            "b": list(self.comparison.b),
+            "protocol": PAPER.name,
+            "image": self.comparison.map.image,
+            "window_stride": WINDOW_STRIDE,
+        }
+
+    def caption(self) -> str:
+        """What the figure shows, and what its numbers say, in a few sentences."""
+        a, b = self.labels
+        found, change = self.comparison, self.comparison.change
+        gain, signs = found.gain, found.sign_test
+        shown = found.map
+        images = _listed([f"{name} (LR {lr})" for name, lr in self.datasets.items()])
+        sentences = [
+            f"{self.message()}.",
+            f"Gain in PSNR (RGB, {self.scale} pixels left out on each side) of {b} over {a} on "
+            f"{images}; points are means over images, with 95% intervals over images "
+            f"({gain.method}).",
+            "The parts of each panel add up to the gain.",
+            f"{signs.positive} images gain and {signs.negative} lose (sign test, two-sided: "
+            f"p = {signs.p_value:.2g}).",
+        ]
+        if len(found.images) > 1:
+            sentences.append(
+                f"Without {found.strongest_image.image} the gain is "
+                f"{found.gain_without_strongest_image:+.3f} dB; the smallest gain that so many "
+                f"images of such spread show with 80% power (two-sided 5%) is "
+                f"{found.smallest_detectable_gain_db:.3f} dB."
+            )
+        sentences.append(
+            f"{change.pixels:.1%} of an image's pixels hold {SHARE_OF_GAIN:.0%} of all that "
+            f"improves. Net over gross change is {change.net_to_gross:.2f} (1: no pixel gets "
+            f"worse; 0: improvement and damage cancel)."
+        )
+        seeds = found.between_seeds
+        if seeds:
+            sentences.append(
+                f"Between two seeds of one network the mean PSNR differs by {seeds.net_db:.3f} dB, "
+                f"{seeds.pixels:.1%} of the pixels hold {SHARE_OF_GAIN:.0%} of what improves, and "
+                f"net over gross change is {seeds.net_to_gross:.2f}."
+            )
+        else:
+            sentences.append(
+                "One checkpoint stands for each network: another seed may differ, and the "
+                "intervals do not say by how much."
+            )
+        sentences.append(
+            "Tenths by bicubic's AD are tenths by bicubic's luck, too: among the easy ones, which "
+            "bicubic happened to get right, the network that departs more from bicubic looks "
+            "worse. Tenths by gradient are free of this."
+        )
+        sentences.append(
+            f"Map of {shown.image}: blue pixels gain, orange ones lose; the map's mean is the "
+            f"image's gain, and it is averaged over {self.scale} x {self.scale} pixels, with the "
+            f"1% strongest beyond the color scale."
+        )
+        rank = found.rank_window()
+        if rank:
+            row, column, size = rank.window
+            sentences.append(
+                f"The {size} x {size} window at row {row}, column {column} of {rank.image} gains "
+                f"{rank.gain.psnr_db:+.2f} dB, more than {rank.psnr_percentile:.1f}% of the "
+                f"{rank.windows:,} windows of its size in these images (every {WINDOW_STRIDE} "
+                f"pixels); its squared error falls by more than in "
+                f"{rank.squared_error_percentile:.1f}% of them."
+            )
+        return " ".join(sentences)
+
+
+def compute(
+    a: Sequence[SRModel],
+    b: Sequence[SRModel],
+    datasets: Sequence[ImageSet],
+    image: str | None = None,
+    window: Window | None = None,
+    *,
+    skip_bad: bool = False,
+) -> GainStudy:
+    """Compare networks on data sets; under `torchrun` the processes share the images out.
+
+    Args:
+        a: the reference: one checkpoint, or several of different seeds.
+        b: what is compared with it.
+        datasets: the images, all of one scale.
+        image: name of the image to map; default: the one with the largest gain or loss.
+        window: row, column and size of a window of that image, in SR pixels, to be ranked.
+        skip_bad: leave out images that are too small to be scored, with a warning.
+
+    Raises:
+        InputError: models of another scale than the images', an image that cannot be scored or is
+            restored perfectly, no image of that name, or a window that is not inside it.
+
+    >>> from srlongtail.image.dataset import photos
+    >>> from srlongtail.models.sr_model import bicubic
+    >>> compute([bicubic(4)], [bicubic(4)], [photos(4)[1:2]]).message()
+    'bicubic and bicubic restore all images alike'
+    """
+    check_scales([*a, *b], datasets)
+    datasets = [scorable(data, PAPER, skip_bad=skip_bad) for data in datasets]
+    named = [image in data.names for data in datasets]
+    if image is not None and not any(named):
+        known = [name for data in datasets for name in data.names]
+        raise InputError(f"no image {image!r}, expected one of {', '.join(known[:10])}")
+    found = [
+        compare(
+            _restorers(a, data.name),
+            _restorers(b, data.name),
+            data,
+            image=image if has_it else None,
+            window=window,
+        )
+        for data, has_it in zip(datasets, named, strict=True)
+    ]
+    sources = {data.name: data.lr_source.short for data in datasets}
+    study = GainStudy(reduce(add, found), datasets[0].scale, sources, _labels(a, b))
+    study.comparison.rank_window()  # a window outside the image is told before anything is drawn
+    return study
+
+
+def draw(result: GainStudy) -> Figure:
+    """Gain by image, tenth, orientation and frequency, and the signed map of one image."""
+    found, parts = result.comparison, result.frame()
+    figure = Figure(figsize=(PAGE, 4.6))
+    lines = [textwrap.fill(line, _LINE) for line in result.message().split("; ")]
+    figure.suptitle("\n".join(lines), fontsize=8)
+    axes = figure.subplots(2, 3)
+    (images, tenths, directions), (frequencies, photo, map_) = axes
+    plot_image_gains(found, images)
+    plot_tenths(parts, tenths)
+    plot_orientations(parts, directions)
+    plot_frequencies(parts, frequencies, result.scale)
+    show_photo(found.map.hr.float() / 255, photo)
+    drawn = show_gain_map(found.map, map_, result.scale)
+    add_gain_colorbar(drawn, map_, f"dB (mean of the map: {found.map.gain_db.mean():+.2f})")
+    if found.window:
+        row, column, size = found.window
+        for ax in (photo, map_):
+            mark_window(ax, (row - found.map.border, column - found.map.border, size), "black")
+    titles = ("images", "difficulty", "orientation", "frequency", f"HR, {found.map.image}", "map")
+    for index, (ax, title) in enumerate(zip(axes.flat, titles, strict=True)):
+        letter(ax, index, title)
+    return figure
+
+
+def _restorers(models: Sequence[SRModel], dataset: str) -> dict[str, Any]:
+    """Name -> restoration as the protocol asks for it on this data set."""
+
+    def restorer(model: SRModel) -> Any:
+        tile = PAPER.tiling(model.architecture, dataset)
+        return lambda lr: model.restore(lr, tile)
+
+    return {model.name: restorer(model) for model in models}
+
+
+def _part(parts: pd.DataFrame, by: str, part: str) -> float:
+    rows = parts[(parts["by"] == by) & (parts["part"] == part)]
+    return float(rows["gain_db"].iloc[0])
+
+
+def _labels(a: Sequence[SRModel], b: Sequence[SRModel]) -> tuple[str, str]:
+    """What figures call each side: by their names where they would be called the same."""
+    labels = [subject_of(side[0]).label for side in (a, b)]
+    if labels[0] == labels[1] and a[0].name != b[0].name:
+        labels = [shortened(side[0].name) for side in (a, b)]
+    one, two = (
+        label if len(side) == 1 else f"{label} ({len(side)} seeds)"
+        for label, side in zip(labels, (a, b), strict=True)
+    )
+    return one, two
+
+
+def _listed(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
