@@ -116,6 +116,12 @@ class FolderOptions:
             )
             for folder in folders
         ] or [photos(scale, rule)]
+        names = [images.name for images in opened]
+        if len(set(names)) < len(names):
+            twin = next(name for name in names if names.count(name) > 1)
+            raise InputError(
+                f"two data sets called {twin}, expected different names; NAME=DIR sets one"
+            )
         for images in opened:
             note(f"{images.name}: LR {images.lr_source}")
         return opened

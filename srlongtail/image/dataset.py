@@ -377,7 +377,7 @@ def open_data(
     if lr_root is not None and (make_lr or degradation is not None):
         raise InputError(f"{lr_root}: LR images named, and LR to be made, expected one of these")
     rule = degradation or Bicubic(scale)
-    if str(location) == "photos" and not path.exists():
+    if str(location) == "photos" and not path.exists() and lr_root is None:
         return photos(scale, rule)
     if lr_root is not None and not lr_root.exists():
         raise InputError(f"{lr_root}: no such folder of LR images")

@@ -443,8 +443,8 @@ def _pairs(
     matched: dict[ImageFile, list[ImageFile]] | None = None,
 ) -> tuple[PairFile, ...]:
     names = [file.image_name for file in hr]
-    if len(set(names)) < len(names):
-        names = [file.path.stem for file in hr]
+    for longer in ([file.path.stem for file in hr], [file.path.name for file in hr]):
+        names = names if len(set(names)) == len(names) else longer
     pairs = []
     for name, file in zip(names, hr, strict=True):
         lr = (matched or {}).get(file, [])

@@ -221,3 +221,10 @@ def test_what_a_folders_name_says(name, role, scale, words):
 )
 def test_what_a_set_is_called(tmp_path, folder, name):
     assert set_name(tmp_path / folder) == name
+
+
+def test_images_of_one_name_keep_more_of_it(tmp_path):
+    touch(tmp_path / "marks", "HR/1.png", "HR/1_HR.png")
+    touch(tmp_path / "endings", "1.png", "1.jpg")
+    assert [pair.name for pair in find_pairs(tmp_path / "marks", 4).files] == ["1", "1_HR"]
+    assert [pair.name for pair in find_pairs(tmp_path / "endings", 4).files] == ["1.jpg", "1.png"]
