@@ -185,6 +185,41 @@ def histogram(
             print(path)
 
 
+def fitting(
+    run_1: Annotated[Positional[Path], tyro.conf.arg(metavar="RUN_1")],
+    run_2: Annotated[Positional[Path], tyro.conf.arg(metavar="RUN_2")],
+    /,
+    *,
+    data: Many = (),
+    ranked_by: Literal["gradient", "bicubic_ad"] = "gradient",
+    device: str | None = None,
+    out: Path = Path("."),
+) -> None:
+    """Measure over-fitting of head and tail, by cross-fitting two runs on half the images each.
+
+    Train with --half 1 and with --half 2, and keep checkpoints: --keep-every 500.
+
+    Args:
+        run_1: folder of the run on half 1.
+        run_2: folder of the run on half 2.
+        data: folders of the training images; by default where the runs found them.
+        ranked_by: what ranks the pixels; the gradient of HR, or bicubic's absolute difference.
+        device: where to compute; by default on the CPU.
+        out: folder to write fitting.png, .pdf, .csv and .json to.
+    """
+    from srlongtail import parallel
+    from srlongtail.provenance import provenance
+    from srlongtail.studies import fitting as study
+    from srlongtail.studies.writing import write_result
+
+    with parallel.process_group():
+        result = study.compute(run_1, run_2, data=flat(data), ranked_by=ranked_by, device=device)
+        if parallel.is_writer():
+            path = write_result(out / "fitting", study.draw, result, provenance(result.models, []))
+            print(result.at_the_end().drop(columns="method").round(3).to_string(index=False))
+            print(path)
+
+
 def weights(
     model: OneModel,
     image: Annotated[Positional[str], tyro.conf.arg(metavar="IMAGE")],

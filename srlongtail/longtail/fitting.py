@@ -23,7 +23,7 @@ from srlongtail.image.dataset import ImagePair
 from srlongtail.longtail.bands import BandTable, measure_bands
 from srlongtail.longtail.restorers import Restorer
 from srlongtail.longtail.tail import TENTHS, Difficulty, Ranking
-from srlongtail.stats import mean_interval
+from srlongtail.stats import Interval, mean_interval
 
 BANDS = (*(str(tenth) for tenth in range(1, TENTHS + 1)), "head", "tail")
 
@@ -53,7 +53,9 @@ class FittingTable:
         The gap is the mean of the two halves' means, so that it does not depend on which network
         is the better one, and the interval (see `mean_interval`) takes its spread within the
         halves alone. It covers the choice of images. It does not cover what two other networks,
-        trained in the same way, would give.
+        trained in the same way, would give. In percent it is that of the ratio of the means, by
+        the delta method: an image where the band is twice as hard and the gap twice as large adds
+        nothing to its width.
 
         Columns `iteration, band, images, seen, unseen, gap, low, high, gap_percent, low_percent,
         high_percent, method`: levels of 255, and percent of the band's unseen error.
@@ -67,12 +69,16 @@ class FittingTable:
             gaps = known["unseen"] - known["seen"]
             found = mean_interval(_without_difference_of_halves(gaps, known["half"]), confidence)
             unseen = float(halves["unseen"].mean().mean())
-            gap = found.estimate, found.low, found.high
-            percent = [100 * value / unseen if unseen else np.nan for value in gap]
+            percent = Interval(np.nan, np.nan, np.nan)
+            if unseen > 0:
+                ratio = found.estimate / unseen
+                linear = 100 * (ratio + (gaps - ratio * known["unseen"]) / unseen)
+                percent = mean_interval(
+                    _without_difference_of_halves(linear, known["half"]), confidence
+                )
             seen = float(halves["seen"].mean().mean())
-            records.append(
-                (iteration, band, len(known), seen, unseen, *gap, *percent, found.method)
-            )
+            errors = (seen, unseen, *found[:3], *percent[:3], found.method)
+            records.append((iteration, band, len(known), *errors))
         columns = ["iteration", "band", "images", "seen", "unseen", "gap", "low", "high"]
         percents = ["gap_percent", "low_percent", "high_percent"]
         return pd.DataFrame(records, columns=[*columns, *percents, "method"])

@@ -13,6 +13,7 @@ import tyro
 from srlongtail.ablation import zoo
 from srlongtail.ablation.zoo import ZooNetwork
 from srlongtail.cli import training as commands
+from srlongtail.cli.analysis import fitting
 from srlongtail.cli.training import RecipeChanges
 from srlongtail.errors import InputError
 from srlongtail.models.checkpoint import load_model
@@ -20,9 +21,14 @@ from srlongtail.training.recipe import RECIPES, Recipe, read_recipe, write_recip
 
 
 def call(*arguments):
-    """Run a command line of the three commands."""
+    """Run a command line of the commands that train, or read what was trained."""
     return tyro.extras.subcommand_cli_from_dict(
-        {"train": commands.train, "ablate": commands.ablate, "zoo": commands.zoo},
+        {
+            "train": commands.train,
+            "ablate": commands.ablate,
+            "zoo": commands.zoo,
+            "fitting": fitting,
+        },
         args=[str(argument) for argument in arguments],
     )
 
@@ -116,6 +122,19 @@ def test_ablating(small_file, data, tmp_path, capsys, monkeypatch):
 def test_listing_the_zoo(capsys, tmp_path):
     call("zoo", "list", "--install", tmp_path)
     assert capsys.readouterr().out.split()[:2] == ["name", "state"]
+
+
+def test_cross_fitting_two_halves(small_file, data, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for half in (1, 2):
+        kept = ("--keep-every", 6, "--half", half, "--out", f"half-{half}")
+        call("train", small_file, "--data", data / "train", *kept)
+    capsys.readouterr()
+    call("fitting", "half-1", "half-2", "--out", "found")
+    assert capsys.readouterr().out.splitlines()[-1] == "found/fitting.png"
+    table = (tmp_path / "found/fitting.csv").read_text().splitlines()
+    assert table[0].startswith("iteration,band,images,seen,unseen,gap,low,high,gap_percent")
+    assert len(table) == 1 + 2 * 12
 
 
 def test_a_built_network_is_known_by_its_name(small_file, data, tmp_path, monkeypatch, capsys):

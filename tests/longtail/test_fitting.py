@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import scipy.stats
 import torch
 
 from srlongtail.errors import InputError
@@ -9,7 +10,6 @@ from srlongtail.image.dataset import ImagePair, photos
 from srlongtail.longtail.bands import measure_bands
 from srlongtail.longtail.fitting import BANDS, cross_fit, measure_fitting
 from srlongtail.models.sr_model import bicubic
-from srlongtail.stats import mean_interval
 
 
 @pytest.fixture(scope="module")
@@ -96,15 +96,26 @@ def test_the_gap_and_its_interval_are_their_definition(halves):
     by_hand = errors[1]["ad_levels"].to_numpy() - errors[0]["ad_levels"].to_numpy()
     assert sorted(one) == pytest.approx(sorted(by_hand))
     row = table.frame().set_index("band").loc["10"]
+    width = scipy.stats.t.ppf(0.975, 11)
+
+    def error(one, two):
+        return np.sqrt((one.var(ddof=1) / 6 + two.var(ddof=1) / 6) / 4)
+
     assert row["gap"] == pytest.approx((one.mean() + two.mean()) / 2)
-    error = np.sqrt((one.var(ddof=1) / 6 + two.var(ddof=1) / 6) / 4)
-    plain = mean_interval(np.concatenate([one - one.mean(), two - two.mean()]))
-    standardized = error / (
-        np.concatenate([one - one.mean(), two - two.mean()]).std(ddof=1) / 12**0.5
-    )
-    assert row["high"] - row["gap"] == pytest.approx(plain.high * standardized)
-    assert row["gap_percent"] == pytest.approx(100 * row["gap"] / row["unseen"])
-    assert row["high_percent"] == pytest.approx(100 * row["high"] / row["unseen"])
+    assert row["high"] - row["gap"] == pytest.approx(width * error(one, two))
+    ratio = row["gap"] / row["unseen"]
+    assert row["gap_percent"] == pytest.approx(100 * ratio)
+    unseen = [rows["unseen"].to_numpy() for _, rows in tail.groupby("half", sort=True)]
+    error_of_ratio = error(one - ratio * unseen[0], two - ratio * unseen[1]) / row["unseen"]
+    assert row["high_percent"] - row["gap_percent"] == pytest.approx(100 * width * error_of_ratio)
+
+
+def test_a_gap_in_proportion_to_the_error_has_a_narrow_percentage(halves):
+    networks = tuple({1: network(half, memory=0.5)} for half in halves)
+    row = gaps(networks, halves).loc[(1, "tail")]
+    assert row["gap_percent"] == pytest.approx(50, abs=1)
+    assert row["high_percent"] - row["low_percent"] < 2
+    assert (row["high"] - row["low"]) / row["gap"] > 0.2
 
 
 def test_one_image_a_half_has_no_interval(halves):
