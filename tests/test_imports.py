@@ -16,7 +16,7 @@ PACKAGE = Path(srlongtail.__file__).parent
 BASE = {"errors", "files", "parallel", "stats", "geometry", "device", "image"}
 MODELS = {"models", "focal", "losses", "metrics"}
 RECORDS = {"results", "provenance"}  # tables and records that any result is written as
-ANALYSIS = {"evaluation", "longtail", "attribution", "training"}
+ANALYSIS = {"restoration", "evaluation", "longtail", "attribution", "training"}
 ALLOWED = {
     "errors": set(),
     "files": {"errors"},
@@ -31,7 +31,8 @@ ALLOWED = {
     "losses": BASE | {"focal", "metrics"},
     "metrics": BASE,
     "provenance": BASE | MODELS | {"version"},
-    "evaluation": BASE | MODELS,
+    "restoration": BASE | MODELS,
+    "evaluation": BASE | MODELS | {"restoration"},
     "longtail": BASE,  # takes tensors and callables
     "attribution": BASE | {"longtail"},
     "training": BASE | MODELS | {"evaluation", "longtail"} | RECORDS,

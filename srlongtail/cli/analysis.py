@@ -360,6 +360,55 @@ def compare(
             print(path)
 
 
+def restore(
+    model: OneModel,
+    images: Annotated[
+        Positional[tuple[str, ...]],
+        tyro.conf.arg(metavar="IMAGE...", help_behavior_hint=""),
+    ],
+    /,
+    *,
+    out: Path = Path("."),
+    tile: int | None = None,
+    white: float | None = None,
+    model_options: Models = NO_MODEL_OPTIONS,
+) -> None:
+    """Make SR images of LR images that have no HR image.
+
+    Bad files are named first, and the others are restored; the exit code is then 2.
+
+    Args:
+        model: name of a shipped network, checkpoint file or model card.
+        images: LR images, the network's input: files, or folders of them.
+        out: folder to write NAME_x4.png (x2, ...) to, with 8 bits a channel; no input is
+            overwritten.
+        tile: restore in tiles of this many LR pixels that overlap by a quarter; default: the whole
+            image, or tiles where memory is short.
+        white: value that is white in images with more than 8 bits, such as 4095 for 12 bits.
+    """
+    from srlongtail import parallel
+    from srlongtail.image.tiles import Tiling
+    from srlongtail.restoration import restore_files
+
+    if not images:
+        raise InputError("no image named, expected LR image files, or folders of them")
+    if tile is not None and tile < 8:
+        raise InputError(f"--tile {tile}, expected at least 8 LR pixels")
+    tiling = Tiling(tile, tile - tile // 4) if tile else None
+    with parallel.process_group():
+        (loaded,) = model_options.load((model,))
+        written, failed = restore_files(loaded, images, out, tile=tiling, white=white)
+        if not parallel.is_writer():
+            return
+        for path in written:
+            print(path)
+        if failed:
+            names = ", ".join(map(str, failed))
+            raise InputError(
+                f"{len(failed)} of {len(failed) + len(written)} images not restored: {names}"
+            )
+
+
 def _some(models: tuple[str, ...]) -> tuple[str, ...]:
     if not models:
         raise InputError("no model named, expected bicubic, a shipped network or a checkpoint file")

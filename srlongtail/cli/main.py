@@ -21,6 +21,7 @@ from srlongtail.cli.analysis import (
     fitting,
     histogram,
     inspect,
+    restore,
     tables,
     weights,
 )
@@ -38,6 +39,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "fitting": fitting,
     "weights": weights,
     "attribute": attribute,
+    "restore": restore,
     "inspect": inspect,
     "train": train,
     "ablate": ablate,

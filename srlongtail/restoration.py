@@ -1,0 +1,125 @@
+"""SR images as files: restore LR images that have no HR image."""
+
+import os
+import warnings
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+from tqdm import tqdm
+
+from srlongtail.errors import InputError, Parameter
+from srlongtail.image.io import check_image, depth_note, read_checked, write_image
+from srlongtail.image.layouts import images_below
+from srlongtail.image.tiles import Tiling
+from srlongtail.models.sr_model import SRModel
+from srlongtail.parallel import gather, is_writer, share
+
+
+class RestoredFiles(NamedTuple):
+    """What `restore_files` wrote, and what it could not restore."""
+
+    written: list[Path]
+    """SR files, in the order of the images."""
+    failed: dict[Path, InputError]
+    """LR file, or what was named instead of one -> reason."""
+
+
+def restore_files(
+    model: SRModel,
+    images: Iterable[str | os.PathLike[str]],
+    out: str | os.PathLike[str] = ".",
+    *,
+    tile: Tiling | None = None,
+    white: float | None = None,
+) -> RestoredFiles:
+    """Restore LR images and write `NAME_x4.png` (x2, ...) for each to a folder.
+
+    Output is RGB PNG with 8 bits a channel, whatever the input's depth; grey becomes RGB, and
+    transparency is laid over white, with a warning. Every file is checked before the first one is
+    restored. Images that cannot be restored are named in warnings; the others are restored all the
+    same. No input file is ever overwritten.
+
+    One image is held at a time. Under `torchrun` (inside `process_group`) the processes share the
+    images out, and each gets the whole result.
+
+    Args:
+        model: the network.
+        images: LR image files, and folders of them (their subfolders are not searched).
+        out: folder to write to; made if it does not exist.
+        tile: restore in these tiles; see `SRModel.restore`.
+        white: what value is white in files with more than 8 bits a channel; see `read_image`.
+
+    Raises:
+        InputError: two images would get one name, an output would replace an input, or the
+            folder cannot be written.
+
+    >>> import tempfile, torch
+    >>> from srlongtail.models.sr_model import bicubic
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> write_image(folder / "grey.png", torch.full((3, 8, 8), 0.5))
+    >>> [path.name for path in restore_files(bicubic(4), [folder], folder).written]
+    ['grey_x4.png']
+    """
+    files, failed = _image_files(images)
+    targets = _targets(files, Path(out), model.scale)
+    facts = []
+    for path in files:
+        try:
+            facts.append(check_image(path, white))
+        except InputError as error:
+            failed[path] = error
+    note = depth_note(facts, white)
+    for warning in [*(error.as_warning() for error in failed.values()), *([note] if note else [])]:
+        warnings.warn(warning, stacklevel=2)
+
+    refused: dict[Path, InputError] = {}
+    good = [path for path in files if path not in failed]
+    for path in tqdm(list(share(good)), disable=None if is_writer() else True, unit="image"):
+        try:
+            sr = model.restore(read_checked(path, white), tile)
+        except InputError as error:
+            refused[path] = error if str(path) in str(error) else error.about(str(path))
+        else:
+            write_image(targets[path], sr)
+    for of_process in gather(refused):
+        failed |= of_process
+        for reason in of_process.values():
+            warnings.warn(reason.as_warning(), stacklevel=2)
+    return RestoredFiles([targets[path] for path in files if path not in failed], failed)
+
+
+def _image_files(
+    images: Iterable[str | os.PathLike[str]],
+) -> tuple[list[Path], dict[Path, InputError]]:
+    """Return the files that are named, once each, and what names no image, with the reason."""
+    files: dict[Path, Path] = {}  # by what they are, however they are named
+    failed: dict[Path, InputError] = {}
+    for path in map(Path, images):
+        inside = [file.path for file in images_below(path, depth=0)] if path.is_dir() else [path]
+        if not inside:
+            failed[path] = InputError(f"{path}: no images in this folder")
+        for file in inside:
+            files.setdefault(file.resolve(), file)
+    return list(files.values()), failed
+
+
+def _targets(files: Iterable[Path], out: Path, scale: int) -> dict[Path, Path]:
+    """Return where the SR image of each file goes."""
+    targets = {path: out / f"{path.stem}_x{scale}.png" for path in files}
+    inputs = {path.resolve(): path for path in targets}
+    taken: dict[str, Path] = {}
+    for path, target in targets.items():
+        if target.resolve() in inputs:
+            raise InputError(
+                f"{inputs[target.resolve()]}: is an input, and the SR image of {path} would "
+                f"replace it; expected another folder to write to, such as ",
+                Parameter("out", "DIR"),
+            )
+        other = taken.setdefault(target.name.casefold(), path)
+        if other is not path:
+            raise InputError(
+                f"{other} and {path}: both SR images would be called {target.name}, expected "
+                f"images of different names"
+            )
+    return targets
