@@ -307,7 +307,9 @@ def inspect(model: OneModel, /, *, model_options: Models = NO_MODEL_OPTIONS) -> 
 
 
 def compare(
-    models: Annotated[Positional[tuple[str, ...]], tyro.conf.arg(metavar="A B")] = (),
+    models: Annotated[
+        Positional[tuple[str, ...]], tyro.conf.arg(metavar="A B", help_behavior_hint="")
+    ],
     /,
     *,
     a: Many = (),
@@ -321,12 +323,13 @@ def compare(
     """Show where the gain of network B over network A lives: images, pixels, frequencies.
 
     Args:
-        models: the two networks; or else name them by --a and --b.
-        a: checkpoints of A, of different seeds.
-        b: checkpoints of B, of different seeds.
-        image: name of the image to map; the one with the largest gain or loss unless given.
-        window: row, column and size of a window of that image, in SR pixels, to be ranked among
-            all windows of its size.
+        models: the two networks, unless --a and --b name them; anything that evaluate takes as
+            MODEL.
+        a: checkpoints of A from several seeds.
+        b: checkpoints of B from several seeds.
+        image: name of the image to map; default: the one with the largest gain or loss.
+        window: row, column and size of a window of that image, in SR pixels, to rank among all
+            windows of its size: was this crop cherry-picked?
         out: folder to write compare.png, .pdf, .csv, .json and compare-images.csv to.
     """
     from srlongtail import parallel
