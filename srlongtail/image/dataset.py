@@ -522,10 +522,12 @@ def _common_size(
     for side, small in zip(hr, lr, strict=True):
         whole = small in (side // scale, (side - side % MOD_CROP) // scale)
         if not whole and abs(side - small * scale) > max(2 * scale, 8):
+            fits = max(1, round(side / small))
+            hint = f", but scale {fits} fits" if hr[0] // fits == lr[0] and fits != scale else ""
             raise InputError(
                 f"{label}: LR image of {lr[0]} x {lr[1]} pixels, expected "
                 f"{hr[0] // scale} x {hr[1] // scale} for an HR image of "
-                f"{hr[0]} x {hr[1]} at scale {scale}"
+                f"{hr[0]} x {hr[1]} at scale {scale}{hint}"
             )
         common.append(min(side // scale, small))
     return common[0], common[1]

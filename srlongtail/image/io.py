@@ -243,6 +243,8 @@ def _facts(pixels: Pixels) -> ImageFacts:
 
 
 def _to_tensor(pixels: Pixels, white: float | None, name: str) -> Tensor:
+    if white is not None and not white > 0:
+        raise InputError(f"white {white}, expected a positive number")
     array, floating = pixels.array, pixels.array.dtype.kind == "f"
     full = 1.0 if floating else float(np.iinfo(array.dtype).max)
     deep = array.dtype != np.uint8

@@ -462,13 +462,14 @@ def _pairs(
 
 
 def _nothing_found(root: Path, found: Sequence[ImageFile]) -> str:
+    what = f"no images in it, expected {', '.join(SUFFIXES)}"
     if any(file.role == "LR" for file in found):
-        return f"{root}: LR images alone, expected HR images beside them"
+        what = "LR images alone, expected HR images beside them, in a folder called HR or GT"
     inside = [path.name for path in visible_in(root) if path.is_dir()]
-    others = sorted({path.suffix for path in visible_in(root) if path.is_file()} - {""})
+    endings = {path.suffix for path in visible_in(root) if path.is_file()} - {"", *SUFFIXES}
     hints = [f"its folders are {_listed(inside)}"] if inside else []
-    hints += [f"its files are {_listed(others)}"] if others else []
-    return "; ".join([f"{root}: no images in it, expected {', '.join(SUFFIXES)}", *hints])
+    hints += [f"its files are {_listed(sorted(endings))}"] if endings else []
+    return "; ".join([f"{root}: {what}", *hints])
 
 
 def _unused(root: Path, chosen: _Option, folders: list[Path]) -> InputError:

@@ -204,11 +204,13 @@ def test_sizes_that_are_off_by_a_few_pixels_are_cropped_to_what_both_have(
     assert ("HR and LR of 1 images cropped" in str(data.lr_source)) == (cut > 0)
 
 
-@pytest.mark.parametrize("lr", [(33, 39), (36, 36), (39, 39), (72, 78), (144, 156)])
+@pytest.mark.parametrize("lr", [(33, 39), (36, 36), (39, 39), (72, 78), (144, 156), (432, 400)])
 def test_sizes_that_are_further_off_are_an_error(tmp_path, lr):
     put(tmp_path / "HR/a.png", 144, 156)
     put(tmp_path / "LR/a.png", *lr)
-    with pytest.raises(InputError, match=rf"LR image of {lr[0]} x {lr[1]} .* expected 36 x 39"):
+    hint = {72: ", but scale 2 fits", 144: ", but scale 1 fits"}.get(lr[0], "")
+    message = rf"LR image of {lr[0]} x {lr[1]} .* expected 36 x 39 .* at scale 4{hint}$"
+    with pytest.raises(InputError, match=message):
         open_data(tmp_path)
 
 

@@ -195,6 +195,8 @@ def test_floating_point_tiff(tmp_path):
     with pytest.raises(InputError, match=r"float32 pixels from .* expected 0 to 1; white=N sets"):
         read_image(large)
     assert np.allclose(read_image(large, white=255).numpy(), image.numpy(), atol=1e-6)
+    with pytest.raises(InputError, match="white 0, expected a positive number"):
+        read_image(large, white=0)
     for bad in (np.nan, -0.5):
         holed = values.copy()
         holed[0, 0, 0] = bad

@@ -133,6 +133,9 @@ def test_lr_images_alone_are_no_hr_images(tmp_path):
     touch(tmp_path, "a_LR4.png", "b_LR4.png")
     with pytest.raises(InputError, match="LR images alone, expected HR images beside them"):
         find_pairs(tmp_path, 4)
+    touch(tmp_path / "other", "images/1.png", "lq/1.png", "scores.csv")
+    with pytest.raises(InputError, match=r"its folders are images, lq; its files are \.csv"):
+        find_pairs(tmp_path / "other", 4)
 
 
 def test_what_is_no_mark_stays_part_of_the_name(tmp_path):
