@@ -22,7 +22,7 @@ from srlongtail.geometry import Window, crop
 from srlongtail.image.dataset import ImagePair
 from srlongtail.longtail.tail import Limits, split_by_rank
 from srlongtail.parallel import gather, share
-from srlongtail.stats import bootstrap_interval
+from srlongtail.stats import mean_interval
 
 SIZE = 16  # SR pixels, the published window
 
@@ -165,15 +165,15 @@ class WindowComparison:
     def summary(self, what: str = "n_eff", **options: Any) -> pd.DataFrame:
         """How much the second network exceeds the first in each band, with its interval.
 
-        The windows of a band are averaged in each image first; the interval is a bootstrap over
-        images (`options` are those of `bootstrap_interval`). One row a band:
+        The windows of a band are averaged in each image first; the interval is over images
+        (`options` are those of `mean_interval`). One row a band:
         `band, images, difference, low, high`.
         """
         means = self.table.groupby(["band", "image", "model"])[what].mean().unstack("model")
         reference, other = self.models
         rows = []
         for band, gains in (means[other] - means[reference]).groupby("band"):
-            found = bootstrap_interval(gains, **options)
+            found = mean_interval(gains, **options)
             rows.append((band, len(gains), found.estimate, found.low, found.high))
         return pd.DataFrame(rows, columns=["band", "images", "difference", "low", "high"])
 

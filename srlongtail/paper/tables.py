@@ -18,7 +18,7 @@ from srlongtail.metrics import PAPER, Y_CHANNEL, Protocol
 from srlongtail.models.catalog import CATALOG
 from srlongtail.models.sr_model import SRModel, bicubic
 from srlongtail.provenance import training_budget
-from srlongtail.stats import bootstrap_interval
+from srlongtail.stats import BOOTSTRAP_FROM, mean_interval
 from srlongtail.studies.saved import Saved, identity
 from srlongtail.training.recipe import RECIPES
 
@@ -207,7 +207,7 @@ class PaperTable:
             "images": len(gains),
         }
         for metric in METRICS:
-            found = bootstrap_interval(gains[metric].to_numpy(), **INTERVALS)
+            found = mean_interval(gains[metric].to_numpy(), **INTERVALS)
             published = (
                 arms[better.arm][metric] - arms[base.arm][metric]
                 if {better.arm, base.arm} <= set(arms)
@@ -388,7 +388,10 @@ def _notes(
             f"Restored in tiles of {tiles.size} x {tiles.size} LR pixels, one every {tiles.step}, "
             f"as in the paper: {where}."
         )
-    yield f"Intervals: {100 * INTERVALS['confidence']:.0f} %, bootstrapped over images."
+    yield (
+        f"Intervals: {INTERVALS['confidence']:.0%}, over images: Student's t for fewer than "
+        f"{BOOTSTRAP_FROM} images, BCa bootstrap otherwise."
+    )
     compared = {better.model for better, _ in gain_pairs(table.rows)}
     alone = [row.model for row in table.rows if row.arm == "FPL" and row.model not in compared]
     if alone:

@@ -172,7 +172,8 @@ def test_the_interval_is_over_images_not_windows():
         for model in "ab"
     ]
     summary = WindowComparison(("a", "b"), pd.DataFrame(rows)).summary()
-    assert summary.loc[0].tolist() == [1, 2, 2.0, 1.0, 3.0]
+    half = 12.7062  # of Student's t with one degree of freedom; the standard error is 1
+    assert summary.loc[0].tolist() == pytest.approx([1, 2, 2, 2 - half, 2 + half], abs=1e-3)
 
 
 SCRIPT = """
