@@ -6,6 +6,7 @@ An LR image of scale s holds frequencies up to 1 / (2 s) along each axis, its Ny
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -222,6 +223,15 @@ def error_spectrum(
     return ErrorSpectrum(pd.DataFrame(map_pairs(measure, pairs), columns=_SPECTRUM_COLUMNS))
 
 
+class TailShare(NamedTuple):
+    """Share of pixels above a frequency: of the tail and of the others, 0 to 1."""
+
+    tail: Interval
+    others: Interval
+    difference: Interval
+    """Tail less others, paired by image."""
+
+
 @dataclass(frozen=True)
 class TailFrequency:
     """Which frequencies the texture has in each tenth of the pixels; tables add up.
@@ -248,13 +258,14 @@ class TailFrequency:
         means = self._shares().groupby("tenth").mean()
         return means[list(BANDS)]
 
-    def tail_above(self, band: str = BANDS[3]) -> tuple[Interval, Interval]:
-        """Return the share of pixels in this band and those above: of the tail, and of the others.
+    def tail_above(self, band: str = BANDS[3]) -> "TailShare":
+        """Return how much of the tail lies in this band and those above, beside the other pixels.
 
-        The tail is tenth 10. Both are means over images with 95% intervals.
+        The tail is tenth 10. All are means over images with 95% intervals.
         """
         high = self._shares()[list(BANDS[BANDS.index(band) :])].sum(axis="columns").unstack("tenth")
-        return mean_interval(high[10]), mean_interval(high.drop(columns=10).mean(axis="columns"))
+        others = high.drop(columns=10).mean(axis="columns")
+        return TailShare(*map(mean_interval, (high[10], others, high[10] - others)))
 
     def _shares(self) -> pd.DataFrame:
         keys = ["dataset", "image", "tenth"]

@@ -85,10 +85,11 @@ class CropComparison:
         """Whether the crop was cherry-picked, in a sentence."""
         if self.rank is None:
             return ""
+        reference, last = _compared([subject.label for subject in self.subjects.values()])
         return (
-            f" It gains {self.rank.gain.psnr_db:+.2f} dB, more than "
-            f"{self.rank.psnr_percentile:.1f}% of the {self.rank.windows:,} windows of its size "
-            f"(every {WINDOW_STRIDE} pixels); its squared error falls by more than in "
+            f" There {last} gains {self.rank.gain.psnr_db:+.2f} dB over {reference}, more than in "
+            f"{self.rank.psnr_percentile:.1f}% of the {self.rank.windows:,} windows of this size "
+            f"(every {WINDOW_STRIDE} pixels); squared error falls by more than in "
             f"{self.rank.squared_error_percentile:.1f}% of them."
         )
 

@@ -149,7 +149,8 @@ def test_where_the_tail_is_of_high_frequency():
     assert table.sum(axis="columns").to_numpy() == pytest.approx(np.ones(10))
     assert table.loc[10, "above 2"] > 0.95
     assert table.loc[1, "below 1/2"] > 0.8
-    tail, others = found.tail_above("above 2")
+    tail, others, difference = found.tail_above("above 2")
+    assert difference.estimate == pytest.approx(tail.estimate - others.estimate)
     assert tail.estimate == pytest.approx(table.loc[10, "above 2"])
     assert tail.estimate > 1.8 * others.estimate
     assert found.frame()["pixels"].sum() == 2 * plane.size

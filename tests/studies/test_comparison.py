@@ -169,7 +169,8 @@ def test_figure_3_tells_how_rare_its_window_is(datasets):
     # Chosen for the largest decrease in squared error, it has no equal.
     assert found.rank.squared_error_percentile == pytest.approx(100 * (1 - 0.5 / len(every)))
     assert 100 * np.mean(every[:, 0] < gain - 1e-4) <= found.rank.psnr_percentile <= 100
-    assert f"of the {len(every):,} windows of its size (every 4 pixels)" in found.caption()
+    assert f"There nearest gains {gain:+.2f} dB over bicubic" in found.caption()
+    assert f"of the {len(every):,} windows of this size (every 4 pixels)" in found.caption()
     alone = fig3.compute(FigureInputs((), data))
     assert alone.rank is None
     assert alone.caption().endswith("are those of the window.")
