@@ -17,6 +17,7 @@ _HOMES = {
     "SRModel": "srlongtail.models.sr_model",
     "Y_CHANNEL": "srlongtail.metrics",
     "absolute_difference": "srlongtail.longtail.difference",
+    "compare": "srlongtail.longtail.comparison",
     "difference_histogram": "srlongtail.longtail.difference",
     "evaluate": "srlongtail.evaluation",
     "focal_weights": "srlongtail.focal.weights",
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
     from srlongtail.image.dataset import photos as photos
     from srlongtail.image.io import read_image as read_image
     from srlongtail.image.io import write_image as write_image
+    from srlongtail.longtail.comparison import compare as compare
     from srlongtail.longtail.difference import absolute_difference as absolute_difference
     from srlongtail.longtail.difference import difference_histogram as difference_histogram
     from srlongtail.metrics import PAPER as PAPER
