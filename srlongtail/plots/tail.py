@@ -1,0 +1,88 @@
+"""How heavy a tail is, drawn: Hill plots and Lorenz curves."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from numpy.typing import NDArray
+
+from srlongtail.models.facts import Subject
+from srlongtail.plots.style import line_style, network_colors
+
+
+def plot_hill(
+    tables: Mapping[str, pd.DataFrame], ax: Axes, subjects: Mapping[str, Subject]
+) -> Axes:
+    """Hill's tail index against the number of values in the tail, with two standard errors.
+
+    The index means something where its line is level. A line that falls all the way is a tail that
+    is lighter than any power law.
+
+    Args:
+        tables: name -> what `hill_table` returns.
+        ax: where to draw.
+        subjects: what the models are called and drawn as, by their names.
+
+    >>> import matplotlib.pyplot as plt
+    >>> from srlongtail.stats import hill_table
+    >>> table = hill_table(np.random.default_rng(0).pareto(3, 1000) + 1)
+    >>> ax = plot_hill({"a": table}, plt.figure().add_subplot(), {"a": Subject("a", "A")})
+    >>> ax.get_xscale()
+    'log'
+    """
+    colors = network_colors(subjects[name] for name in tables)
+    for name, table in tables.items():
+        subject, index = subjects[name], table["tail_index"]
+        ax.plot(
+            table["k"], index, color=colors[name], linestyle=line_style(subject),
+            label=subject.label,
+        )  # fmt: skip
+        reach = 2 * table["standard_error"]
+        ax.fill_between(
+            table["k"], index - reach, index + reach, color=colors[name], alpha=0.2, linewidth=0
+        )
+    ax.set(xscale="log", ylim=(0, None), xlabel="pixels in the tail, k", ylabel="tail index")
+    ax.legend(loc="best")
+    return ax
+
+
+def plot_lorenz(
+    curves: Mapping[str, tuple[NDArray[np.float64], NDArray[np.float64]]],
+    ax: Axes,
+    subjects: Mapping[str, Subject],
+) -> Axes:
+    """Share of the error that the pixels with the smallest errors hold, one line a model.
+
+    The diagonal is an error that is the same everywhere.
+
+    Args:
+        curves: name -> what `lorenz` returns.
+        ax: where to draw.
+        subjects: what the models are called and drawn as, by their names.
+
+    >>> import matplotlib.pyplot as plt
+    >>> from srlongtail.stats import lorenz
+    >>> curves = {"a": lorenz([1.0, 3.0])}
+    >>> ax = plot_lorenz(curves, plt.figure().add_subplot(), {"a": Subject("a", "A")})
+    >>> ax.lines[-1].get_ydata().tolist()
+    [0.0, 25.0, 100.0]
+    """
+    colors = network_colors(subjects[name] for name in curves)
+    ax.plot([0, 100], [0, 100], color="0.7", linewidth=0.6)
+    for name, (shares, held) in curves.items():
+        subject = subjects[name]
+        # A curve of a million pixels is drawn through a thousand of its points.
+        points = np.unique(np.linspace(0, len(shares) - 1, 1001).round().astype(int))
+        ax.plot(
+            100 * shares[points], 100 * held[points], color=colors[name],
+            linestyle=line_style(subject), label=subject.label,
+        )  # fmt: skip
+    ax.set(
+        xlim=(0, 100),
+        ylim=(0, 100),
+        xlabel="pixels, smallest error first (%)",
+        ylabel="share of the error (%)",
+    )
+    ax.legend(loc="upper left")
+    return ax
