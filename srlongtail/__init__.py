@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 _HOMES = {
+    "BandError": "srlongtail.longtail.bands",
     "FocalPixelLoss": "srlongtail.focal.loss",
     "ImagePair": "srlongtail.image.dataset",
     "InputError": "srlongtail.errors",
@@ -24,6 +25,7 @@ _HOMES = {
     "hardest_window": "srlongtail.attribution.windows",
     "load_model": "srlongtail.models.checkpoint",
     "local_attribution": "srlongtail.attribution.lam",
+    "measure_bands": "srlongtail.longtail.bands",
     "open_data": "srlongtail.image.dataset",
     "photos": "srlongtail.image.dataset",
     "psnr": "srlongtail.metrics",
@@ -48,6 +50,8 @@ if TYPE_CHECKING:
     from srlongtail.image.dataset import photos as photos
     from srlongtail.image.io import read_image as read_image
     from srlongtail.image.io import write_image as write_image
+    from srlongtail.longtail.bands import BandError as BandError
+    from srlongtail.longtail.bands import measure_bands as measure_bands
     from srlongtail.longtail.comparison import compare as compare
     from srlongtail.longtail.difference import absolute_difference as absolute_difference
     from srlongtail.longtail.difference import difference_histogram as difference_histogram

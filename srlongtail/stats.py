@@ -338,6 +338,55 @@ def smallest_detectable_mean(values: ArrayLike, power: float = 0.8, level: float
     return float(distance * array.std(ddof=1) / np.sqrt(array.size)) if np.ptp(array) else 0.0
 
 
+def mean_p_value(
+    values: ArrayLike, expected: float = 0.0, *, resamples: int = 9999, seed: int = 0
+) -> float:
+    """Return the two-sided p-value of a mean over images, that which `mean_interval` inverts.
+
+    The interval of confidence 1 - p just reaches the expected value, so that an interval and its
+    p-value never contradict each other. Below 30 images it is that of Student's t test, from 30
+    that of the BCa bootstrap, where it is at least 2 / (resamples + 1).
+
+    Args:
+        values, resamples, seed: see `mean_interval`.
+        expected: the mean under the hypothesis.
+
+    Returns:
+        0 to 1; NaN for one image, and 0 or 1 without spread.
+
+    Raises:
+        InputError: not one finite number an image.
+
+    >>> round(mean_p_value([1.0, 2.0, 3.0]), 3)
+    0.074
+    """
+    from scipy.stats import bootstrap, norm, ttest_1samp
+
+    array = _one_an_image(values, 0.95, "mean_p_value")
+    if array.size == 1:
+        return np.nan
+    if np.ptp(array) == 0:
+        return float(array[0] == expected)
+    if array.size < BOOTSTRAP_FROM:
+        return float(ttest_1samp(array, expected).pvalue)
+    means = bootstrap(
+        (array,), np.mean, n_resamples=resamples, batch=max(1, 10**7 // array.size),
+        method="percentile", rng=np.random.default_rng(seed),
+    ).bootstrap_distribution  # fmt: skip
+
+    def normal_score(mean: float) -> float:
+        below = ((means < mean).mean() + (means <= mean).mean()) / 2
+        return float(norm.ppf(np.clip(below, 1 / (resamples + 1), resamples / (resamples + 1))))
+
+    # BCa places the end of level q at the score z0 + (z0 + q) / (1 - a (z0 + q)): solved for q.
+    bias = normal_score(array.mean())
+    deviations = array - array.mean()
+    acceleration = (deviations**3).sum() / (6 * (deviations**2).sum() ** 1.5)
+    distance = normal_score(expected) - bias
+    level = norm.cdf(distance / (1 + acceleration * distance) - bias)
+    return float(2 * min(level, 1 - level))
+
+
 def bootstrap_interval(
     values: ArrayLike,
     statistic: Callable[..., NDArray[np.float64]] = np.mean,

@@ -18,6 +18,7 @@ from srlongtail.stats import (
     holm,
     lorenz,
     mean_interval,
+    mean_p_value,
     pareto_shape,
     sign_test,
     smallest_detectable_mean,
@@ -125,6 +126,27 @@ def test_few_images_get_students_t_and_many_the_bootstrap():
     assert (few.estimate, few.method) == (pytest.approx(values[:29].mean()), STUDENT)
     assert many == bootstrap_interval(values, seed=4, method="BCa")
     assert many.method == "BCa bootstrap"
+
+
+@pytest.mark.parametrize("images", [7, 40])
+def test_the_interval_of_one_minus_p_reaches_the_expected_mean(images):
+    values = np.random.default_rng(5).gamma(2, size=images)
+    for expected in (1.4, 2.4):
+        p = mean_p_value(values, expected, resamples=2000)
+        assert 0.001 < p < 0.9
+        found = mean_interval(values, 1 - p, resamples=2000)
+        nearest = min(found[1:3], key=lambda end: abs(end - expected))
+        assert nearest == pytest.approx(expected, abs=0.02 * values.std())
+
+
+def test_p_values_are_uniform_where_the_mean_is_as_expected():
+    for images in (14, 60):
+        samples = np.random.default_rng(1).normal(3, 1, (400, images))
+        values = [mean_p_value(sample, 3, resamples=499) for sample in samples]
+        assert scipy.stats.kstest(values, "uniform").pvalue > 0.01
+    assert mean_p_value([2.0, 2.0], 2) == 1
+    assert mean_p_value([2.0, 2.0]) == 0
+    assert np.isnan(mean_p_value([2.0]))
 
 
 @pytest.mark.parametrize("images", [3, 40])
