@@ -231,3 +231,8 @@ def test_images_of_one_name_keep_more_of_it(tmp_path):
     touch(tmp_path / "endings", "1.png", "1.jpg")
     assert [pair.name for pair in find_pairs(tmp_path / "marks", 4).files] == ["1", "1_HR"]
     assert [pair.name for pair in find_pairs(tmp_path / "endings", 4).files] == ["1.jpg", "1.png"]
+
+
+def test_an_lr_image_is_not_given_to_a_second_hr_image(tmp_path):
+    touch(tmp_path, "HR/bo.png", "HR/box2.png", "LR/bo.png")
+    assert found(tmp_path) == [("HR/bo.png", "LR/bo.png"), ("HR/box2.png", None)]
