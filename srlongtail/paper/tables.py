@@ -14,6 +14,7 @@ from srlongtail.errors import InputError
 from srlongtail.evaluation import evaluate
 from srlongtail.image.dataset import ImageSet
 from srlongtail.image.degrade import BlurNoise, Degradation
+from srlongtail.image.lr_rule import find_lr_rule
 from srlongtail.metrics import PAPER, Y_CHANNEL, Protocol
 from srlongtail.models.catalog import CATALOG
 from srlongtail.models.sr_model import SRModel, bicubic
@@ -375,11 +376,10 @@ def _notes(
         f"cropped on each side; means over the images of "
         f"{', '.join(f'{data.name} ({len(data)})' for data in datasets)}."
     )
-    stored = [data.name for data in datasets if not data.makes_lr]
-    if stored:
-        yield f"LR images of {', '.join(stored)} are the stored ones."
-    if spec.degraded:
+    if spec.degraded:  # then LR images are always made
         yield f"LR by Eq. 8: {spec.degradation}."
+    else:
+        yield from _lr_notes(table, datasets)
     yield from _training_notes(table, networks)
     if table.tiled:
         tiles = spec.protocol.tiles
@@ -404,6 +404,19 @@ def _notes(
     absent = table.absent()
     if absent:
         yield f"Of the paper's numbers these have no counterpart here: {'; '.join(absent)}."
+
+
+def _lr_notes(table: PaperTable, datasets: Sequence[ImageSet]) -> Iterator[str]:
+    """Where LR images came from; whether by the paper's rule, where its numbers stand beside."""
+    said: dict[str, list[str]] = {}
+    for data in datasets:
+        text = str(data.lr_source)
+        beside = any(_published(table.spec, r.network, paper_name(data.name)) for r in table.rows)
+        if data.lr_source.source == "stored" and beside:
+            text += f": {find_lr_rule(data)}"
+        said.setdefault(text, []).append(data.name)
+    for text, names in said.items():
+        yield f"LR images of {', '.join(names)}: {text}."
 
 
 def _training_notes(table: PaperTable, networks: Sequence[SRModel]) -> Iterator[str]:

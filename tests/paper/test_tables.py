@@ -12,6 +12,8 @@ from srlongtail.errors import InputError
 from srlongtail.evaluation import evaluate
 from srlongtail.image.dataset import open_data
 from srlongtail.image.degrade import BlurNoise
+from srlongtail.image.io import write_image
+from srlongtail.image.resample import imresize_uint8
 from srlongtail.metrics import PAPER, Y_CHANNEL
 from srlongtail.models.card import ModelCard
 from srlongtail.models.catalog import new_model
@@ -228,6 +230,23 @@ def test_readers_of_every_form_see_how_long_was_trained(pair, tmp_path, data, sa
     assert told[3] in notes
     assert told[3] not in notes_of_the_schedule
     assert not any("The paper's training" in note for note in notes)
+
+
+def test_where_lr_came_from_is_said_and_by_which_rule_beside_published_numbers(
+    pair, tmp_path, data, saved
+):
+    for number, made in enumerate(data):
+        levels = imresize_uint8((made.hr * 255).round().to(torch.uint8), 1 / 4)
+        write_image(tmp_path / "lr" / f"{made.name}.png", levels / 255 if number else made.lr)
+    folders = f"{tmp_path / 'Set3'},{tmp_path / 'lr'}"
+    sets = [open_data(f"{name}={folders}") for name in ("Set5", "mine")]
+    notes = build_table(TABLES["table1"], pair, [*sets, data], saved).notes
+    assert (
+        "LR images of Set5: stored in lr: of 2 images MATLAB's bicubic on 8-bit images, rounded "
+        "twice where the paper rounds once." in notes
+    )
+    assert "LR images of mine: stored in lr." in notes  # no published number stands beside
+    assert "LR images of Set3: made from HR by bicubic." in notes
 
 
 def test_what_is_restored_in_tiles_is_said(tmp_path, data, saved):
