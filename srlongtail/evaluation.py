@@ -2,20 +2,25 @@
 
 import warnings
 from collections.abc import Iterable, Sequence
+from functools import cache
 from itertools import chain
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+from torch import Tensor
 from tqdm import tqdm
 
 from srlongtail.errors import InputError
-from srlongtail.image.dataset import SKIP_BAD, ImagePair, ImageSet
-from srlongtail.metrics import PAPER, Protocol, mean_psnr
+from srlongtail.image.dataset import SKIP_BAD, ImagePair, ImageSet, Source, read_source
+from srlongtail.image.tiles import Tiling
+from srlongtail.metrics import PAPER, Protocol, Score, mean_psnr
 from srlongtail.models.sr_model import SRModel
 from srlongtail.parallel import gather, is_writer, share
 
 COLUMNS = ("model", "dataset", "image", "psnr_db", "ssim")
+
+_Way = tuple[SRModel, Tiling | None]
 
 
 def evaluate(
@@ -46,22 +51,63 @@ def evaluate(
     >>> evaluate([bicubic(4)], [photos(4)[1:2]]).round(1).values.tolist()
     [['bicubic', 'photos', 'chelsea', 30.1, 0.8, 'made by bicubic']]
     """
-    datasets = list(datasets)
-    check_scales(models, datasets)
-    datasets = [scorable(data, protocol, skip_bad=skip_bad) for data in datasets]
-    places = [(data, index) for data in datasets for index in range(len(data))]
-    bar = tqdm(total=len(places) * len(models), disable=None if is_writer() else True, unit="image")
-    rows = []
-    with bar:
-        for number, (data, index) in share(list(enumerate(places))):
-            pair = data[index]
-            lr = data.lr_source.short
-            for order, model in enumerate(models):
-                rows.append((order, number, *_score(model, pair, protocol), lr))
-                bar.update()
-    all_rows = sorted(chain.from_iterable(gather(rows)))
-    table = pd.DataFrame(all_rows, columns=["order", "number", *COLUMNS, "lr"])
-    return table[[*COLUMNS, "lr"]]
+    tasks = [Task(models, data, protocol) for data in datasets]
+    tables = evaluate_together(tasks, skip_bad=skip_bad)
+    of_model = [
+        table.iloc[order * images : (order + 1) * images]
+        for order in range(len(models))
+        for table, images in ((table, len(table) // len(models)) for table in tables)
+    ]
+    return pd.concat(of_model, ignore_index=True)
+
+
+class Task(NamedTuple):
+    """Models to score on a data set by a protocol."""
+
+    models: Sequence[SRModel]
+    data: ImageSet
+    protocol: Protocol = PAPER
+
+
+def evaluate_together(tasks: Sequence[Task], *, skip_bad: bool = False) -> list[pd.DataFrame]:
+    """Score several tasks in one pass over the images; see `evaluate`.
+
+    An HR image that several data sets share, as those of other scales do, is decoded once, and
+    what a model makes of an LR image is scored by all protocols that ask for it, and then dropped.
+
+    Returns:
+        A table for each task, ordered by model, then image.
+    """
+    for task in tasks:
+        check_scales(task.models, [task.data])
+    tasks = [t._replace(data=scorable(t.data, t.protocol, skip_bad=skip_bad)) for t in tasks]
+    # HR images -> data set -> model and tiles -> what is scored of it: a task and a row's order.
+    plan: dict[tuple[Source, ...], dict[ImageSet, dict[_Way, list[tuple[int, int]]]]] = {}
+    for number, (models, data, protocol) in enumerate(tasks):
+        ways = plan.setdefault(data.hr_sources, {}).setdefault(data, {})
+        for order, model in enumerate(models):
+            way = model, protocol.tiling(model.architecture, data.name)
+            ways.setdefault(way, []).append((number, order))
+    places = [(sources, index) for sources in plan for index in range(len(sources))]
+    total = sum(len(data) * len(ways) for sets in plan.values() for data, ways in sets.items())
+    rows: list[list[tuple[Any, ...]]] = [[] for _ in tasks]
+    with tqdm(total=total, disable=None if is_writer() else True, unit="image") as bar:
+        for sources, index in share(places):
+            read = cache(read_source)  # of this image only
+            for data, ways in plan[sources].items():
+                pair = data.pair(index, read)
+                for (model, tile), uses in ways.items():
+                    sr = model.restore(pair.lr, tile)
+                    for number, order in uses:
+                        score = _score(tasks[number].protocol, sr, pair)
+                        row = (model.name, data.name, pair.name, *score, data.lr_source.short)
+                        rows[number].append((order, index, *row))
+                    bar.update()
+    columns = ["order", "index", *COLUMNS, "lr"]
+    return [
+        pd.DataFrame(sorted(chain(*parts)), columns=columns)[columns[2:]]
+        for parts in zip(*gather(rows), strict=True)
+    ]
 
 
 def summarize(table: pd.DataFrame) -> pd.DataFrame:
@@ -143,13 +189,8 @@ def check_scales(models: Iterable[SRModel], datasets: Iterable[ImageSet]) -> Non
                 )
 
 
-def _score(
-    model: SRModel, pair: ImagePair, protocol: Protocol
-) -> tuple[str, str, str, float, float]:
-    tile = protocol.tiling(model.architecture, pair.dataset)
-    sr = model.restore(pair.lr, tile)
+def _score(protocol: Protocol, sr: Tensor, pair: ImagePair) -> Score:
     try:
-        score = protocol.score(sr, pair.hr, pair.scale)
+        return protocol.score(sr, pair.hr, pair.scale)
     except InputError as error:
         raise InputError(f"{pair.dataset}/{pair.name}: {error}") from error
-    return model.name, pair.dataset, pair.name, score.psnr_db, score.ssim

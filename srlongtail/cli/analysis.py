@@ -181,7 +181,7 @@ def histogram(
         result = tail.compute([bicubic(data.scale), *networks], data)
         if parallel.is_writer():
             path = write_result(out / "histogram", tail.draw, result, provenance(loaded, [data]))
-            print(result.summary().round(4).to_string(index=False))
+            print(result.summary.round(4).to_string(index=False))
             print(path)
 
 
@@ -239,13 +239,14 @@ def weights(
     from srlongtail.provenance import provenance
     from srlongtail.results import write_maps
     from srlongtail.studies import weights as study
+    from srlongtail.studies.restored import RestoredImage
     from srlongtail.studies.writing import write_result
 
     (loaded,) = model_options.load((model,))
     data = open_image(image, loaded.scale)
-    result = study.compute(loaded, data[0])
+    result = study.compute(loaded, RestoredImage(data[0]))
     print(write_result(out / "weights", study.draw, result, provenance([loaded], [data])))
-    print(write_maps(out / "weights.npz", result.maps()))
+    print(write_maps(out / "weights.npz", result.maps))
 
 
 def attribute(
@@ -276,17 +277,19 @@ def attribute(
     from srlongtail.studies.attribute_image import (
         attribute_image,
         compare_image,
+        read_restored,
         write_attribution,
         write_methods,
     )
 
     (loaded,) = model_options.load((model,))
-    result = attribute_image(loaded, image, window, is_lr=lr, published=published)
+    restored = read_restored(loaded, image, is_lr=lr, published=published)
+    result = attribute_image(loaded, restored, window, is_lr=lr, published=published)
     if window is None:
         note(f"window {' '.join(map(str, result.window))}: {result.rule}")
     paths = write_attribution(result, loaded, out, is_lr=lr, published=published)
     if methods:
-        compared = compare_image(loaded, image, result.window, is_lr=lr, published=published)
+        compared = compare_image(loaded, restored, result.window)
         paths += write_methods(compared, loaded, out, is_lr=lr, published=published)
         print(compared.frame().round(3).to_string(index=False))
     for path in paths:

@@ -133,18 +133,20 @@ class SRModel(nn.Module):
             return output + upsample_bicubic(lr, self.scale)
         return output
 
-    def restore(self, lr: Tensor, tile: Tiling | None = None) -> Tensor:
-        """What a user gets: eval mode, no gradient, clamped to [0, 1], on the device of `lr`.
+    def restore(self, lr: Tensor, tile: Tiling | None = None, *, clamp: bool = True) -> Tensor:
+        """What a user gets: eval mode, no gradient, in [0, 1], on the device of `lr`.
 
         Args:
             lr: `(3, h, w)` or `(N, 3, h, w)`, in [0, 1].
             tile: restore in these tiles and average the overlaps. None restores the whole image,
                 or, where memory is short, tiles with a warning.
+            clamp: to [0, 1]; otherwise the values are as the network gives them.
         """
         images = lr if lr.dim() == 4 else lr[None]
         with eval_mode(self), torch.no_grad():
             restored = torch.stack([self._restore_one(image, tile) for image in images])
-        return (restored if lr.dim() == 4 else restored[0]).clamp(0, 1).to(lr.device)
+        restored = restored if lr.dim() == 4 else restored[0]
+        return (restored.clamp(0, 1) if clamp else restored).to(lr.device)
 
     def _restore_one(self, lr: Tensor, tile: Tiling | None) -> Tensor:
         lr = lr.to(self.device)

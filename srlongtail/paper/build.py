@@ -8,30 +8,19 @@ from typing import Any, NamedTuple, Protocol
 
 from matplotlib.figure import Figure
 
-from srlongtail.attribution.crop import Part
-from srlongtail.attribution.lam import AttributionMap
 from srlongtail.errors import InputError, Parameter
 from srlongtail.files import replacing
-from srlongtail.focal.weights import FocalWeights
-from srlongtail.geometry import Box
-from srlongtail.image.dataset import ImagePair, ImageSet
+from srlongtail.image.dataset import ImageSet
 from srlongtail.image.degrade import Degradation
-from srlongtail.longtail.comparison import WindowGain, WindowRank
-from srlongtail.longtail.difference import DifferenceHistogram
-from srlongtail.models.facts import Subject
 from srlongtail.models.sr_model import SRModel
-from srlongtail.paper import fig1, fig3, fig4, fig5, fig6
+from srlongtail.paper import fig1, fig3, fig4, fig5, fig6, tables
 from srlongtail.paper.gallery import write_gallery
 from srlongtail.paper.inputs import FigureInputs
 from srlongtail.paper.layout import latex, layout, markdown
-from srlongtail.paper.tables import TABLES, PaperTable, build_table, subject
+from srlongtail.paper.tables import TABLES, PaperTable, subject
 from srlongtail.provenance import provenance
 from srlongtail.results import write_record, write_table
-from srlongtail.studies.attribution import WindowAttribution
-from srlongtail.studies.crop import CropComparison
-from srlongtail.studies.saved import Saved, identity
-from srlongtail.studies.tail import LongTail
-from srlongtail.studies.weights import WeightMaps
+from srlongtail.studies.saved import Saved, key_of
 from srlongtail.studies.writing import write_result
 
 
@@ -62,7 +51,9 @@ FIGURES = {
     "fig1": FigureEntry(fig1, lambda i: Needs(i.models, (i.data,), {"image": i.image})),
     "fig3": FigureEntry(
         fig3,
-        lambda i: Needs(i.models, (i.shown if i.window else i.chosen,), {"window": i.window}),
+        lambda i: Needs(
+            i.models, (i.shown if i.window or i.image else i.data,), {"window": i.window}
+        ),
     ),
     "fig4": FigureEntry(fig4, lambda i: Needs(settings=fig4.settings(i))),
     "fig5": FigureEntry(fig5, lambda i: Needs(i.models[-1:], (i.shown,))),
@@ -71,12 +62,6 @@ FIGURES = {
     ),
 }
 """The figures by name."""
-
-_RESULTS = (
-    *(fig1.Fig1, CropComparison, fig4.Fig4, WeightMaps, WindowAttribution),
-    *(ImagePair, LongTail, DifferenceHistogram, FocalWeights, AttributionMap, Part, Box, Subject),
-    *(WindowGain, WindowRank),
-)
 
 
 def build_figures(
@@ -101,9 +86,13 @@ def build_figures(
     if unknown:
         raise InputError(f"no figure {unknown[0]!r}, expected one of {', '.join(FIGURES)}")
     all_needs = {name: FIGURES[name].needs(inputs) for name in names}
-    saved = Saved(out, _RESULTS, force)
+    saved = Saved(out, force)
     results = {
-        name: saved.result(name, _key(needs), partial(FIGURES[name].module.compute, inputs))
+        name: saved.result(
+            name,
+            key_of(f"srlongtail.paper.{name}", needs.models, needs.data, **needs.settings),
+            partial(FIGURES[name].module.compute, inputs),
+        )
         for name, needs in all_needs.items()
     }
     paths = []
@@ -135,17 +124,17 @@ def build_tables(
             written.
     """
     names = _table_names(models, only)
-    opened = {name: open_sets(TABLES[name].scale, TABLES[name].degradation) for name in names}
-    saved = Saved(out, force=force)
-    tables = {
-        name: build_table(TABLES[name], models, datasets, saved)
-        for name, datasets in opened.items()
-    }
+    chosen = [TABLES[name] for name in names]
+    # Tables of one scale and degradation share their data sets.
+    rules = {(spec.scale, spec.degraded): spec.degradation for spec in chosen}
+    opened = {key: open_sets(key[0], rule) for key, rule in rules.items()}
+    specs = [(spec, opened[spec.scale, spec.degraded]) for spec in chosen]
     paths = []
-    for name, datasets in opened.items():
-        table = tables[name]
-        record = provenance(filter(table.spec.takes, models), datasets, **table.settings())
-        paths.append(_write_table(out / name, table, record))
+    for table, (spec, datasets) in zip(
+        tables.build_tables(specs, models, Saved(out, force)), specs, strict=True
+    ):
+        record = provenance(filter(spec.takes, models), datasets, **table.settings())
+        paths.append(_write_table(out / spec.name, table, record))
     write_gallery(out)
     return paths
 
@@ -181,11 +170,3 @@ def _write_table(stem: Path, table: PaperTable, record: Mapping[str, Any]) -> Pa
     caption = f"Ours beside the paper's Table {table.spec.number}."
     write_record(stem.with_suffix(".json"), {"caption": caption, "notes": table.notes, **record})
     return page
-
-
-def _key(needs: Needs) -> dict[str, Any]:
-    return {
-        "models": [identity(model) for model in needs.models],
-        "data": [(data.name, data.scale, data.sha256) for data in needs.data],
-        "settings": dict(needs.settings),
-    }

@@ -10,12 +10,11 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from srlongtail.image.dataset import ImagePair
-from srlongtail.longtail.difference import absolute_difference
 from srlongtail.paper.inputs import FigureInputs
 from srlongtail.plots.histograms import plot_difference_histogram
 from srlongtail.plots.images import add_colorbar, scale_top, show_map, show_photo
 from srlongtail.plots.style import PAGE, letter, rows_and_columns
-from srlongtail.studies import tail
+from srlongtail.studies.tail import LongTail
 
 
 @dataclass(frozen=True)
@@ -24,7 +23,8 @@ class Fig1:
 
     pair: ImagePair
     differences: dict[str, Tensor]
-    tail: tail.LongTail
+    mean_differences: dict[str, float]
+    tail: LongTail
 
     def frame(self) -> pd.DataFrame:
         """The histogram drawn: one row per model and AD interval."""
@@ -41,11 +41,9 @@ class Fig1:
 
 def compute(inputs: FigureInputs) -> Fig1:
     """Measure AD maps of the image asked for, or the first, and the histogram over all."""
-    pair = inputs.pair()
-    maps = {
-        model.name: absolute_difference(model.restore(pair.lr), pair.hr) for model in inputs.models
-    }
-    return Fig1(pair, maps, tail.compute(inputs.models, inputs.data))
+    maps = {model.name: inputs.restored.difference(model) for model in inputs.models}
+    means = {name: float(difference.mean()) for name, difference in maps.items()}
+    return Fig1(inputs.restored.pair, maps, means, inputs.survey.tail)
 
 
 def draw(result: Fig1) -> Figure:
@@ -74,5 +72,5 @@ def _draw_maps(result: Fig1, axes: Sequence[Axes], columns: int) -> None:
     for index, (name, difference) in enumerate(result.differences.items(), start=1):
         drawn = show_map(difference, axes[index], vmax=top)
         letter(axes[index], index, result.tail.subjects[name].label, columns=columns)
-        axes[index].set_xlabel(f"mean AD {difference.mean():.1f}")
+        axes[index].set_xlabel(f"mean AD {result.mean_differences[name]:.1f}")
     add_colorbar(drawn, axes[columns - 1], "AD (levels of 255)")

@@ -8,5 +8,6 @@ draw = crop.draw
 
 def compute(inputs: FigureInputs) -> crop.CropComparison:
     """Show the window asked for, or that of the largest gain of the image asked for, or of all."""
-    pairs = inputs.chosen if inputs.window is None else inputs.shown
-    return crop.compute(inputs.models, pairs, inputs.window)
+    if inputs.window is None and inputs.image is None:
+        return inputs.survey.largest_gain
+    return crop.compute(inputs.models, [inputs.restored], inputs.window)

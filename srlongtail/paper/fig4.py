@@ -32,51 +32,63 @@ _COMPARED = (*_ENDS, "skip")
 
 @dataclass(frozen=True)
 class Fig4:
-    """The runs of the focal-parameters grid, measured on one data set.
+    """The runs of the focal-parameters grid, measured on one data set, and what they say.
 
     Attributes:
         dataset: its name.
-        runs: one row a run, with columns `arm, seed, iterations, dataset, psnr_db, ssim`, and
-            what the arm trained with: `PARTS`, `alpha_sp, gamma_sp, alpha_lp, gamma_lp`.
+        runs: one row a run: `arm, seed, iterations, dataset, psnr_db, ssim`, what the arm trained
+            with, `PARTS`, `alpha_sp, gamma_sp, alpha_lp, gamma_lp`, and for each metric its gain
+            over the baseline. Each run is compared with FPL's of the same seed, and FPL's mean
+            with the baseline's: so what a seed does to all arms alike does not count, and arms
+            that lack a seed can be shown. The columns `*_gain_of_seed` are over the baseline's run
+            of the same seed instead.
+        gains: metric -> arm -> mean gain.
+        floors: metric -> FPL's mean gain, and the interval that the means of equal arms would fall
+            in; None where there is one seed.
         network: which one was trained, and on what, as far as the table's record tells.
     """
 
     dataset: str
     runs: pd.DataFrame
+    gains: Mapping[str, Mapping[str, float]]
+    floors: Mapping[str, Interval | None]
     network: str = ""
 
-    def frame(self) -> pd.DataFrame:
-        """One row a run, with its gains over the baseline.
+    @classmethod
+    def of(cls, dataset: str, runs: pd.DataFrame, network: str = "") -> "Fig4":
+        """Compare the runs of a table.
 
-        Each run is compared with FPL's of the same seed, and FPL's mean with the baseline's: so
-        what a seed does to all arms alike does not count, and arms that lack a seed can be shown.
-        The columns `*_gain_of_seed` are over the baseline's run of the same seed instead.
+        Chance is told by the runs with a bicubic skip, without the arms of alpha: with Adam they
+        are nearly the same run as FPL, and would pass for a lack of chance.
         """
-        table = self.runs[_SHOWN].copy()
+        table = runs.copy()
+        gains: dict[str, dict[str, float]] = {}
+        floors: dict[str, Interval | None] = {}
+        equal = runs["skip"] & ~(_turned(runs, "alpha_sp") | _turned(runs, "alpha_lp"))
         for metric in _METRICS:
-            fpl, base = (table[table["arm"] == arm].set_index("seed")[metric] for arm in _ENDS)
-            over_fpl = table[metric] - table["seed"].map(fpl)
+            fpl, base = (runs[runs["arm"] == arm].set_index("seed")[metric] for arm in _ENDS)
+            over_fpl = runs[metric] - runs["seed"].map(fpl)
             table[f"{metric}_gain"] = over_fpl + fpl.mean() - base.mean()
-            table[f"{metric}_gain_of_seed"] = table[metric] - table["seed"].map(base)
-        return table
+            table[f"{metric}_gain_of_seed"] = runs[metric] - runs["seed"].map(base)
+            gains[metric] = table.groupby("arm", sort=False)[f"{metric}_gain"].mean().to_dict()
+            half, middle = noise_floor(runs[equal], metric), gains[metric]["fpl"]
+            floors[metric] = (
+                None if half is None else Interval(middle, middle - half, middle + half)
+            )
+        return cls(dataset, table, gains, floors, network)
+
+    def frame(self) -> pd.DataFrame:
+        """One row a run, with its gains over the baseline."""
+        gains = [f"{metric}_gain{of}" for metric in _METRICS for of in ("", "_of_seed")]
+        return self.runs[[*_SHOWN, *gains]]
 
     def gain(self, arm: str, metric: str = "psnr_db") -> float:
         """Mean gain of an arm over the baseline."""
-        table = self.frame()
-        return float(table.loc[table["arm"] == arm, f"{metric}_gain"].mean())
+        return self.gains[metric][arm]
 
     def floor(self, metric: str) -> Interval | None:
-        """FPL's mean gain, and the interval that the means of equal arms would fall in.
-
-        By the runs with a bicubic skip. Arms of alpha do not count: with Adam they are nearly the
-        same run as FPL, and would pass for a lack of chance. None where there is one seed.
-        """
-        alphas = self._turned("alpha_sp") | self._turned("alpha_lp")
-        half = noise_floor(self.runs[self.runs["skip"] & ~alphas], metric)
-        if half is None:
-            return None
-        middle = self.gain("fpl", metric)
-        return Interval(middle, middle - half, middle + half)
+        """FPL's mean gain, and the interval that the means of equal arms would fall in."""
+        return self.floors[metric]
 
     def outside(self, dial: str) -> tuple[int, int]:
         """How many settings of a dial differ from FPL's by more than chance, and of how many.
@@ -84,27 +96,21 @@ class Fig4:
         Without several seeds nothing tells, and none is counted.
         """
         floor = self.floor("psnr_db")
-        turned = self._turned(f"{dial}_sp") | self._turned(f"{dial}_lp")
+        turned = _turned(self.runs, f"{dial}_sp") | _turned(self.runs, f"{dial}_lp")
         gains = [self.gain(arm) for arm in self.runs.loc[turned, "arm"].unique()]
         low, high = (floor.low, floor.high) if floor else (-np.inf, np.inf)
         return sum(not low <= gain <= high for gain in gains), len(gains)
 
     def dial(self, dial: str, metric: str) -> dict[str, pd.DataFrame]:
         """The gains along one dial of both priors, `value` and `gain`; FPL is a point of each."""
-        gains = self.frame()[f"{metric}_gain"]
+        gains = self.runs[f"{metric}_gain"]
         found = {}
         for prior, name in _PRIORS.items():
             key = f"{dial}_{prior}"
-            chosen = (self.runs["arm"] == "fpl") | self._turned(key)
+            chosen = (self.runs["arm"] == "fpl") | _turned(self.runs, key)
             line = pd.DataFrame({"value": self.runs.loc[chosen, key], "gain": gains[chosen]})
             found[f"{name} prior"] = line.sort_values("value", kind="stable", ignore_index=True)
         return found
-
-    def _turned(self, key: str) -> pd.Series:
-        """The runs of FPL whose parameter of this name, and no other, is not the paper's."""
-        papers = pd.Series(asdict(FocalParameters()))[_DIALS_OF_A_RUN]
-        turned = self.runs[_DIALS_OF_A_RUN].ne(papers)
-        return self.runs[list(PARTS)].all(axis=1) & turned[key] & (turned.sum(axis=1) == 1)
 
     def settings(self) -> dict[str, Any]:
         """The data set shown."""
@@ -136,6 +142,13 @@ class Fig4:
             f"on the loss that Adam all but cancels; the skip alone is {skip}. Seed by seed FPL "
             f"gains {fpl.min():+.2f} to {fpl.max():+.2f} dB, which moves all points alike."
         )
+
+
+def _turned(runs: pd.DataFrame, key: str) -> pd.Series:
+    """The runs of FPL whose parameter of this name, and no other, is not the paper's."""
+    papers = pd.Series(asdict(FocalParameters()))[_DIALS_OF_A_RUN]
+    turned = runs[_DIALS_OF_A_RUN].ne(papers)
+    return runs[list(PARTS)].all(axis=1) & turned[key] & (turned.sum(axis=1) == 1)
 
 
 def settings(inputs: FigureInputs) -> dict[str, Any]:
@@ -177,7 +190,7 @@ def compute(inputs: FigureInputs) -> Fig4:
             f"expected all three of one seed at least"
         )
     runs = runs[runs["seed"].isin(seeds)].reset_index(drop=True)
-    return Fig4(dataset, runs, _network(_record(inputs)))
+    return Fig4.of(dataset, runs, _network(_record(inputs)))
 
 
 def draw(result: Fig4) -> Figure:

@@ -11,4 +11,4 @@ def compute(inputs: FigureInputs) -> weights.WeightMaps:
 
     Without a network the learnable prior is bicubic's own error.
     """
-    return weights.compute(inputs.models[-1], inputs.pair())
+    return weights.compute(inputs.models[-1], inputs.restored)

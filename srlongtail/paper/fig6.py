@@ -8,4 +8,4 @@ draw = attribution.draw
 
 def compute(inputs: FigureInputs) -> attribution.WindowAttribution:
     """Attribute the window asked for, or the hardest, under every network; else under bicubic."""
-    return attribution.compute(inputs.networks or inputs.models, inputs.pair(), inputs.window)
+    return attribution.compute(inputs.networks or inputs.models, inputs.restored, inputs.window)

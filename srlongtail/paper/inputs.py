@@ -4,12 +4,17 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from tqdm import tqdm
+
 from srlongtail.errors import InputError
 from srlongtail.evaluation import check_scales
 from srlongtail.geometry import Window, check_window
-from srlongtail.image.dataset import ImagePair, ImageSet
+from srlongtail.image.dataset import ImageSet
+from srlongtail.longtail.difference import DifferenceHistogram
 from srlongtail.models.checkpoint import ZOO
 from srlongtail.models.sr_model import SRModel, bicubic
+from srlongtail.studies import crop, tail
+from srlongtail.studies.restored import RestoredImage
 
 
 @dataclass(frozen=True)
@@ -42,28 +47,55 @@ class FigureInputs:
                 f"expected one of {', '.join(self.data.names[:10])}"
             )
         if self.window is not None:
-            pair = self.pair()
+            pair = self.restored.pair
             height, width = pair.hr.shape[-2:]
             check_window(self.window, height, width, pair.name)
 
-    @property
+    @cached_property
     def models(self) -> tuple[SRModel, ...]:
         """Bicubic, then the networks."""
         return (bicubic(self.data.scale), *self.networks)
 
-    @cached_property
-    def chosen(self) -> ImageSet:
-        """The image asked for, or all."""
-        if self.image is None:
-            return self.data
-        index = self.data.names.index(self.image)
-        return self.data[index : index + 1]
+    @property
+    def shown_index(self) -> int:
+        """Which image is shown: the one asked for, or the first."""
+        return 0 if self.image is None else self.data.names.index(self.image)
 
-    @cached_property
+    @property
     def shown(self) -> ImageSet:
-        """The one image asked for, or the first."""
-        return self.chosen[:1]
+        """The one image that is shown."""
+        return self.data[self.shown_index : self.shown_index + 1]
 
-    def pair(self) -> ImagePair:
-        """The image asked for, or the first."""
-        return self.shown[0]
+    @cached_property
+    def restored(self) -> RestoredImage:
+        """The image that is shown, read and restored once for all figures."""
+        return RestoredImage(self.shown[0])
+
+    @cached_property
+    def survey(self) -> "Survey":
+        """What Figures 1 and 3 show of all images, from one pass over them.
+
+        Two images are held beside the one shown: that at hand, and that of the largest gain.
+        """
+        histogram = DifferenceHistogram.empty(model.name for model in self.models)
+        search = crop.Search(self.models)
+        for index in tqdm(range(len(self.data)), disable=None, unit="image"):
+            shown = index == self.shown_index
+            image = self.restored if shown else RestoredImage(self.data[index])
+            histogram += DifferenceHistogram.of({m.name: image.difference(m) for m in self.models})
+            search.add(image)
+        long_tail = tail.LongTail.of(self.models, self.data.name, histogram)
+        return Survey(long_tail, search.result())
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What figures show of all images.
+
+    Attributes:
+        tail: the AD of all images.
+        largest_gain: the window, of all images, that a network restores best beside another.
+    """
+
+    tail: tail.LongTail
+    largest_gain: crop.CropComparison

@@ -1,8 +1,9 @@
 """Tables 1 to 4: what the models at hand score, beside what the paper printed."""
 
+import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,8 +12,8 @@ import pandas as pd
 
 from srlongtail.ablation.seeds import seed_spread
 from srlongtail.errors import InputError
-from srlongtail.evaluation import evaluate
-from srlongtail.image.dataset import ImageSet
+from srlongtail.evaluation import Task, evaluate_together
+from srlongtail.image.dataset import ImageSet, Source
 from srlongtail.image.degrade import BlurNoise, Degradation
 from srlongtail.image.lr_rule import find_lr_rule
 from srlongtail.metrics import PAPER, Y_CHANNEL, Protocol
@@ -20,7 +21,7 @@ from srlongtail.models.catalog import CATALOG
 from srlongtail.models.sr_model import SRModel, bicubic
 from srlongtail.provenance import training_budget
 from srlongtail.stats import BOOTSTRAP_FROM, mean_interval
-from srlongtail.studies.saved import Saved, identity
+from srlongtail.studies.saved import Saved, key_of
 from srlongtail.training.recipe import RECIPES
 
 METRICS = ("psnr_db", "ssim")
@@ -114,6 +115,7 @@ class PaperTable:
         rows: the models.
         datasets: names of the data sets, as the paper has them where it does.
         scores: one row a model and image: `model, dataset, image, psnr_db, ssim`.
+        table: see `frame`.
         tiled: data set -> the models whose images there were restored in tiles, if any.
         notes: what a reader must know, one sentence each.
     """
@@ -122,8 +124,35 @@ class PaperTable:
     rows: tuple[Row, ...]
     datasets: tuple[str, ...]
     scores: pd.DataFrame
+    table: pd.DataFrame
     tiled: Mapping[str, Sequence[str]]
     notes: tuple[str, ...] = ()
+
+    @classmethod
+    def of(
+        cls,
+        spec: TableSpec,
+        models: Sequence[SRModel],
+        datasets: Sequence[ImageSet],
+        names: Sequence[str],
+        scores: Sequence[pd.DataFrame],
+    ) -> "PaperTable":
+        """Compare models with each other and with the paper.
+
+        Args:
+            spec: which table.
+            models: bicubic, then the networks.
+            datasets: the images.
+            names: of the data sets, as the paper has them where it does.
+            scores: for each model and data set, in this order.
+        """
+        rows = tuple(map(_row, models))
+        named = zip(itertools.product(models, names), scores, strict=True)
+        by_image = pd.concat([s.assign(dataset=name) for (_, name), s in named], ignore_index=True)
+        table = _compare(spec, rows, names, by_image)
+        tiled = _tiled(spec.protocol, models, datasets)
+        found = cls(spec.name, rows, tuple(names), by_image, table, tiled)
+        return replace(found, notes=tuple(_notes(found, models[1:], datasets)))
 
     @property
     def spec(self) -> TableSpec:
@@ -137,15 +166,7 @@ class PaperTable:
         title, is_gain, dataset, images`, then for `psnr_db` and `ssim` ours, `_low` and `_high`
         (gains only), `_published` and `_difference` (ours less published); NaN where absent.
         """
-        records = []
-        for rows in _by_network(self.rows, self.spec, self.datasets):
-            records += [self._score(row, dataset) for row in rows for dataset in self.datasets]
-            records += [
-                self._gain(better, base, dataset)
-                for better, base in gain_pairs([row for row in rows if row.model])
-                for dataset in self.datasets
-            ]
-        return pd.DataFrame(records)
+        return self.table
 
     def settings(self) -> dict[str, Any]:
         """What scores and intervals depend on, as JSON takes it."""
@@ -168,85 +189,43 @@ class PaperTable:
             missing.setdefault(what, []).append(label(str(network), str(arm)))
         return [f"{what} of {', '.join(names)}" for what, names in missing.items() if what]
 
-    def _title(self, row: Row) -> str:
-        """What tells a row from the others: its label, and the model where two share a label."""
-        twins = [r for r in self.rows if (r.network, r.arm) == (row.network, row.arm)]
-        own = f" ({row.model})" if len(twins) > 1 else ""
-        return label(row.network, row.arm) + own
-
-    def _per_image(self, model: str, dataset: str) -> pd.DataFrame:
-        chosen = (self.scores["model"] == model) & (self.scores["dataset"] == dataset)
-        return self.scores[chosen].set_index("image")[list(METRICS)]
-
-    def _score(self, row: Row, dataset: str) -> dict[str, Any]:
-        scores = self._per_image(row.model, dataset)
-        published = _published(self.spec, row.network, dataset).get(row.arm, {})
-        record: dict[str, Any] = {
-            "network": row.network,
-            "arm": row.arm,
-            "model": row.model,
-            "title": self._title(row),
-            "is_gain": False,
-            "dataset": dataset,
-            "images": len(scores),
-        }
-        for metric in METRICS:
-            ours = scores[metric].mean() if len(scores) else np.nan
-            record |= _cells(metric, ours, (np.nan, np.nan), published.get(metric, np.nan))
-        return record
-
-    def _gain(self, better: Row, base: Row, dataset: str) -> dict[str, Any]:
-        gains = self._per_image(better.model, dataset) - self._per_image(base.model, dataset)
-        arms = _published(self.spec, better.network, dataset)
-        record: dict[str, Any] = {
-            "network": better.network,
-            "arm": f"gain of {better.arm} over {base.arm}",
-            "model": f"{better.model} - {base.model}",
-            "title": f"Gain of {self._title(better)} over {self._title(base)}",
-            "is_gain": True,
-            "dataset": dataset,
-            "images": len(gains),
-        }
-        for metric in METRICS:
-            found = mean_interval(gains[metric].to_numpy(), **INTERVALS)
-            published = (
-                arms[better.arm][metric] - arms[base.arm][metric]
-                if {better.arm, base.arm} <= set(arms)
-                else np.nan
-            )
-            record |= _cells(metric, found.estimate, (found.low, found.high), published)
-        return record
-
 
 def build_table(
     spec: TableSpec, models: Sequence[SRModel], datasets: Sequence[ImageSet], saved: Saved
 ) -> PaperTable:
-    """Score the models that belong in a table, and bicubic; what was scored before is not again.
+    """Return one table; see `build_tables`."""
+    return build_tables([(spec, datasets)], models, saved)[0]
+
+
+def build_tables(
+    specs: Sequence[tuple[TableSpec, Sequence[ImageSet]]], models: Sequence[SRModel], saved: Saved
+) -> list[PaperTable]:
+    """Score the models that belong in each table, and bicubic; what was scored before is not again.
 
     Args:
-        spec: which table.
-        models: any; those that do not belong there are left out.
-        datasets: images at the table's scale and degradation.
+        specs: which tables, each with images at its scale and degradation.
+        models: any; those that belong to none are left out.
         saved: scores of earlier runs.
 
     Raises:
-        InputError: two models or data sets of one name.
+        InputError: two models or data sets of one name in a table.
     """
-    chosen = [bicubic(spec.scale), *filter(spec.takes, models)]
-    _refuse_twins([model.name for model in chosen], "models")
-    names = [paper_name(data.name) for data in datasets]
-    _refuse_twins(names, "data sets")
-    scores = [
-        _scores(model, data, spec.protocol, saved).assign(dataset=name)
-        for model in chosen
-        for data, name in zip(datasets, names, strict=True)
+    low = cache(bicubic)  # one model in all tables of a scale
+    wanted: list[Task] = []
+    tables = []
+    for spec, datasets in specs:
+        chosen = [low(spec.scale), *filter(spec.takes, models)]
+        _refuse_twins([model.name for model in chosen], "models")
+        names = tuple(paper_name(data.name) for data in datasets)
+        _refuse_twins(names, "data sets")
+        tasks = [Task([model], data, spec.protocol) for model in chosen for data in datasets]
+        tables.append((spec, chosen, datasets, names, slice(len(wanted), len(wanted) + len(tasks))))
+        wanted += tasks
+    scores = _scores(wanted, saved)
+    return [
+        PaperTable.of(spec, chosen, datasets, names, scores[part])
+        for spec, chosen, datasets, names, part in tables
     ]
-    rows = tuple(_row(model) for model in chosen)
-    table = pd.concat(scores, ignore_index=True)
-    found = PaperTable(
-        spec.name, rows, tuple(names), table, _tiled(spec.protocol, chosen, datasets)
-    )
-    return replace(found, notes=tuple(_notes(found, chosen[1:], datasets)))
 
 
 def subject(model: SRModel) -> str:
@@ -307,11 +286,95 @@ def _published(spec: TableSpec, network: str, dataset: str) -> dict[str, dict[st
     }
 
 
-def _scores(model: SRModel, data: ImageSet, protocol: Protocol, saved: Saved) -> pd.DataFrame:
-    key = {"model": identity(model), "data": [data.name, data.sha256], "protocol": protocol.name}
+def _scores(tasks: Sequence[Task], saved: Saved) -> list[pd.DataFrame]:
+    """The scores of tasks of one model each: saved ones, and the others in one pass a data set."""
+    found: dict[int, pd.DataFrame] = {}
+    missing: dict[tuple[Source, ...], list[int]] = {}
+    places = [_place(*task) for task in tasks]
+    for number, ((name, key), task) in enumerate(zip(places, tasks, strict=True)):
+        known = None if key is None else saved.find(name, key)
+        if known is None:
+            missing.setdefault(task.data.hr_sources, []).append(number)
+        else:
+            found[number] = known
+    for numbers in missing.values():
+        tables = evaluate_together([tasks[number] for number in numbers])
+        for number, table in zip(numbers, tables, strict=True):
+            name, key = places[number]
+            if key is not None:
+                saved.keep(name, key, table)
+            found[number] = table
+    return [found[number] for number in range(len(tasks))]
+
+
+def _place(
+    models: Sequence[SRModel], data: ImageSet, protocol: Protocol
+) -> tuple[str, dict[str, Any] | None]:
+    """Under which name scores are saved, and with which key."""
     lr = type(data.degradation).__name__.lower() if data.makes_lr else "stored"
-    name = f"scores-{model.name}-x{data.scale}-{data.name}-{lr}-{protocol.name}".replace("/", "-")
-    return saved.result(name, key, partial(evaluate, [model], [data], protocol))
+    name = f"scores-{models[0].name}-x{data.scale}-{data.name}-{lr}-{protocol.name}"
+    key = key_of("srlongtail.evaluation", models, [data], protocol=protocol.name)
+    return name.replace("/", "-"), key
+
+
+def _compare(
+    spec: TableSpec, rows: Sequence[Row], datasets: Sequence[str], scores: pd.DataFrame
+) -> pd.DataFrame:
+    """See `PaperTable.frame`."""
+    by_image = {
+        place: table.set_index("image")[list(METRICS)]
+        for place, table in scores.groupby(["model", "dataset"])
+    }
+    absent = pd.DataFrame(columns=list(METRICS), dtype=float)
+
+    def title(row: Row) -> str:
+        """What tells a row from the others: its label, and the model where two share a label."""
+        twins = [r for r in rows if (r.network, r.arm) == (row.network, row.arm)]
+        own = f" ({row.model})" if len(twins) > 1 else ""
+        return label(row.network, row.arm) + own
+
+    def score(row: Row, dataset: str) -> dict[str, Any]:
+        values = by_image.get((row.model, dataset), absent)
+        printed = _published(spec, row.network, dataset).get(row.arm, {})
+        record: dict[str, Any] = {
+            "network": row.network,
+            "arm": row.arm,
+            "model": row.model,
+            "title": title(row),
+            "is_gain": False,
+            "dataset": dataset,
+            "images": len(values),
+        }
+        for metric in METRICS:
+            published = printed.get(metric, np.nan)
+            record |= _cells(metric, values[metric].mean(), (np.nan, np.nan), published)
+        return record
+
+    def gain(better: Row, base: Row, dataset: str) -> dict[str, Any]:
+        gains = by_image[better.model, dataset] - by_image[base.model, dataset]
+        printed = _published(spec, better.network, dataset)
+        known = {better.arm, base.arm} <= set(printed)
+        record: dict[str, Any] = {
+            "network": better.network,
+            "arm": f"gain of {better.arm} over {base.arm}",
+            "model": f"{better.model} - {base.model}",
+            "title": f"Gain of {title(better)} over {title(base)}",
+            "is_gain": True,
+            "dataset": dataset,
+            "images": len(gains),
+        }
+        for metric in METRICS:
+            found = mean_interval(gains[metric].to_numpy(), **INTERVALS)
+            published = printed[better.arm][metric] - printed[base.arm][metric] if known else np.nan
+            record |= _cells(metric, found.estimate, (found.low, found.high), published)
+        return record
+
+    records = []
+    for of_network in _by_network(rows, spec, datasets):
+        pairs = gain_pairs([row for row in of_network if row.model])
+        records += [score(row, dataset) for row in of_network for dataset in datasets]
+        records += [gain(*pair, dataset) for pair in pairs for dataset in datasets]
+    return pd.DataFrame(records)
 
 
 def _is_degraded(model: SRModel) -> bool:

@@ -18,12 +18,40 @@ from srlongtail.models.sr_model import SRModel
 from srlongtail.provenance import provenance
 from srlongtail.results import write_maps, write_table
 from srlongtail.studies import attribution, methods
+from srlongtail.studies.restored import RestoredImage
 from srlongtail.studies.writing import write_result
+
+
+def read_restored(
+    model: SRModel, image: str, *, is_lr: bool = False, published: bool = False
+) -> RestoredImage:
+    """Read an image file or a built-in photo, with the network's input.
+
+    Args:
+        model: the network.
+        image: an HR image, from which LR is made by the paper's rule, or the LR image itself.
+        is_lr: the image is the network's input. The enlarged image is in the place of HR.
+        published: make LR by Pillow's bicubic, as the published code.
+
+    Raises:
+        InputError: no such image.
+
+    >>> from srlongtail.models.sr_model import bicubic
+    >>> read_restored(bicubic(4), "chelsea").pair.lr.shape
+    torch.Size([3, 75, 111])
+    """
+    if is_lr:
+        lr = read_image(image)
+        hr = upsample_bicubic(lr, model.scale).clamp(0, 1)
+        return RestoredImage(ImagePair(Path(image).stem, hr, lr))
+    if published:
+        return RestoredImage(published_pair(image, model.scale))
+    return RestoredImage(open_image(image, model.scale)[0])
 
 
 def attribute_image(
     model: SRModel,
-    image: str,
+    image: str | RestoredImage,
     window: Window | None = None,
     *,
     is_lr: bool = False,
@@ -33,7 +61,8 @@ def attribute_image(
 
     Args:
         model: the network.
-        image: an HR image, from which LR is made by the paper's rule, or the LR image itself.
+        image: an HR image, from which LR is made by the paper's rule, or the LR image itself; or
+            what `read_restored` made of it.
         window: row, column and size in SR pixels; by default the hardest one.
         is_lr: the image is the network's input.
         published: reproduce the published code, which makes LR by Pillow's bicubic.
@@ -46,18 +75,20 @@ def attribute_image(
     (75, 111)
     """
     if is_lr and window is None:
+        name = image if isinstance(image, str) else image.pair.name
         raise InputError(
-            f"{image}: without HR nothing tells the tail, expected ",
+            f"{name}: without HR nothing tells the tail, expected ",
             Parameter("window", "ROW COL SIZE"),
         )
-    pair = _pair(model, image, is_lr=is_lr, published=published)
+    if isinstance(image, str):
+        image = read_restored(model, image, is_lr=is_lr, published=published)
     photo_name = "LR" if is_lr else "HR"
-    return attribution.compute([model], pair, window, photo_name=photo_name, published=published)
+    return attribution.compute([model], image, window, photo_name=photo_name, published=published)
 
 
 def compare_image(
     model: SRModel,
-    image: str,
+    image: str | RestoredImage,
     window: Window,
     *,
     is_lr: bool = False,
@@ -68,7 +99,7 @@ def compare_image(
 
     Args:
         model: the network.
-        image: an HR image, from which LR is made by the paper's rule, or the LR image itself.
+        image: see `attribute_image`.
         window: row, column and size in SR pixels.
         is_lr: the image is the network's input.
         published: make LR by Pillow's bicubic, as the published code.
@@ -78,8 +109,9 @@ def compare_image(
         `frame()` is the table, one row a method (see `compare_methods`), `draw` of
         `studies.methods` the picture.
     """
-    pair = _pair(model, image, is_lr=is_lr, published=published)
-    return methods.compute(model, pair, window, seed)
+    if isinstance(image, str):
+        image = read_restored(model, image, is_lr=is_lr, published=published)
+    return methods.compute(model, image, window, seed)
 
 
 def published_pair(image: str, scale: int) -> ImagePair:
@@ -140,14 +172,6 @@ def write_methods(
     ]
 
 
-def _pair(model: SRModel, image: str, *, is_lr: bool, published: bool) -> ImagePair:
-    """The image with the network's input; where there is no HR, the enlarged LR is in its place."""
-    if not is_lr:
-        return (published_pair if published else _paper_pair)(image, model.scale)
-    lr = read_image(image)
-    return ImagePair(Path(image).stem, upsample_bicubic(lr, model.scale).clamp(0, 1), lr)
-
-
 def _image_record(
     result: attribution.WindowAttribution | methods.Methods, is_lr: bool, published: bool
 ) -> dict[str, Any]:
@@ -156,10 +180,6 @@ def _image_record(
         "image_sha256": hashlib.sha256(result.photo.numpy().tobytes()).hexdigest(),
         "lr": "as given" if is_lr else made,
     }
-
-
-def _paper_pair(image: str, scale: int) -> ImagePair:
-    return open_image(image, scale)[0]
 
 
 def _pillow_bicubic(hr: Tensor, scale: int) -> Tensor:

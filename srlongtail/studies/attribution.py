@@ -11,16 +11,13 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from srlongtail.attribution.crop import whole_output
 from srlongtail.attribution.diffusion import attributed_pixels, density
 from srlongtail.attribution.lam import AttributionMap, local_attribution
 from srlongtail.attribution.windows import hardest_window
 from srlongtail.geometry import Box, Window
-from srlongtail.image.dataset import ImagePair
-from srlongtail.longtail.difference import absolute_difference
 from srlongtail.models.catalog import subjects_of
 from srlongtail.models.facts import Subject
-from srlongtail.models.sr_model import SRModel, bicubic
+from srlongtail.models.sr_model import SRModel
 from srlongtail.plots.attribution import (
     N_EFF,
     WINDOW_COLOR,
@@ -33,6 +30,7 @@ from srlongtail.plots.attribution import (
 )
 from srlongtail.plots.images import mark_window, scale_top, show_photo
 from srlongtail.plots.style import PAGE, letter
+from srlongtail.studies.restored import RestoredImage
 
 MASS = 0.95  # the share of a map that the attributed pixels hold
 _LINE = 100  # characters of 8 pt that fit the page's width
@@ -51,6 +49,8 @@ class WindowAttribution:
         rule: why this window.
         maps: network -> its map.
         restored: network -> its SR image, `(3, H, W)`.
+        attributed: network -> the fewest LR pixels `(h, w)` that hold `MASS` of the absolute map.
+        smooth: network -> the density of the absolute map, `(h, w)` in [0, 1].
         subjects: what figures call the networks, by their names.
     """
 
@@ -62,6 +62,8 @@ class WindowAttribution:
     rule: str
     maps: Mapping[str, AttributionMap]
     restored: Mapping[str, Tensor]
+    attributed: Mapping[str, Tensor]
+    smooth: Mapping[str, Tensor]
     subjects: Mapping[str, Subject]
 
     @property
@@ -129,38 +131,39 @@ class WindowAttribution:
 
 def compute(
     models: Sequence[SRModel],
-    pair: ImagePair,
+    image: RestoredImage,
     window: Window | None = None,
     *,
     photo_name: str = "HR",
     published: bool = False,
 ) -> WindowAttribution:
     """Attribute a window of an image, by default the hardest, under some networks."""
-    window, rule = (window, "as asked for") if window else choose_window(pair)
-    maps, restored = {}, {}
+    pair = image.pair
+    window, rule = (window, "as asked for") if window else choose_window(image)
+    maps = {}
     for model in models:
-        lr = pair.lr.to(model.device)
-        sr = whole_output(model, lr)
+        lr, sr = (values.to(model.device) for values in (pair.lr, image.output(model)))
         found = local_attribution(model, lr, window, published=published, sr=sr)
         maps[model.name] = replace(found, attributions=found.attributions.cpu())
-        restored[model.name] = sr.clamp(0, 1).cpu()
+    attributed = {name: attributed_pixels(found.absolute, MASS) for name, found in maps.items()}
     return WindowAttribution(
-        pair.name,
-        pair.scale,
-        pair.hr,
-        photo_name,
-        window,
-        rule,
-        maps,
-        restored,
-        subjects_of(models),
+        image=pair.name,
+        scale=pair.scale,
+        photo=pair.hr,
+        photo_name=photo_name,
+        window=window,
+        rule=rule,
+        maps=maps,
+        restored={model.name: image.sr(model) for model in models},
+        attributed=attributed,
+        smooth={name: density(found.absolute) for name, found in maps.items()},
+        subjects=subjects_of(models),
     )
 
 
-def choose_window(pair: ImagePair) -> tuple[Window, str]:
+def choose_window(image: RestoredImage) -> tuple[Window, str]:
     """The hardest window of an image, by bicubic's AD, and in words why it is that one."""
-    low = bicubic(pair.scale).restore(pair.lr)
-    window, share = hardest_window(absolute_difference(low, pair.hr))
+    window, share = hardest_window(image.bicubic_difference())
     return window, (
         f"the one with the largest share ({share:.0%}) of tail pixels, the tenth of the image's "
         f"pixels with the largest bicubic AD"
@@ -176,32 +179,26 @@ def draw(result: WindowAttribution) -> Figure:
     figure = Figure(figsize=(PAGE, 0.6 + rows * (PAGE / 5 + 0.3)))
     figure.suptitle(textwrap.fill(result.message(), _LINE), fontsize=8)
     grid = figure.add_gridspec(rows + 1, 5, height_ratios=[*[1] * rows, 0.05])
-    attributed = {n: attributed_pixels(m.absolute, MASS) for n, m in result.maps.items()}
-    limit = max(
-        scale_top(found.signed.abs()[attributed[name]], 0.9) if attributed[name].any() else 0
-        for name, found in result.maps.items()
-    )
+    chosen = {
+        name: found.signed.abs()[result.attributed[name]] for name, found in result.maps.items()
+    }
+    limit = max(scale_top(values, 0.9) if len(values) else 0 for values in chosen.values())
     for row, name in enumerate(result.maps):
         axes = [figure.add_subplot(grid[row, column]) for column in range(5)]
-        drawn = _draw_row(result, name, attributed[name], axes, limit or 1.0, first=5 * row)
+        drawn = _draw_row(result, name, axes, limit or 1.0, first=5 * row)
     add_signed_colorbar(drawn, figure.add_subplot(grid[rows, 1]), "sum of gradients")
     return figure
 
 
 def _draw_row(
-    result: WindowAttribution,
-    name: str,
-    attributed: Tensor,
-    axes: list[Axes],
-    limit: float,
-    first: int,
+    result: WindowAttribution, name: str, axes: list[Axes], limit: float, first: int
 ) -> ScalarMappable:
     """Draw the panels of one network; returns what a colour bar of its signed map takes."""
-    found, scale = result.maps[name], result.scale
+    found, scale, attributed = result.maps[name], result.scale, result.attributed[name]
     whole, signed, smooth, chosen, restored = axes
     show_photo(result.photo, whole)
     drawn = show_attribution(found.signed, signed, scale, limit)
-    show_density(density(found.absolute), result.photo, smooth, scale)
+    show_density(result.smooth[name], result.photo, smooth, scale)
     show_attributed_pixels(attributed, result.photo, chosen, scale)
     show_photo(result.restored[name], restored)
     texts = {

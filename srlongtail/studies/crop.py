@@ -26,6 +26,7 @@ from srlongtail.models.facts import Subject
 from srlongtail.models.sr_model import SRModel
 from srlongtail.plots.images import mark_window, show_photo
 from srlongtail.plots.style import PAGE, letter, rows_and_columns
+from srlongtail.studies.restored import RestoredImage
 
 T = TypeVar("T")
 
@@ -36,29 +37,42 @@ _CROP_SCORE = replace(PAPER, border=0)  # a crop has no border to leave out
 
 @dataclass(frozen=True)
 class CropComparison:
-    """An image, a window in it, what each model by its name makes of it, and how rare that is."""
+    """An image, a window in it, what each model makes of it, and how rare that is.
+
+    Attributes:
+        pair: the image.
+        window: row, column and size in SR pixels.
+        asked_for: whether the user named the window; otherwise it is that of the largest gain.
+        crops: model -> the window of its SR image, in 256 levels.
+        scores: model -> PSNR and SSIM inside the window.
+        subjects: what figures call the models, by their names.
+        rank: of the window's gain among all windows of its size; None where bicubic is alone.
+    """
 
     pair: ImagePair
     window: Window
-    restored: dict[str, Tensor]
-    rule: str
+    asked_for: bool
+    crops: Mapping[str, Tensor]
+    scores: Mapping[str, Score]
     subjects: Mapping[str, Subject]
     rank: WindowRank | None = None
 
-    def scores(self) -> dict[str, Score]:
-        """PSNR and SSIM of each model inside the window."""
-        hr = crop(self.pair.hr, self.window)
-        return {
-            name: _CROP_SCORE.score(crop(sr, self.window), hr, self.pair.scale)
-            for name, sr in self.restored.items()
-        }
+    @property
+    def rule(self) -> str:
+        """Why this window."""
+        if self.asked_for:
+            return "as asked for"
+        names = _compared([subject.label for subject in self.subjects.values()])
+        if len(names) == 1:
+            return "where bicubic's error is the largest"
+        return f"where {names[1]} gains the most over {names[0]}"
 
     def frame(self) -> pd.DataFrame:
         """One row a model: where the crop is, and its PSNR and SSIM there."""
         row, column, size = self.window
         rows = [
             (name, self.pair.dataset, self.pair.name, row, column, size, *score)
-            for name, score in self.scores().items()
+            for name, score in self.scores.items()
         ]
         names = ["model", "dataset", "image", "row", "col", "size", "psnr_db", "ssim"]
         return pd.DataFrame(rows, columns=names)
@@ -95,50 +109,78 @@ class CropComparison:
 
 
 def compute(
-    models: Sequence[SRModel], pairs: Iterable[ImagePair], window: Window | None = None
+    models: Sequence[SRModel], images: Iterable[RestoredImage], window: Window | None = None
 ) -> CropComparison:
-    """Restore the images and choose the window, unless one is given.
-
-    The rule is the largest gain: the window, of all images, where the squared error of the last
-    network lies furthest below that of the first one, or of bicubic where there is one network.
-    Where bicubic is alone, it is the window with bicubic's largest error.
+    """Choose a window of one of the images, unless one is given, and compare models in it.
 
     Args:
         models: bicubic, then the networks.
-        pairs: one image or more; with a window, the first one is shown.
-        window: row, column and size in SR pixels.
+        images: one or more.
+        window: row, column and size in SR pixels; it is that of the first image.
     """
-    subjects = subjects_of(models)
-    best: tuple[float, CropComparison, WindowGain | None] | None = None
-    every: list[tuple[int, NDArray[np.float64]]] = []  # with the windows' size
-    for pair in pairs:
-        restored = {model.name: quantize(model.restore(pair.lr)) for model in models}
-        gain, found, rule = 0.0, window, "as asked for"
-        if found is None:
-            gain, found = _largest_gain(pair.hr, restored)
-            rule = _rule(subjects)
-        mine = None
-        if len(restored) > 1:
-            a, b = (_squared_levels(sr, pair.hr) for sr in _compared(list(restored.values())))
-            every.append((found[2], window_gains([a], [b], found[2])))
-            inside = window_gains([crop(a, found)], [crop(b, found)], found[2])
-            mine = WindowGain(*inside[0].tolist())
-        if best is None or gain > best[0]:
-            best = gain, CropComparison(pair, found, restored, rule, subjects), mine
+    search = Search(models, window)
+    for image in images:
+        search.add(image)
         if window is not None:
             break
-    assert best is not None  # an image set is never empty
-    _, shown, mine = best
-    if mine is None:
-        return shown
-    alike = np.concatenate([gains for size, gains in every if size == shown.window[2]])
-    rank = WindowRank.among(shown.pair.dataset, shown.pair.name, shown.window, mine, alike)
-    return replace(shown, rank=rank)
+    return search.result()
+
+
+class Search:
+    """Look for the window of the largest gain, image by image; only the best image is kept.
+
+    The gain in mean squared error is that of the last network over the first one, or over bicubic
+    where there is one network. Where bicubic is alone, its error is taken instead.
+
+    Args:
+        models: bicubic, then the networks.
+        window: the one to compare models in, if it is known.
+    """
+
+    def __init__(self, models: Sequence[SRModel], window: Window | None = None) -> None:
+        self.models = models
+        self.window = window
+        self._best: tuple[float, RestoredImage, Window, WindowGain | None] | None = None
+        self._every: list[tuple[int, NDArray[np.float64]]] = []  # with the windows' size
+
+    def add(self, image: RestoredImage) -> None:
+        """Look at an image."""
+        hr = image.pair.hr
+        compared = [quantize(image.sr(model)) for model in _compared(list(self.models))]
+        gain, window = (0.0, self.window) if self.window else _largest_gain(hr, compared)
+        mine = None
+        if len(compared) > 1:
+            a, b = ((sr.double() - hr.double()).mul(255).square().mean(0) for sr in compared)
+            self._every.append((window[2], window_gains([a], [b], window[2])))
+            inside = window_gains([crop(a, window)], [crop(b, window)], window[2])
+            mine = WindowGain(*inside[0].tolist())
+        if self._best is None or gain > self._best[0]:
+            self._best = gain, image, window, mine
+
+    def result(self) -> CropComparison:
+        """Return the comparison in the window found, or given."""
+        assert self._best is not None  # an image set is never empty
+        _, image, window, mine = self._best
+        pair, hr = image.pair, crop(image.pair.hr, window)
+        crops = {m.name: crop(quantize(image.sr(m)), window) for m in self.models}
+        rank = None
+        if mine is not None:
+            alike = np.concatenate([gains for size, gains in self._every if size == window[2]])
+            rank = WindowRank.among(pair.dataset, pair.name, window, mine, alike)
+        return CropComparison(
+            pair=pair,
+            window=window,
+            asked_for=self.window is not None,
+            crops=crops,
+            scores={name: _CROP_SCORE.score(sr, hr, pair.scale) for name, sr in crops.items()},
+            subjects=subjects_of(self.models),
+            rank=rank,
+        )
 
 
 def draw(result: CropComparison) -> Figure:
     """The whole image with the window boxed, then the window of HR and of each model."""
-    crops = {"HR": result.pair.hr, **result.restored}
+    crops = {"HR": crop(result.pair.hr, result.window), **result.crops}
     rows, columns = rows_and_columns(len(crops), widest=5)
     # In crop widths: as high as the rows beside it, unless that left little room for the crops.
     whole_width = min(rows * result.pair.hr.shape[-1] / result.pair.hr.shape[-2], 2.0)
@@ -151,21 +193,20 @@ def draw(result: CropComparison) -> Figure:
     title = f"{result.pair.name} (x{result.pair.scale})"
     letter(mark_window(whole, result.window), 0, title, columns=across)
     grid = halves[1].subgridspec(rows, columns)
-    scores = result.scores()
     for index, (name, image) in enumerate(crops.items(), start=1):
         ax = figure.add_subplot(grid[index - 1])
-        show_photo(crop(image, result.window), ax)
+        show_photo(image, ax)
         letter(ax, index, "HR" if name == "HR" else result.subjects[name].label, columns=across)
         below = "PSNR (dB) / SSIM"
-        if name in scores:
-            below = f"{scores[name].psnr_db:.2f} / {scores[name].ssim:.4f}"
+        if name in result.scores:
+            below = f"{result.scores[name].psnr_db:.2f} / {result.scores[name].ssim:.4f}"
         ax.set_xlabel(below)
     return figure
 
 
-def _largest_gain(hr: Tensor, restored: dict[str, Tensor]) -> tuple[float, Window]:
+def _largest_gain(hr: Tensor, compared: Sequence[Tensor]) -> tuple[float, Window]:
     """The gain in mean squared error and the window where it is the largest."""
-    errors = [(sr - hr).square().mean(0) for sr in _compared(list(restored.values()))]
+    errors = [(sr - hr).square().mean(0) for sr in compared]
     gain = errors[0] if len(errors) == 1 else errors[0] - errors[1]
     size = min(SIZE, *hr.shape[-2:])
     means = F.avg_pool2d(gain[None, None], size, stride=WINDOW_STRIDE)[0, 0]
@@ -173,19 +214,8 @@ def _largest_gain(hr: Tensor, restored: dict[str, Tensor]) -> tuple[float, Windo
     return float(means.max()), (row * WINDOW_STRIDE, column * WINDOW_STRIDE, size)
 
 
-def _rule(subjects: Mapping[str, Subject]) -> str:
-    names = _compared([subject.label for subject in subjects.values()])
-    if len(names) == 1:
-        return "where bicubic's error is the largest"
-    return f"where {names[1]} gains the most over {names[0]}"
-
-
 def _compared(of_models: list[T]) -> list[T]:
     """What is compared: the last network with the first, or with bicubic where it is alone."""
     if len(of_models) == 1:
         return of_models
     return [of_models[1] if len(of_models) > 2 else of_models[0], of_models[-1]]
-
-
-def _squared_levels(sr: Tensor, hr: Tensor) -> Tensor:
-    return (sr.double() - hr.double()).mul(255).square().mean(0).cpu()

@@ -12,10 +12,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from srlongtail.attribution.crop import whole_output
 from srlongtail.attribution.methods import MethodComparison, compare_methods
 from srlongtail.geometry import Box, Window
-from srlongtail.image.dataset import ImagePair
 from srlongtail.models.catalog import subject_of
 from srlongtail.models.facts import Subject
 from srlongtail.models.sr_model import SRModel
@@ -23,6 +21,7 @@ from srlongtail.plots.attribution import N_EFF, plot_pixel_curves, show_attribut
 from srlongtail.plots.images import mark_window
 from srlongtail.plots.style import PAGE, letter
 from srlongtail.studies.attribution import choose_window
+from srlongtail.studies.restored import RestoredImage
 
 # Okabe and Ito's palette; LAM is black.
 _COLORS = ("#000000", "#E69F00", "#56B4E9", "#009E73", "#0072B2", "#D55E00", "#CC79A7")
@@ -86,12 +85,12 @@ class Methods:
 
 
 def compute(
-    model: SRModel, pair: ImagePair, window: Window | None = None, seed: int = 0
+    model: SRModel, image: RestoredImage, window: Window | None = None, seed: int = 0
 ) -> Methods:
     """Attribute a window of an image, the hardest unless given, by every method."""
-    window = window or choose_window(pair)[0]
-    lr = pair.lr.to(model.device)
-    comparison = compare_methods(model, lr, window, seed=seed, sr=whole_output(model, lr))
+    pair, window = image.pair, window or choose_window(image)[0]
+    lr, sr = (values.to(model.device) for values in (pair.lr, image.output(model)))
+    comparison = compare_methods(model, lr, window, seed=seed, sr=sr)
     return Methods(subject_of(model), pair.name, pair.hr, pair.scale, comparison)
 
 

@@ -3,28 +3,24 @@
 import contextlib
 import dataclasses
 import hashlib
-import inspect
 import json
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from functools import cache
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from types import CodeType
 from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from srlongtail.image.dataset import ImageSet
 from srlongtail.models.sr_model import SRModel
 from srlongtail.models.state import read_state, write_state
 from srlongtail.provenance import versions
+from srlongtail.studies.source import source_sha256
 
 FOLDER = ".saved"
-
-_PACKAGE = Path(__file__).parents[1]
-_ONLY_SHOWS = ("plots", "cli")  # what of the package no result depends on
 
 T = TypeVar("T")
 
@@ -35,7 +31,6 @@ class Saved:
 
     Args:
         out: the folder that pictures and tables go to.
-        types: the dataclasses and named tuples that results are made of.
         force: compute everything again.
 
     >>> import tempfile
@@ -45,34 +40,79 @@ class Saved:
     """
 
     out: Path
-    types: tuple[type, ...] = ()
     force: bool = False
 
-    def result(self, name: str, key: Mapping[str, Any], compute: Callable[[], T]) -> T:
-        """What was saved under a name for the same key, code and versions; else computed and saved.
+    def result(self, name: str, key: Mapping[str, Any] | None, compute: Callable[[], T]) -> T:
+        """Return what was saved under a name for the same key; else compute and save it.
 
         Args:
             name: of the file.
-            key: all that the result depends on, as JSON takes it.
-            compute: makes the result: dataclasses, mappings, sequences, tables, tensors, numbers.
+            key: all that the result depends on, as JSON takes it (see `key_of`); without a key,
+                nothing is saved.
+            compute: makes the result: dataclasses and named tuples, mappings with names as keys,
+                sequences, tables, tensors, arrays, numbers and texts.
         """
-        path = self.out / FOLDER / f"{name}.safetensors"
-        made_by = {"code": code_sha256(), **versions()}
-        sha256 = hashlib.sha256(json.dumps({**key, **made_by}).encode()).hexdigest()
-        if not self.force and path.is_file():
+        if key is None:
+            return compute()
+        found = self.find(name, key)
+        if found is None:
+            found = compute()
+            self.keep(name, key, found)
+        return found
+
+    def find(self, name: str, key: Mapping[str, Any]) -> Any | None:
+        """Return what was saved under a name for the same key, if it can be read back."""
+        if not self.force:
             # A damaged file can raise anything, and is as good as absent.
             with contextlib.suppress(Exception):
-                tensors, header = read_state(path)
-                if header["key"] == sha256:
-                    return _decode(header["result"], tensors, {t.__name__: t for t in self.types})
-        result = compute()
-        tensors = {}
-        write_state(path, tensors, {"key": sha256, "result": _encode(result, tensors)})
-        return result
+                tensors, header = read_state(self._path(name))
+                if header["key"] == _sha256(key):
+                    return _decode(header["result"], tensors)
+        return None
+
+    def keep(self, name: str, key: Mapping[str, Any], result: object) -> None:
+        """Save a result under a name."""
+        tensors: dict[str, Tensor] = {}
+        encoded = _encode(result, tensors)
+        write_state(self._path(name), tensors, {"key": _sha256(key), "result": encoded})
+
+    def _path(self, name: str) -> Path:
+        return self.out / FOLDER / f"{name}.safetensors"
+
+
+def key_of(
+    module: str, models: Iterable[SRModel], datasets: Iterable[ImageSet], **settings: Any
+) -> dict[str, Any] | None:
+    """Return all that a result depends on: inputs, settings, the source that computes, versions.
+
+    Args:
+        module: the one whose function `compute` makes the result; see `source_sha256`.
+        models: the networks.
+        datasets: the images.
+        settings: as JSON takes them.
+
+    Returns:
+        The key; None where a network's code, or the rule that makes LR, is not of this package:
+        nothing tells whether that has changed.
+    """
+    models, datasets = list(models), list(datasets)
+    foreign = [model for model in models if model.provenance.network]
+    made_by = [*(model.network for model in models), *(data.degradation for data in datasets)]
+    if foreign or not all(map(_is_ours, made_by)):
+        return None
+    networks = {type(part).__module__ for model in models for part in model.network.modules()}
+    ours = sorted(name for name in networks if name.startswith("srlongtail."))
+    return {
+        "models": [identity(model) for model in models],
+        "data": [(data.name, data.scale, data.files_sha256) for data in datasets],
+        "settings": settings,
+        "source": source_sha256(module, *ours),
+        "versions": versions(),
+    }
 
 
 def identity(model: SRModel) -> dict[str, Any]:
-    """What tells a model from others: its name, conventions, weights and, if it is foreign, code.
+    """Return what tells a model from others: name, conventions, modules and weights.
 
     >>> from srlongtail.models.sr_model import bicubic
     >>> identity(bicubic(4))["name"]
@@ -86,93 +126,67 @@ def identity(model: SRModel) -> dict[str, Any]:
         *("name", "scale", "predicts", "value_range", "channels", "multiple"),
         *("architecture", "arm", "degradation"),
     )
-    known = {key: getattr(model, key) for key in settings}
     return {
-        **known,
+        **{key: getattr(model, key) for key in settings},
         "arguments": dict(model.provenance.arguments),
-        "network": model.provenance.network,
         "modules": repr(model.network),
-        "code": _foreign_code_sha256(model.network),
         "weights": digest.hexdigest(),
     }
 
 
-@cache
-def code_sha256() -> str:
-    """A hash of the package's own code, without what only shows results."""
-    digest = hashlib.sha256()
-    for path in sorted(_PACKAGE.rglob("*.py")):
-        inside = path.relative_to(_PACKAGE)
-        if inside.parts[0] not in _ONLY_SHOWS:
-            digest.update(f"{inside.as_posix()}\n".encode())
-            digest.update(path.read_bytes())
-    return digest.hexdigest()
+def _is_ours(thing: object) -> bool:
+    """Whether all classes of a network, or of a rule, are of this package or of torch."""
+    parts = thing.modules() if isinstance(thing, torch.nn.Module) else [thing]
+    kinds = {kind for part in parts for kind in type(part).__mro__}
+    packages = {kind.__module__.partition(".")[0] for kind in kinds}
+    return packages <= {"srlongtail", "torch", "builtins"}
 
 
-def _foreign_code_sha256(network: nn.Module) -> str:
-    """A hash of the code of a network's classes that are neither ours nor torch's.
-
-    With a class, the whole file counts that it stands in: its `forward` may call what is there.
-    """
-    kinds = {kind for module in network.modules() for kind in type(module).__mro__}
-    ours = ("srlongtail", "torch", "builtins")
-    foreign = [kind for kind in kinds if kind.__module__.partition(".")[0] not in ours]
-    return hashlib.sha256("\n".join(sorted({_code(kind) for kind in foreign})).encode()).hexdigest()
-
-
-def _code(kind: type) -> str:
-    """The source of the file that a class stands in, or else what its methods were compiled to."""
-    try:
-        return inspect.getsource(sys.modules[kind.__module__])
-    except (KeyError, OSError, TypeError):  # typed into a notebook or a shell, or never a file
-        methods = [value.__code__ for value in vars(kind).values() if inspect.isfunction(value)]
-        return repr([list(_instructions(method)) for method in methods])
-
-
-def _instructions(code: CodeType) -> Iterator[Any]:
-    yield from (code.co_code, code.co_names)
-    for constant in code.co_consts:
-        yield list(_instructions(constant)) if isinstance(constant, CodeType) else constant
+def _sha256(key: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(key).encode()).hexdigest()
 
 
 def _encode(value: Any, tensors: dict[str, Tensor]) -> Any:
-    """The value as JSON takes it; arrays go to `tensors`."""
+    """The value as JSON takes it: lists and objects with one entry, its kind; arrays go apart."""
     if isinstance(value, np.ndarray | Tensor):
         key = str(len(tensors))
         tensors[key] = torch.as_tensor(value).detach().cpu().clone()
         return {"array" if isinstance(value, np.ndarray) else "tensor": key}
     if isinstance(value, pd.DataFrame):
         return {"table": value.to_dict("list")}
-    if dataclasses.is_dataclass(value):
-        fields = {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
-        return {"type": type(value).__name__, "fields": _encode(fields, tensors)}
-    if isinstance(value, tuple) and hasattr(value, "_asdict"):
-        return {"type": type(value).__name__, "fields": _encode(value._asdict(), tensors)}
+    if dataclasses.is_dataclass(value) or hasattr(value, "_asdict"):
+        kind = type(value)
+        names = getattr(kind, "_fields", None) or [f.name for f in dataclasses.fields(kind)]
+        fields = {name: _encode(getattr(value, name), tensors) for name in names}
+        return {f"{kind.__module__}:{kind.__name__}": fields}
     if isinstance(value, Mapping):
-        return {"mapping": [[key, _encode(item, tensors)] for key, item in value.items()]}
-    if isinstance(value, tuple):
-        return {"tuple": [_encode(item, tensors) for item in value]}
-    if isinstance(value, list):
-        return [_encode(item, tensors) for item in value]
+        return {"mapping": {name: _encode(item, tensors) for name, item in value.items()}}
+    if isinstance(value, list | tuple):
+        items = [_encode(item, tensors) for item in value]
+        return {"tuple": items} if isinstance(value, tuple) else items
     return value
 
 
-def _decode(value: Any, tensors: Mapping[str, Tensor], types: Mapping[str, type]) -> Any:
+def _decode(value: Any, tensors: Mapping[str, Tensor]) -> Any:
     if isinstance(value, list):
-        return [_decode(item, tensors, types) for item in value]
+        return [_decode(item, tensors) for item in value]
     if not isinstance(value, dict):
         return value
-    match value:
-        case {"array": key}:
-            return tensors[key].numpy()
-        case {"tensor": key}:
-            return tensors[key]
-        case {"table": columns}:
-            return pd.DataFrame(columns)
-        case {"type": name, "fields": fields}:
-            return types[name](**_decode(fields, tensors, types))
-        case {"mapping": items}:
-            return {key: _decode(item, tensors, types) for key, item in items}
-        case {"tuple": items}:
-            return tuple(_decode(item, tensors, types) for item in items)
-    raise ValueError(f"no saved value: {value}")
+    ((kind, content),) = value.items()
+    match kind:
+        case "array":
+            return tensors[content].numpy()
+        case "tensor":
+            return tensors[content]
+        case "table":
+            return pd.DataFrame(content)
+        case "tuple":
+            return tuple(_decode(content, tensors))
+    fields = {name: _decode(item, tensors) for name, item in content.items()}
+    if kind == "mapping":
+        return fields
+    module, _, name = kind.partition(":")
+    made = getattr(sys.modules[module], name)
+    if not (dataclasses.is_dataclass(made) or hasattr(made, "_fields")):
+        raise ValueError(f"no kind of saved value: {kind}")
+    return made(**fields)

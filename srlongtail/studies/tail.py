@@ -25,18 +25,26 @@ class LongTail:
 
     Attributes:
         dataset: its name.
-        histogram: of the models.
+        histogram: of bicubic and any other models.
+        threshold: the AD, in levels of 255, that a tenth of bicubic's pixels exceeds.
+        summary: one row a model; see `DifferenceHistogram.summary`.
         subjects: what figures call the models, by their names.
     """
 
     dataset: str
     histogram: DifferenceHistogram
+    threshold: float
+    summary: pd.DataFrame
     subjects: Mapping[str, Subject]
 
-    @property
-    def threshold(self) -> float:
-        """The AD, in levels of 255, that a tenth of bicubic's pixels exceeds."""
-        return Limits.pooled(self.histogram).tail_above
+    @classmethod
+    def of(
+        cls, models: Sequence[SRModel], dataset: str, histogram: DifferenceHistogram
+    ) -> "LongTail":
+        """Find where the tail begins, and what of each model lies in it."""
+        threshold = Limits.pooled(histogram).tail_above
+        summary = histogram.summary(threshold)
+        return cls(dataset, histogram, threshold, summary, subjects_of(models))
 
     def frame(self) -> pd.DataFrame:
         """The histogram drawn: one row per model and AD interval."""
@@ -50,15 +58,11 @@ class LongTail:
             "bin_width": BIN_WIDTH,
         }
 
-    def summary(self) -> pd.DataFrame:
-        """One row a model; see `DifferenceHistogram.summary`."""
-        return self.histogram.summary(self.threshold)
-
     def caption(self) -> str:
         """What the figure shows."""
         shares = ", ".join(
             f"{self.subjects[row.model].label} {row.tail_share:.1%}"
-            for row in self.summary().itertuples()
+            for row in self.summary.itertuples()
         )
         return (
             f"Absolute difference of luma over all {self.histogram.images} images of "
@@ -81,7 +85,7 @@ def compute(models: Sequence[SRModel], data: ImageSet) -> LongTail:
     restorers = {model.name: model.restore for model in models}
     shares = gather(difference_histogram(restorers, share(data)))
     total = sum(shares, DifferenceHistogram.empty(restorers))
-    return LongTail(data.name, total, subjects_of(models))
+    return LongTail.of(models, data.name, total)
 
 
 def draw(result: LongTail) -> Figure:

@@ -9,23 +9,22 @@ import torch
 from srlongtail.errors import InputError
 from srlongtail.image.dataset import open_data
 from srlongtail.image.io import write_image
-from srlongtail.models.sr_model import SRModel, ZeroResidual
+from srlongtail.models.catalog import build as build_network
+from srlongtail.models.sr_model import SRModel
 from srlongtail.paper import build
 from srlongtail.paper.build import FIGURES, build_figures, build_tables
 from srlongtail.paper.gallery import write_gallery
 from srlongtail.paper.inputs import FigureInputs
+from srlongtail.paper.tables import PaperTable
 
 
-def network(name, value=0.0):
-    class Shift(ZeroResidual):
-        def __init__(self):
-            super().__init__(4)
-            self.register_buffer("value", torch.tensor(value))
-
-        def forward(self, lr):
-            return super().forward(lr) + self.value * lr.mean()
-
-    return SRModel(Shift(), 4, predicts="residual", name=name)
+def network(name, bias=0.0):
+    """A network of the package: results of other networks are not saved."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        fsrcnn = build_network("fsrcnn", scale=4)
+    torch.nn.init.constant_(fsrcnn.tail_conv.bias, bias)
+    return SRModel(fsrcnn, 4, predicts="residual", name=name)
 
 
 @pytest.fixture
@@ -89,8 +88,10 @@ def test_where_one_figure_or_table_fails_none_is_written(tmp_path, data, ablatio
     with pytest.raises(InputError, match="x, expected y"):
         build_figures(inputs_of(data, ablation), out, ["fig4", "fig5"])
     assert files() == []
-    tables = iter([build.build_table, fail])
-    monkeypatch.setattr(build, "build_table", lambda *arguments: next(tables)(*arguments))
+    of = PaperTable.of
+    monkeypatch.setattr(
+        PaperTable, "of", lambda spec, *more: fail() if spec.number == 3 else of(spec, *more)
+    )
     with pytest.raises(InputError, match="x, expected y"):
         build_tables([], lambda *_: [data], out, ["table1", "table3"])
     assert files() == []

@@ -55,7 +55,7 @@ def test_the_floor_holds_95_percent_of_equal_arms(ablation):
     for trial in range(200):
         chance = np.random.default_rng(trial).normal(0, 0.02, len(table))
         equal = table.assign(psnr_db=28 + 0.2 * table["seed"] + chance)
-        result = fig4.Fig4("photos", equal)
+        result = fig4.Fig4.of("photos", equal)
         floor = result.floor("psnr_db")
         gains = result.frame().groupby("arm")["psnr_db_gain"].mean()
         inside.append(gains.drop(["baseline", "fpl"]).between(floor.low, floor.high).mean())

@@ -53,7 +53,7 @@ def test_figure_3_finds_the_window_of_the_largest_gain_in_all_images(data, oracl
     result = fig3.compute(FigureInputs((oracle,), data))
     assert (result.pair.name, result.window) == ("b", (40, 80, 72))
     assert result.rule == "where FSRCNN+FPL gains the most over bicubic"
-    scores = result.scores()
+    scores = result.scores
     assert scores["fsrcnn-fpl-x4"].psnr_db > scores["bicubic"].psnr_db + 10
     # Of two networks the gain is the last's over the first's.
     flat = SRModel(
@@ -89,7 +89,7 @@ def test_figure_1_maps_one_image_and_counts_all(data, oracle):
     assert torch.equal(result.differences["bicubic"], expected)
     assert result.tail.histogram.images == 3
     assert result.tail.histogram.pixels == 3 * 144 * 180
-    assert result.tail.summary()["tail_share"].iloc[0] == pytest.approx(0.1)
+    assert result.tail.summary["tail_share"].iloc[0] == pytest.approx(0.1)
     assert "bicubic 10.0%, FSRCNN+FPL" in result.caption()
 
 
@@ -98,11 +98,11 @@ def test_figure_5_holds_the_papers_weights(data, oracle):
     pair = result.pair
     prior = (pair.hr - bicubic(4).restore(pair.lr)).abs()
     expected = focal_weight(prior[None], 0.5, 1.0)[0].mean(0)
-    assert torch.allclose(result.maps()["static"], expected)
-    learnable = result.maps()["learnable"]
+    assert torch.allclose(result.maps["static"], expected)
+    learnable = result.maps["learnable"]
     assert learnable[60:100, 100:140].max() < 1.02  # where the network is right
     assert learnable[:30].mean() > 1.2
-    assert np.allclose(result.growth()["static"], expected / 0.5)
+    assert np.allclose(result.growth["static"], expected / 0.5)
     table = result.frame()
     assert table["bicubic_ad_decile"].tolist() == list(range(1, 11))
     assert table["static"].is_monotonic_increasing

@@ -9,7 +9,7 @@ import scipy.stats
 import torch
 
 from srlongtail.errors import InputError
-from srlongtail.evaluation import evaluate
+from srlongtail.evaluation import evaluate, evaluate_together
 from srlongtail.image.dataset import open_data
 from srlongtail.image.degrade import BlurNoise
 from srlongtail.image.io import write_image
@@ -267,28 +267,40 @@ def test_what_is_restored_in_tiles_is_said(tmp_path, data, saved):
     assert not any("tiles" in note for note in whole.notes)
 
 
-def test_only_what_changed_is_scored_again(pair, data, saved, monkeypatch):
+def ours(name, bias=0.0):
+    """A network of the package: scores of other networks are not saved."""
+    torch.manual_seed(0)
+    model = new_model("fsrcnn", 4, predicts="residual", name=name)
+    torch.nn.init.constant_(model.network.tail_conv.bias, bias)
+    return model
+
+
+def test_only_what_changed_is_scored_again(data, saved, monkeypatch):
     scored = []
 
-    def watched(models, datasets, protocol):
-        scored.append(models[0].name)
-        return evaluate(models, datasets, protocol)
+    def watched(tasks):
+        scored.extend(task.models[0].name for task in tasks)
+        return evaluate_together(tasks)
 
-    monkeypatch.setattr(tables, "evaluate", watched)
-    spec = TABLES["table1"]
+    monkeypatch.setattr(tables, "evaluate_together", watched)
+    spec, pair = TABLES["table1"], [ours("fsrcnn-x4"), ours("fsrcnn-fpl-x4", 0.01)]
     first = build_table(spec, pair, [data], saved)
     assert scored == ["bicubic", "fsrcnn-x4", "fsrcnn-fpl-x4"]
     again = build_table(spec, pair, [data], saved)
     pd.testing.assert_frame_equal(first.frame(), again.frame())
-    build_table(spec, [pair[0], trained("fsrcnn-fpl-x4", "FPL", 0.7)], [data], saved)
+    build_table(spec, [pair[0], ours("fsrcnn-fpl-x4", 0.02)], [data], saved)
     assert scored[3:] == ["fsrcnn-fpl-x4"]
+    mine = trained("mine", "FPL", 0.5)
+    for _ in range(2):
+        build_table(spec, [mine], [data], saved)
+    assert scored[4:] == ["mine", "mine"]  # nothing tells whether the user's code has changed
 
 
 def test_tables_keep_each_others_scores(data, saved, tmp_path, monkeypatch):
     noisy = open_data(tmp_path / "Set3", degradation=BlurNoise(4))
     sets = {"table1": data, "table3": noisy, "table4": data}
     first = [build_table(TABLES[name], [], [images], saved) for name, images in sets.items()]
-    monkeypatch.setattr(tables, "evaluate", lambda *_: pytest.fail("scored again"))
+    monkeypatch.setattr(tables, "evaluate_together", lambda *_: pytest.fail("scored again"))
     again = [build_table(TABLES[name], [], [images], saved) for name, images in sets.items()]
     for one, two in zip(first, again, strict=True):
         pd.testing.assert_frame_equal(one.frame(), two.frame())

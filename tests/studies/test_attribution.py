@@ -38,6 +38,7 @@ from srlongtail.studies.attribute_image import (
     write_attribution,
     write_methods,
 )
+from srlongtail.studies.restored import RestoredImage
 
 
 @pytest.fixture
@@ -268,9 +269,9 @@ def test_methods_are_drawn_beside_each_other(comparison):
 
 def test_the_hardest_window_is_compared_unless_one_is_asked_for(comparison, data):
     model, asked = comparison
-    window, _ = attribution.choose_window(data[0])
-    assert methods.compute(model, data[0]).comparison.lam.window == window
-    again = methods.compute(model, data[0], (64, 80, 16))
+    window, _ = attribution.choose_window(RestoredImage(data[0]))
+    assert methods.compute(model, RestoredImage(data[0])).comparison.lam.window == window
+    again = methods.compute(model, RestoredImage(data[0]), (64, 80, 16))
     assert again.frame().equals(asked.frame())
 
 

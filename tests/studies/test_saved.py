@@ -1,8 +1,7 @@
 """Saved results come back as they were, and only for the inputs that they were made from."""
 
-import importlib
-import sys
 from dataclasses import dataclass
+from itertools import combinations
 from typing import NamedTuple
 
 import numpy as np
@@ -10,13 +9,16 @@ import pandas as pd
 import pytest
 import torch
 
+from srlongtail.image.dataset import photos
+from srlongtail.image.degrade import Bicubic
 from srlongtail.models.adapt import Reading
 from srlongtail.models.catalog import new_model
 from srlongtail.models.facts import Provenance
-from srlongtail.models.sr_model import SRModel
+from srlongtail.models.sr_model import SRModel, bicubic
 from srlongtail.models.state import write_state
 from srlongtail.studies import saved as saved_module
-from srlongtail.studies.saved import FOLDER, Saved, code_sha256, identity
+from srlongtail.studies.saved import FOLDER, Saved, identity, key_of
+from srlongtail.studies.source import source_sha256
 
 
 class Pair(NamedTuple):
@@ -41,7 +43,7 @@ def result():
 
 
 def test_a_result_comes_back_as_it_was(tmp_path, result):
-    saved = Saved(tmp_path, (Result, Pair))
+    saved = Saved(tmp_path)
     assert saved.result("r", {}, lambda: result) is result
     back = saved.result("r", {}, pytest.fail)
     assert (type(back), type(back.pair), back.name) == (Result, Pair, "r")
@@ -66,10 +68,29 @@ def test_other_inputs_force_and_damage_lead_to_a_new_result(tmp_path):
     assert [ask({"image": "b"}), ask({"image": "b"})] == [3, 3]
 
 
-def test_other_versions_lead_to_a_new_result(tmp_path, monkeypatch):
-    assert Saved(tmp_path).result("n", {}, lambda: 1) == 1
+def key(*models, module="srlongtail.paper.fig1", **settings):
+    return key_of(module, models, [photos(4)[:1]], **settings)
+
+
+def test_other_versions_lead_to_a_new_result(monkeypatch):
+    before = key()
+    assert key() == before
     monkeypatch.setattr("srlongtail.studies.saved.versions", lambda: {"torch": "99"})
-    assert Saved(tmp_path).result("n", {}, lambda: 2) == 2
+    assert key() != before
+
+
+def test_other_inputs_settings_and_sources_lead_to_a_new_result():
+    keys = [
+        key(),
+        key(bicubic(4)),
+        key(window=[0, 0, 8]),
+        key(module="srlongtail.paper.fig6"),
+        key_of("srlongtail.paper.fig1", [], [photos(4)[1:2]]),
+    ]
+    assert all(one != two for one, two in combinations(keys, 2))
+    # A network's own source counts too.
+    module = "srlongtail.longtail.difference"
+    assert key(new_model("fsrcnn", 4), module=module)["source"] != key(module=module)["source"]
 
 
 def test_one_weight_or_convention_makes_another_model():
@@ -84,39 +105,85 @@ def test_one_weight_or_convention_makes_another_model():
     assert identity(model) != before
 
 
-def test_other_code_leads_to_a_new_result(tmp_path, monkeypatch):
-    assert Saved(tmp_path).result("n", {}, lambda: 1) == 1
-    monkeypatch.setattr(saved_module, "code_sha256", lambda: "changed")
-    assert Saved(tmp_path).result("n", {}, lambda: 2) == 2
+PACKAGE = {
+    "studies/tail": """
+from srlongtail.longtail.difference import total
+from srlongtail.plots.style import color
+LIMIT = 1
+WORDS = "a tail"
+class Result:
+    value: int
+    def half(self):
+        return self.value / 2
+    def caption(self):
+        return WORDS
+def compute(values):
+    return _scaled(Result(total(values)).half())
+def _scaled(value):
+    return LIMIT * value
+def draw(result):
+    return color(result)
+""",
+    "paper/fig1": """
+from srlongtail.metrics import score
+from srlongtail.studies import tail
+def compute(values):
+    return tail.compute(values)
+def draw(result):
+    return score(result), tail.draw(result)
+""",
+    "longtail/difference": """
+def total(values):
+    from srlongtail.files import f
+    return f(values)
+""",
+    "plots/style": "color = str",
+    "files": "f = sum",
+    "metrics": "score = str",
+}
 
 
-def test_code_is_what_results_depend_on(tmp_path, monkeypatch):
-    monkeypatch.setattr(saved_module, "_PACKAGE", tmp_path)
-    for name in ("stats.py", "models/bsrn.py", "plots/style.py", "cli/main.py"):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_text("x = 1")
-
-    def changes(change):
-        before = code_sha256.__wrapped__()
-        change()
-        return code_sha256.__wrapped__() != before
-
-    assert changes(lambda: (tmp_path / "stats.py").write_text("x = 2"))
-    assert changes(lambda: (tmp_path / "models/bsrn.py").rename(tmp_path / "models/carn.py"))
-    assert not changes(lambda: (tmp_path / "plots/style.py").write_text("x = 2"))
-    assert not changes(lambda: (tmp_path / "cli/main.py").write_text("x = 2"))
+@pytest.mark.parametrize(
+    ("file", "old", "new", "counts"),
+    [
+        ("studies/tail", "LIMIT = 1", "LIMIT = 2", True),
+        ("studies/tail", "self.value / 2", "self.value / 4", True),
+        ("studies/tail", "LIMIT * value", "LIMIT + value", True),
+        ("longtail/difference", "f(values)", "f([*values, 0])", True),
+        ("files", "sum", "max", True),
+        ("paper/fig1", "tail.compute(values)", "tail.compute([1, *values])", True),
+        ("studies/tail", "a tail", "the long tail", False),
+        ("studies/tail", "return WORDS", "return WORDS.upper()", False),
+        ("studies/tail", "color(result)", "color([result])", False),
+        ("paper/fig1", "score(result)", "score(1)", False),
+        ("plots/style", "str", "repr", False),
+        ("metrics", "str", "repr", False),
+    ],
+)
+def test_code_is_what_results_are_computed_with(tmp_path, file, old, new, counts):
+    """Neither captions nor drawings, nor modules that only these import."""
+    hashes = []
+    for root, edited in ((tmp_path / "before", False), (tmp_path / "after", True)):
+        for name, text in PACKAGE.items():
+            path = root / "srlongtail" / f"{name}.py"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            assert old in PACKAGE[file]
+            path.write_text(text.replace(old, new) if edited and name == file else text)
+        hashes.append(source_sha256("srlongtail.paper.fig1", root=root))
+    assert (hashes[0] != hashes[1]) == counts
 
 
 def test_what_cannot_be_read_back_is_made_again(tmp_path, result):
-    saved = Saved(tmp_path, (Result, Pair))
+    saved = Saved(tmp_path)
     saved.result("r", {}, lambda: result)
-    assert Saved(tmp_path).result("r", {}, lambda: "no such types any more") != result
     path = tmp_path / FOLDER / "r.safetensors"
     header = saved_module.read_state(path)[1]
     for damaged in (
         {},
         {"key": header["key"]},
-        {**header, "result": {"type": "Pair", "fields": {"mapping": [["left", 1]]}}},
+        {**header, "result": {f"{__name__}:Pair": {"left": 1}}},
+        {**header, "result": {f"{__name__}:Gone": {"left": 1}}},
+        {**header, "result": {"builtins:dict": {"left": 1}}},  # no kind of result
         {**header, "result": {"tensor": "absent"}},
         {**header, "result": {"of": "another version"}},
     ):
@@ -131,50 +198,24 @@ def test_arguments_and_modules_without_weights_make_another_model():
     nearest = upsample("nearest")
     assert upsample("nearest") == nearest
     assert upsample("bilinear") != nearest
-    assert upsample("nearest", provenance=Provenance(network="mynet:make")) != nearest
     assert upsample("nearest", provenance=Provenance(arguments={"depth": 2})) != nearest
 
 
-MINE = """
-from torch import nn
+def test_results_of_a_users_own_code_are_not_saved(tmp_path):
+    """Nothing tells whether it has changed."""
 
-def sharpen(lr):
-    return 1.5 * lr
+    class Mine(torch.nn.Upsample):
+        pass
 
-class Base(nn.Module):
-    def forward(self, lr):
-        return nn.functional.interpolate(sharpen(lr), scale_factor=4)
+    class Blur(Bicubic):
+        pass
 
-class Mine(Base):
-    pass
-"""
-EDITS = [("1.5 * lr", "1.75 * lr"), ("scale_factor=4", "scale_factor=4, mode='bicubic'")]
-
-
-@pytest.mark.parametrize("edit", EDITS)
-def test_an_edited_forward_makes_another_model(tmp_path, monkeypatch, edit):
-    """Even of a network inside another one, of its base class, and in a function it calls."""
-    monkeypatch.syspath_prepend(tmp_path)
-
-    def imported(text):
-        (tmp_path / "my_edited_net.py").write_text(text)
-        sys.modules.pop("my_edited_net", None)
-        importlib.invalidate_caches()
-        network = importlib.import_module("my_edited_net").Mine()
-        return identity(SRModel(torch.nn.Sequential(network), 4))
-
-    before = imported(MINE)
-    assert imported(MINE) == before
-    assert imported(MINE.replace(*edit)) != before
-    del sys.modules["my_edited_net"]
-
-
-def test_a_network_typed_into_a_notebook_is_told_by_its_compiled_methods():
-    def typed(text):
-        names = {"__name__": "a_shell"}
-        exec(text, names)
-        return identity(SRModel(names["Mine"](), 4))
-
-    before = typed(MINE)
-    assert typed(MINE) == before
-    assert typed(MINE.replace(*EDITS[1])) != before
+    inside = SRModel(torch.nn.Sequential(Mine(scale_factor=4)), 4)
+    called = SRModel(
+        torch.nn.Upsample(scale_factor=4), 4, provenance=Provenance(network="mine:make")
+    )
+    assert key(inside) is key(called) is None
+    assert key_of("srlongtail.paper.fig1", [], [photos(4, Blur(4))]) is None
+    saved, count = Saved(tmp_path), iter(range(10))
+    assert [saved.result("n", None, lambda: next(count)) for _ in range(2)] == [0, 1]
+    assert not (tmp_path / FOLDER).exists()
