@@ -543,6 +543,10 @@ def _restored(name: str, restore: Callable[[Tensor], Tensor], pair: ImagePair) -
         raise InputError(
             f"{pair.name}: {name} restored {tuple(sr.shape)}, expected {tuple(pair.hr.shape)}"
         )
+    if not sr.isfinite().all():
+        raise InputError(
+            f"{pair.name}: {name} restored values that are not finite, expected numbers"
+        )
     return _levels(sr)
 
 

@@ -1,13 +1,12 @@
 """Parts add up to the protocol's gain; planted faults are found where they were planted."""
 
-import subprocess
-import sys
 from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+import torch.multiprocessing as mp
 from scipy.ndimage import uniform_filter1d
 
 from srlongtail.errors import InputError
@@ -22,6 +21,7 @@ from srlongtail.longtail.comparison import (
     orientation_of,
     percentile,
 )
+from srlongtail.longtail.spectrum import error_spectrum, tail_frequency
 from srlongtail.longtail.tail import difficulty, split_by_rank
 from srlongtail.metrics import PAPER
 
@@ -352,6 +352,8 @@ def test_windows_outside_and_other_mistakes(pairs):
         InputError, match=r"crop0: b restored \(3, 24, 33\), expected \(3, 96, 132\)"
     ):
         compare(bicubic, lambda lr: lr, pairs)
+    with pytest.raises(InputError, match="crop0: b restored values that are not finite"):
+        compare(bicubic, lambda lr: bicubic(lr) * torch.nan, pairs)
     tiny = ImagePair("tiny", torch.rand(3, 8, 8), torch.rand(3, 2, 2))
     with pytest.raises(
         InputError, match="tiny: HR image of 8 x 8 pixels, expected more than the 4"
@@ -366,50 +368,24 @@ def test_names_of_what_is_given(pairs):
     assert compare(models[0], {"x": bicubic}, pairs[:1]).a == ("seed0",)
 
 
-SCRIPT = """
-import sys
-
-import torch
-
-from srlongtail.image.dataset import make_pair, photos
-from srlongtail.image.degrade import Bicubic
-from srlongtail.image.resample import upsample_bicubic
-from srlongtail.longtail.comparison import compare
-from srlongtail.longtail.spectrum import error_spectrum
-from srlongtail.parallel import is_writer, process_group
-
-
-def bicubic(lr):
-    return upsample_bicubic(lr, 4)
-
-
-def nearest(lr):
-    return lr.repeat_interleave(4, -1).repeat_interleave(4, -2)
-
-
-torch.set_num_threads(1)
-with process_group():
-    pairs = [
-        make_pair(photos(4)[1].hr[:, i : i + 60, i : i + 84], Bicubic(4), str(i))
-        for i in (0, 70, 40)
-    ]
+def everything(pairs):
+    """All that a comparison and a spectrum say, as one text."""
     found = compare(nearest, bicubic, pairs, window=(8, 8, 24))
     spectrum = error_spectrum({"bicubic": bicubic}, pairs, rings=4)
-    if is_writer():
-        print(found.frame().to_csv(), found.per_image().to_csv(), found.summary(), found.map.image)
-        print(found.map.gain_db.sum().item(), spectrum.frame().to_csv())
-"""
+    tables = (found.frame(), found.per_image(), spectrum.frame(), tail_frequency(pairs).frame())
+    texts = [table.to_csv() for table in tables]
+    return "\n".join([*texts, str(found.summary()), found.map.image, str(found.map.gain_db.sum())])
 
 
-def test_two_processes_find_what_one_does(tmp_path, capsys):
-    script = tmp_path / "script.py"
-    script.write_text(SCRIPT)
-    exec(compile(SCRIPT, "script", "exec"), {})
-    alone = capsys.readouterr().out
-    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    done = subprocess.run(
-        [sys.executable, *torchrun, script], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout == alone
+def _one_of_two(rank, folder, pairs):
+    init = f"file://{folder / 'rendezvous'}"
+    torch.distributed.init_process_group("gloo", init_method=init, rank=rank, world_size=2)
+    (folder / f"{rank}.txt").write_text(everything(pairs))
+    torch.distributed.destroy_process_group()
+
+
+def test_two_processes_find_what_one_does(pairs, tmp_path):
+    mp.start_processes(_one_of_two, (tmp_path, pairs), nprocs=2, start_method="fork")
+    alone = everything(pairs)
+    assert (tmp_path / "0.txt").read_text() == (tmp_path / "1.txt").read_text() == alone
     assert "gradient tenth" in alone
