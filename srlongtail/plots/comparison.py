@@ -52,9 +52,9 @@ def plot_image_gains(comparison: Comparison, ax: Axes) -> Axes:
         )
     ax.set(xlabel="images, by their gain", ylabel="gain (dB)", xlim=(0.4, len(gains) + 0.6))
     ax.xaxis.set_major_locator(MaxNLocator(5, integer=True))
-    _frame(ax, gains)
+    _frame(ax, gains, room=0.2)
     if np.isfinite(low):
-        ax.legend(loc="lower right" if last else "upper left", handlelength=1.2)
+        ax.legend(loc="upper left", handlelength=1.2)
     return ax
 
 
