@@ -27,6 +27,7 @@ from srlongtail.attribution.receptive_field import (
 )
 from srlongtail.attribution.target import Target, WindowTarget
 from srlongtail.device import eval_mode
+from srlongtail.errors import InputError
 from srlongtail.geometry import Box
 
 _WORTH_CROPPING = 0.8  # of the image: a larger crop saves less than its check costs
@@ -82,7 +83,7 @@ def choose_part(
         with torch.no_grad():
             reference = output(compared) if sr is None else target.cut(sr)
             difference = relative_difference(output(reads), reference)
-    except RuntimeError as error:  # a network may refuse sizes that the whole image has not
+    except (RuntimeError, InputError) as error:  # of sizes that the whole image has not
         said = str(error).splitlines()[0]
         return Part(whole, f"{reads.height} x {reads.width} LR pixels do not go through: {said}")
     beside = f"that on {compared.height} x {compared.width} LR pixels"

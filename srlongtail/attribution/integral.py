@@ -1,6 +1,5 @@
 """The path integral of gradients, summed step by step in batches that fit in memory."""
 
-import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -87,7 +86,7 @@ def integrate(
     total = torch.zeros_like(points(0, 0)[0])
     nan_steps, flat_steps = torch.zeros(2, len(images), dtype=torch.long, device=images.device)
     at_once = max(1, (internal_batch_size or images_at_once(total)) // len(images))
-    done, in_place = 0, False
+    done, overwrites = 0, False
     while done < n_steps:
         line = points(done, min(done + at_once, n_steps))
         moves = line.diff(dim=0)
@@ -95,10 +94,10 @@ def integrate(
         chosen = (moves.flatten(1).abs().amax(1) > rounding) | every_step
         if chosen.any():
             try:
-                gradients, flat = _gradients(model, target, line[1:][chosen], in_place)
+                gradients, flat = _gradients(model, target, line[1:][chosen])
             except RuntimeError as error:
-                if not in_place and modified_in_place(error):
-                    in_place = True
+                if not overwrites and modified_in_place(error):
+                    model, overwrites = keeping_saved(model), True
                     continue
                 if at_once == 1 or not is_out_of_memory(error):
                     raise
@@ -150,6 +149,26 @@ def keeping_input(model: Model) -> Model:
     return lambda lr: model(lr.clone())
 
 
+def keeping_saved(model: Model) -> Model:
+    """Return a model that overwrites what its gradient needs so that the gradient is right.
+
+    What autograd saves is copied at once, at the cost of memory. PyTorch's own
+    `allow_mutation_on_saved_tensors` copies only what is overwritten later, but knows tensors by
+    their addresses: over many passes, which use memory again, it was seen to mix them up.
+
+    >>> model = lambda lr: lr.sigmoid().mul_(2)
+    >>> lr = torch.zeros(1, 1, 1, 1, requires_grad=True)
+    >>> torch.autograd.grad(keeping_saved(model)(lr).sum(), lr)[0].item()
+    0.5
+    """
+
+    def run(lr: Tensor) -> Tensor:
+        with torch.autograd.graph.saved_tensors_hooks(torch.clone, lambda saved: saved):
+            return model(lr)
+
+    return run
+
+
 def gradients_at(model: Model, target: Target, lr: Tensor) -> tuple[Tensor, Tensor]:
     """Return the gradients of the target at images `(N, C, h, w)`, and the output for them.
 
@@ -180,14 +199,10 @@ def modified_in_place(error: RuntimeError) -> bool:
     return "modified by an inplace operation" in str(error)
 
 
-def _gradients(
-    model: Model, target: Target, points: Tensor, in_place: bool
-) -> tuple[Tensor, Tensor]:
+def _gradients(model: Model, target: Target, points: Tensor) -> tuple[Tensor, Tensor]:
     """Gradients at points `(T, N, C, h, w)`, and `(T, N)`: whether the target was flat there."""
     lr = points.flatten(0, 1)
-    allowed = torch.autograd.graph.allow_mutation_on_saved_tensors
-    with allowed() if in_place else contextlib.nullcontext():
-        gradients, sr = gradients_at(model, target, lr)
+    gradients, sr = gradients_at(model, target, lr)
     flat = torch.zeros(len(lr), dtype=torch.bool, device=lr.device)
     if isinstance(target, GradientDetector):
         flat = target.is_flat(sr)

@@ -1,6 +1,5 @@
 """The same target under LAM and under captum's other methods, by the same measures."""
 
-import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from math import ceil, nan, sqrt
@@ -32,7 +31,7 @@ from srlongtail.attribution.lam import (
 from srlongtail.attribution.path import BlurPath
 from srlongtail.attribution.receptive_field import ReceptiveField, receptive_field
 from srlongtail.attribution.target import GradientDetector, WindowTarget
-from srlongtail.attribution.trust import in_place_allowed
+from srlongtail.attribution.trust import differentiable
 from srlongtail.device import eval_mode
 from srlongtail.geometry import Box, Window
 
@@ -94,8 +93,7 @@ def compare_methods(
         InputError: as `local_attribution`; or a target that blurring does not change.
     """
     height, width = lr.shape[-2:]
-    with contextlib.ExitStack() as stack:
-        stack.enter_context(eval_mode(model))
+    with eval_mode(model):
         model = keeping_input(model)
         field = field or receptive_field(model, lr)
         lam = local_attribution(
@@ -103,14 +101,13 @@ def compare_methods(
         )
         box = lam.computed_on.box.grown(BlurPath().reach, height, width)
         part = _Part(
-            model,
+            differentiable(model, box.cut(lr)[None]),
             seen_from(target(window), box, field.scale),
             field.scale,
             box.cut(lr),
             lam.field.seen_from(box),
         )
         rows, curves, attributions = [], {}, {}
-        stack.enter_context(in_place_allowed(model, part.image[None]))
         for method in _methods(part, n_steps):
             with seeded(seed):
                 found = method.explain(part.image[None])[0].detach()

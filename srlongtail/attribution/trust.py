@@ -1,12 +1,9 @@
 """What makes an attribution map not to be believed, measured on the network itself."""
 
-import contextlib
-from collections.abc import Iterator
-
 import torch
 from torch import Tensor
 
-from srlongtail.attribution.integral import Model, gradients_at, modified_in_place
+from srlongtail.attribution.integral import Model, gradients_at, keeping_saved, modified_in_place
 from srlongtail.attribution.receptive_field import relative_difference
 
 COMPLETE = 0.05  # of the target's change: a map that is farther off is not complete
@@ -84,11 +81,10 @@ def doubts(
     return tuple(found)
 
 
-@contextlib.contextmanager
-def in_place_allowed(model: Model, lr: Tensor) -> Iterator[None]:
-    """Let gradients flow through a network that overwrites what its gradient needs.
+def differentiable(model: Model, lr: Tensor) -> Model:
+    """Return the model, made safe for gradients if it overwrites what its gradient needs.
 
-    Whether it does is found by trying, because the way around it costs time and memory.
+    Whether it does is found by trying, because the way around it costs memory.
 
     Args:
         model: LR -> SR.
@@ -99,7 +95,5 @@ def in_place_allowed(model: Model, lr: Tensor) -> Iterator[None]:
     except RuntimeError as error:
         if not modified_in_place(error):
             raise
-        with torch.autograd.graph.allow_mutation_on_saved_tensors():
-            yield
-    else:
-        yield
+        return keeping_saved(model)
+    return model

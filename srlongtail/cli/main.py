@@ -6,9 +6,11 @@ import io
 import os
 import signal
 import sys
+import traceback
 import warnings
 from collections.abc import Callable
-from typing import Any
+from inspect import Parameter, signature
+from typing import Annotated, Any
 
 import tyro
 
@@ -47,12 +49,24 @@ COMMANDS: dict[str, Callable[..., None]] = {
 }
 
 
+_Debug = Annotated[
+    bool,
+    tyro.conf.FlagCreatePairsOff,
+    tyro.conf.arg(help="show the traceback of an error.", help_behavior_hint=""),
+]
+
+
 def main() -> None:
-    """Run the command line; exit with 2 and one line after a user's mistake."""
+    """Run the command line; exit with 2 and one line after a user's mistake.
+
+    With `--debug`, the traceback stands before that line.
+    """
     warnings.showwarning = _show_warning
     try:
         _parse(sys.argv[1:])()
     except InputError as error:
+        if "--debug" in sys.argv[1:]:
+            traceback.print_exception(error)
         message = error.worded(lambda parameter: parameter.option)
         print(f"srlongtail: error: {message}", file=sys.stderr)
         sys.exit(2)
@@ -90,12 +104,21 @@ def _parse(arguments: list[str]) -> Callable[[], None]:
 
 
 def _deferred(command: Callable[..., None]) -> Callable[..., Callable[[], None]]:
-    """The command with the same signature, to be called once parsing has succeeded."""
+    """The command with the same signature and `--debug`, to be called once parsing succeeds."""
 
     @functools.wraps(command)
-    def defer(*args: Any, **kwargs: Any) -> Callable[[], None]:
+    def defer(*args: Any, debug: bool = False, **kwargs: Any) -> Callable[[], None]:
         return functools.partial(command, *args, **kwargs)
 
+    known = signature(command)
+    option = Parameter("debug", Parameter.KEYWORD_ONLY, default=False, annotation=_Debug)
+    own = {
+        "__signature__": known.replace(parameters=[*known.parameters.values(), option]),
+        "__annotations__": {**command.__annotations__, "debug": _Debug},
+    }
+    for name, value in own.items():
+        setattr(defer, name, value)
+    del defer.__wrapped__  # the parser would look there for the options
     return defer
 
 

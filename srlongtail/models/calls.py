@@ -20,6 +20,7 @@ from torch import nn
 
 from srlongtail.errors import InputError, Parameter, suggestion
 from srlongtail.models.catalog import CATALOG, build, check_arguments
+from srlongtail.models.diagnose_call import explained
 
 _FORM = re.compile(r"\s*([A-Za-z_][\w.-]*(?::[A-Za-z_][\w.]*)?)\s*(\(.*\))?\s*", re.DOTALL)
 
@@ -109,11 +110,8 @@ class NetworkCall:
                 f"expected one, or, if you trust the file, ",
                 Parameter("allow_code", True),
             )
-        try:
+        with explained(f"network {self}: cannot be built"):
             made = found(*self.positional, **self.named)
-        except Exception as error:  # code of a user can raise anything
-            reason = f"{type(error).__name__}: {error}".splitlines()[0]
-            raise InputError(f"network {self}: cannot be called: {reason}") from error
         if not isinstance(made, nn.Module):
             kind = type(made).__name__
             raise InputError(f"network {self}: made a {kind}, expected a torch nn.Module")
@@ -121,22 +119,25 @@ class NetworkCall:
 
     def _find(self, trusted: bool, folder: Path | None) -> Any:
         module_name, _, attribute = self.target.partition(":")
-        try:
-            with _current_folder() if trusted else _without({Path.cwd(), folder or Path.cwd()}):
-                found: Any = importlib.import_module(module_name)
-                for part in attribute.split("."):
-                    found = getattr(found, part)
-        except ModuleNotFoundError as error:
-            if trusted or error.name != module_name:
-                raise InputError(f"network {self}: cannot be imported: {error}") from error
-            raise InputError(
-                f"network {self}: comes from a file, and its module is not installed; a module "
-                f"of the current folder is imported only with ",
-                Parameter("allow_code", True),
-            ) from error
-        except Exception as error:  # to import a module runs its code
-            reason = f"{type(error).__name__}: {error}".splitlines()[0]
-            raise InputError(f"network {self}: cannot be imported: {reason}") from error
+        hidden = {Path.cwd(), folder or Path.cwd()}
+        with explained(f"network {self}: cannot be imported"):
+            try:
+                with _current_folder() if trusted else _without(hidden):
+                    found: Any = importlib.import_module(module_name)
+            except ModuleNotFoundError as error:
+                if error.name != module_name:
+                    raise
+                if trusted:
+                    raise InputError(f"network {self}: cannot be imported: {error}") from error
+                raise InputError(
+                    f"network {self}: comes from a file, and its module is not installed; a "
+                    f"module of the current folder is imported only with ",
+                    Parameter("allow_code", True),
+                ) from error
+        for part in attribute.split("."):
+            if not hasattr(found, part):
+                raise InputError(f"network {self}: {module_name} has no attribute {part!r}")
+            found = getattr(found, part)
         return found
 
 

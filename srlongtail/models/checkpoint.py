@@ -17,6 +17,7 @@ from srlongtail.models.adapt import Channels, Predicts, Reading, ValueRange
 from srlongtail.models.calls import NetworkCall
 from srlongtail.models.card import ModelCard
 from srlongtail.models.catalog import CATALOG, build, recognise
+from srlongtail.models.diagnose_call import explained, tensor_returned
 from srlongtail.models.facts import Provenance, Source
 from srlongtail.models.fast.layers import accelerate
 from srlongtail.models.load_weights import check_finite, load_weights
@@ -412,8 +413,10 @@ class _Loading:
 
     def _scale_of_output(self, module: nn.Module) -> int:
         depth = Reading(channels=self._known.get("channels", "rgb")).depth
-        with torch.no_grad():
-            output = module.eval()(torch.zeros(1, depth, _SIZE_PROBE, _SIZE_PROBE))
+        like = torch.zeros(1, depth, _SIZE_PROBE, _SIZE_PROBE)
+        with torch.no_grad(), explained(f"{self.label}: the network failed on {tuple(like.shape)}"):
+            returned = module.eval()(like)
+        output = tensor_returned(returned, self.label)
         scale, rest = divmod(output.shape[-1], _SIZE_PROBE)
         if rest or scale < 1:
             raise InputError(

@@ -10,6 +10,7 @@ from srlongtail.errors import InputError
 from srlongtail.image.resample import imresize, pad_symmetric, upsample_bicubic
 from srlongtail.image.tiles import Tiling, apply_in_tiles
 from srlongtail.models.adapt import Channels, Predicts, Reading, ValueRange
+from srlongtail.models.diagnose_call import explained, tensor_returned
 from srlongtail.models.facts import Provenance
 
 # Tiles for an image that does not fit in memory: wide overlaps, so that seams stay invisible.
@@ -116,7 +117,9 @@ class SRModel(nn.Module):
         padded = pad_symmetric(lr, 0, -height % self.multiple, axis=-2)
         padded = pad_symmetric(padded, 0, -width % self.multiple, axis=-1)
         given = self.reading.encode(padded)
-        output = self.network(given)
+        with explained(f"{self.name}: the network failed on {tuple(given.shape)}"):
+            returned = self.network(given.clone())  # some networks overwrite their input
+        output = tensor_returned(returned, self.name)
         expected = (*given.shape[:2], *(side * self.scale for side in given.shape[-2:]))
         if output.shape != expected:
             raise InputError(

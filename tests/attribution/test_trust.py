@@ -86,6 +86,26 @@ class InPlace(Sound):
         return upsample_bicubic(y, 4)
 
 
+class InPlaceAgainAndAgain(Sound):
+    """Frees what it has overwritten, so that the next round uses the same memory again."""
+
+    def forward(self, x):
+        for _ in range(6):
+            gate = self.conv(x).sigmoid()
+            y = gate * x
+            gate.mul_(0.5)
+            del gate
+            x = x + 0.3 * y
+        return upsample_bicubic(x, 4)
+
+
+class OutOfPlaceAgainAndAgain(Sound):
+    def forward(self, x):
+        for _ in range(6):
+            x = x + 0.3 * self.conv(x).sigmoid() * x
+        return upsample_bicubic(x, 4)
+
+
 class OutOfPlace(Sound):
     """The same function."""
 
@@ -161,11 +181,15 @@ def test_many_windows_warn_once(lr):
 
 
 @pytest.mark.parametrize("published", [False, True])
-def test_code_that_overwrites_is_attributed_like_code_that_does_not(lr, published):
+@pytest.mark.parametrize(
+    "networks",
+    [(InPlace(), OutOfPlace()), (InPlaceAgainAndAgain(), OutOfPlaceAgainAndAgain())],
+)
+def test_code_that_overwrites_is_attributed_like_code_that_does_not(lr, networks, published):
     before = lr.clone()
     found, expected = (
         local_attribution(network, lr, WINDOW, n_steps=6, published=published)
-        for network in (InPlace(), OutOfPlace())
+        for network in networks
     )
     assert torch.equal(lr, before)
     torch.testing.assert_close(found.attributions, expected.attributions, rtol=1e-4, atol=1e-6)

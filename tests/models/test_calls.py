@@ -105,9 +105,9 @@ def test_of_what_is_installed_only_networks_are_called(folder):
 def test_mistakes(folder):
     assert NetworkCall.parse("stranger:make(7)").make().out_channels == 7
     for text, message in {
-        "stranger:make": r"cannot be called: TypeError: .*missing 1 required",
-        "stranger:broken": r"cannot be called: RuntimeError: first$",
-        "stranger:Nix": "cannot be imported: .*has no attribute 'Nix'",
+        "stranger:make": r"cannot be built: .*needs arguments \('width'\)",
+        "stranger:broken": r"cannot be built: .* \(RuntimeError in stranger\.py, .*: first\)$",
+        "stranger:Nix": "stranger has no attribute 'Nix'",
         "stranger:torch.nn.Conv2d.__name__.upper": "made a str, expected a torch nn.Module",
         "nowhere:Net": "cannot be imported: No module named 'nowhere'",
     }.items():
