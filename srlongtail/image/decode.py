@@ -122,42 +122,50 @@ def is_tiff(path: Path) -> bool:
 
 
 def _decode_tiff(path: Path) -> tuple[Pixels, int] | None:
-    """Pixels and orientation of a TIFF file; None for those that Pillow decodes as they are.
-
-    TIFF says which of the samples beyond the colors are transparency (tag ExtraSamples); any other,
-    such as infrared, is refused rather than guessed at.
-    """
+    """Pixels and orientation of a TIFF file; None for those that Pillow decodes as they are."""
     try:
-        file = tifffile.TiffFile(path)
-    except tifffile.TiffFileError as error:
+        with tifffile.TiffFile(path) as file:
+            page = file.pages.first
+            pages = sum(other.shape[:2] == page.shape[:2] for other in file.pages)
+            if pages > 1:
+                raise InputError(f"{path}: {pages} pages, expected one image")
+            pixels = _tiff_pixels(page, path)
+            orientation = int(page.tags.valueof(EXIF_ORIENTATION, 1))
+            return None if pixels is None else (pixels, orientation)
+    except InputError:
+        raise
+    except Exception as error:  # tifffile lets damaged files raise whatever they do
         raise ValueError(str(error)) from error
-    with file:
-        page = file.pages.first
-        full = [p for p in file.pages if p.shape[:2] == page.shape[:2]]
-        if len(full) > 1:
-            raise InputError(f"{path}: {len(full)} pages, expected one image")
-        if page.imagedepth > 1:
-            raise InputError(f"{path}: a volume of {page.imagedepth} slices, expected one image")
-        alphas = [kind for kind in page.extrasamples if kind in _ALPHA]
-        bands = page.samplesperpixel - len(alphas)
-        is_cmyk = page.photometric == tifffile.PHOTOMETRIC.SEPARATED
-        if bands not in (1, 3) and not (is_cmyk and bands == 4 and page.bitspersample == 8):
-            raise InputError(
-                f"{path}: {bands} bands of {page.bitspersample} bits"
-                f"{' and transparency' if alphas else ''}, expected 1 (grey) or 3 (RGB)"
-            )
-        floating = page.sampleformat == tifffile.SAMPLEFORMAT.IEEEFP
-        for_pillow = page.bitspersample <= 8 or (page.bitspersample == 16 and page.axes == "YX")
-        if for_pillow and not floating and 1 not in alphas:
-            return None
-        array = page.asarray()
-        if array.dtype.kind not in "uf" or (array.dtype.kind == "u" and array.dtype.itemsize > 2):
-            raise InputError(
-                f"{path}: {array.dtype} pixels, expected 8 or 16 bit unsigned integers, or floats"
-            )
-        array = array.transpose(1, 2, 0) if page.axes == "SYX" else array
-        if page.photometric == tifffile.PHOTOMETRIC.MINISWHITE:
-            array = (1 if floating else np.iinfo(array.dtype).max) - array
-        orientation = page.tags.valueof(EXIF_ORIENTATION, 1)
-        pixels = array if array.ndim == 3 else array[..., None]
-        return Pixels(pixels, _ALPHA[alphas[0]] if alphas else None), int(orientation)
+
+
+def _tiff_pixels(page: tifffile.TiffPage, path: Path) -> Pixels | None:
+    """The samples that are colors, and transparency, where the tag ExtraSamples says it is that.
+
+    Any other sample, such as infrared, is refused rather than guessed at.
+    """
+    if page.imagedepth > 1:
+        raise InputError(f"{path}: a volume of {page.imagedepth} slices, expected one image")
+    alphas = [kind for kind in page.extrasamples if kind in _ALPHA]
+    bands = page.samplesperpixel - len(alphas[:1])
+    is_cmyk = page.photometric == tifffile.PHOTOMETRIC.SEPARATED
+    if bands not in (1, 3) and not (is_cmyk and bands == 4 and page.bitspersample == 8):
+        raise InputError(
+            f"{path}: {bands} bands of {page.bitspersample} bits"
+            f"{' and transparency' if alphas else ''}, expected 1 (grey) or 3 (RGB)"
+        )
+    floating = page.sampleformat == tifffile.SAMPLEFORMAT.IEEEFP
+    inverted = page.photometric == tifffile.PHOTOMETRIC.MINISWHITE
+    plain = page.bitspersample == 16 and page.axes == "YX" and not inverted
+    for_pillow = page.bitspersample <= 8 or plain
+    if for_pillow and not floating and _ALPHA.get(alphas[0] if alphas else 0) != "premultiplied":
+        return None
+    array = page.asarray()
+    if array.dtype.kind not in "uf" or (array.dtype.kind == "u" and array.dtype.itemsize > 2):
+        raise InputError(
+            f"{path}: {array.dtype} pixels, expected 8 or 16 bit unsigned integers, or floats"
+        )
+    array = array.transpose(1, 2, 0) if page.axes == "SYX" else array
+    if inverted:
+        array = (1 if floating else np.iinfo(array.dtype).max) - array
+    pixels = array if array.ndim == 3 else array[..., None]
+    return Pixels(pixels, _ALPHA[alphas[0]] if alphas else None)

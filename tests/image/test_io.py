@@ -1,5 +1,8 @@
 """Reading and writing, against Pillow, pypng and tifffile themselves."""
 
+import contextlib
+import warnings
+
 import numpy as np
 import png
 import pytest
@@ -268,3 +271,25 @@ def test_other_files_are_called_by_what_they_are(tmp_path, start, what):
     for read in (read_image, check_image):
         with pytest.raises(InputError, match=rf"a\.png: {what}.*, expected one of \.png"):
             read(tmp_path / "a.png")
+
+
+@pytest.mark.parametrize("compression", [None, "zlib"])
+def test_whatever_damage_to_a_tiff_file_does_is_one_line(tmp_path, compression):
+    rng = np.random.default_rng(0)
+    path = tmp_path / "a.tif"
+    values = rng.random((12, 10, 3), dtype=np.float32)
+    whole = stored_as(path, values, photometric="rgb", compression=compression).read_bytes()
+    for _ in range(40):
+        damaged = bytearray(whole)
+        for at in rng.integers(4, len(whole), 6):
+            damaged[at] = rng.integers(256)
+        path.write_bytes(damaged[: rng.integers(len(whole) // 2, 2 * len(whole))])
+        with contextlib.suppress(InputError), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            read_image(path)
+
+
+def test_grey_that_is_white_at_zero(tmp_path):
+    for levels in (np.array([[0, 255]], np.uint8), np.array([[0, 65535]], np.uint16)):
+        path = stored_as(tmp_path / "w.tif", levels, photometric="miniswhite")
+        assert read_image(path)[0].tolist() == [[1, 0]]
