@@ -12,7 +12,7 @@ import pandas as pd
 
 from srlongtail.ablation.seeds import seed_spread
 from srlongtail.errors import InputError
-from srlongtail.evaluation import Task, evaluate_together
+from srlongtail.evaluation import Task, evaluate_together, perfect_images
 from srlongtail.image.dataset import ImageSet, Source
 from srlongtail.image.degrade import BlurNoise, Degradation
 from srlongtail.image.lr_rule import find_lr_rule
@@ -20,7 +20,7 @@ from srlongtail.metrics import PAPER, Y_CHANNEL, Protocol
 from srlongtail.models.catalog import CATALOG
 from srlongtail.models.sr_model import SRModel, bicubic
 from srlongtail.provenance import training_budget
-from srlongtail.stats import BOOTSTRAP_FROM, mean_interval
+from srlongtail.stats import BOOTSTRAP_FROM, Interval, mean_interval
 from srlongtail.studies.saved import Saved, key_of
 from srlongtail.training.recipe import RECIPES
 
@@ -321,8 +321,9 @@ def _compare(
     spec: TableSpec, rows: Sequence[Row], datasets: Sequence[str], scores: pd.DataFrame
 ) -> pd.DataFrame:
     """See `PaperTable.frame`."""
+    # The PSNR of a perfect image is infinite: it counts in no mean and in no gain.
     by_image = {
-        place: table.set_index("image")[list(METRICS)]
+        place: table.set_index("image")[list(METRICS)].replace(np.inf, np.nan)
         for place, table in scores.groupby(["model", "dataset"])
     }
     absent = pd.DataFrame(columns=list(METRICS), dtype=float)
@@ -364,7 +365,9 @@ def _compare(
             "images": len(gains),
         }
         for metric in METRICS:
-            found = mean_interval(gains[metric].to_numpy(), **INTERVALS)
+            values = gains[metric].dropna().to_numpy()
+            nothing = Interval(np.nan, np.nan, np.nan, "no image")
+            found = mean_interval(values, **INTERVALS) if len(values) else nothing
             published = printed[better.arm][metric] - printed[base.arm][metric] if known else np.nan
             record |= _cells(metric, found.estimate, (found.low, found.high), published)
         return record
@@ -464,6 +467,11 @@ def _notes(
         )
     if spec.number == 1:
         yield from _seed_notes(table.datasets)
+    for (model, data), images in perfect_images(table.scores).items():
+        yield (
+            f"Restored perfectly by {model}, and left out of the mean of PSNR on {data}: "
+            f"{', '.join(images)}."
+        )
     absent = table.absent()
     if absent:
         yield f"Of the paper's numbers these have no counterpart here: {'; '.join(absent)}."

@@ -249,6 +249,21 @@ def test_where_lr_came_from_is_said_and_by_which_rule_beside_published_numbers(
     assert "LR images of Set3: made from HR by bicubic." in notes
 
 
+def test_perfect_images_count_in_no_mean_of_psnr_and_are_named(pair, tmp_path, data, saved):
+    plain = build_table(TABLES["table1"], pair, [data], saved)
+    write_image(tmp_path / "Set3" / "d.png", torch.zeros(3, 96, 96))
+    found = build_table(TABLES["table1"], pair, [open_data(tmp_path / "Set3")], saved)
+    perfect = found.scores.query("image == 'd'").set_index("model")["psnr_db"]
+    assert np.isinf(perfect["bicubic"])
+    ours = found.frame().set_index("model")
+    before = plain.frame().set_index("model")
+    assert ours.loc["bicubic", "psnr_db"] == pytest.approx(before.loc["bicubic", "psnr_db"])
+    assert np.isfinite(ours["psnr_db"]).all()
+    named = "Restored perfectly by bicubic, and left out of the mean of PSNR on Set3: d."
+    assert named in found.notes
+    assert not any("perfectly" in note for note in plain.notes)
+
+
 def test_what_is_restored_in_tiles_is_said(tmp_path, data, saved):
     swin = trained("swinir-x4", architecture="swinir", strength=0.2)
     test2k = open_data(f"test2k={tmp_path / 'Set3'}")
