@@ -38,7 +38,8 @@ class ModelOptions:
             symmetric-output for the output alone.
         channels: the colors that the network takes and gives; y is one channel, luma.
         multiple: the sides of the LR input are padded to multiples of this.
-        prefix: what to cut off in front of the weights' keys; default: detected.
+        prefix: where the weights lie in the file, such as params, or what to cut off in front of
+            their keys; default: detected.
         network: what to build for the weights: module:callable or a name, with or without
             "(arguments)"; default: detected.
         allow_code: import and call what a model card names, even from the current folder.

@@ -44,7 +44,8 @@ class ModelCard:
         scale: SR pixels per LR pixel.
         predicts, value_range, channels: see `Reading`.
         multiple: the sides of the LR input are padded to multiples of this.
-        prefix: what to cut off in front of the weights' keys; keys without it are left out.
+        prefix: where the weights lie in the file: a name in it such as "params", or what to cut
+            off in front of the keys; keys without it are left out.
         arm: what of FPL the network was trained with: baseline, skip, static, learnable, two of
             these with a + between, or FPL.
         degradation: what LR it was trained for: "bicubic", or "blur-noise" (Eq. 8).

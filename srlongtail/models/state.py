@@ -22,7 +22,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from srlongtail.errors import InputError
+from srlongtail.errors import InputError, Parameter
 from srlongtail.files import replacing
 from srlongtail.models.file_kinds import kind_of_file, refused_pickle
 
@@ -209,8 +209,9 @@ def first_fit(
                 if prefix is None and not _equal(chosen.tensors, other.tensors):
                     raise InputError(
                         f"{file.path}: holds several networks that fit, at "
-                        f"{' and '.join(c.prefix.rstrip('.') for c, _ in fits)}: choose one with "
-                        f"prefix, such as prefix={chosen.prefix.rstrip('.')!r}"
+                        f"{' and '.join(c.prefix.rstrip('.') for c, _ in fits)}; choose one, "
+                        f"such as ",
+                        Parameter("prefix", chosen.prefix.rstrip(".")),
                     )
             return Fit(chosen, found, _note(chosen, candidates))
     return None

@@ -1,6 +1,7 @@
 """Loading and saving: ours, foreign ones in every wrapping, and files that are none."""
 
 import importlib
+import importlib.util
 import os
 import sys
 from dataclasses import replace
@@ -321,8 +322,10 @@ def test_every_shipped_network_loads():
         assert load_model(name).provenance.training.iterations > 0
 
 
+@pytest.mark.skipif(
+    importlib.util.find_spec("spandrel") is None, reason="the extra spandrel is not installed"
+)
 def test_spandrel_is_asked_about_unknown_architectures(tmp_path):
-    pytest.importorskip("einops", reason="the extra spandrel is not installed")
     import_spandrel()
     network = importlib.import_module("spandrel.architectures.SAFMN.__arch.safmn")
     torch.manual_seed(0)

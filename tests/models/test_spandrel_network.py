@@ -1,6 +1,7 @@
 """Networks by spandrel: small random ones of the architectures people publish load and run."""
 
 import importlib
+import importlib.util
 import sys
 from types import SimpleNamespace
 
@@ -14,7 +15,9 @@ from srlongtail.models import spandrel_network
 from srlongtail.models.spandrel_network import build_with_spandrel, import_spandrel
 from srlongtail.models.state import StateFile, read_state_file
 
-pytest.importorskip("einops", reason="the extra spandrel is not installed")
+pytestmark = pytest.mark.skipif(
+    importlib.util.find_spec("spandrel") is None, reason="the extra spandrel is not installed"
+)
 
 LR = torch.rand(2, 3, 19, 21, generator=torch.Generator().manual_seed(0))
 

@@ -158,8 +158,8 @@ def test_several_networks_that_fit(tmp_path, state):
     file = read_state_file(path)
     with pytest.raises(
         InputError,
-        match=r"gan\.pth: holds several networks that fit, at netG_A and netG_B: choose one with "
-        r"prefix, such as prefix='netG_A'",
+        match=r"gan\.pth: holds several networks that fit, at netG_A and netG_B; choose one, "
+        r"such as prefix=netG_A$",
     ):
         first_fit(file, recognise)
     for prefix in ("netG_B", "netG_B."):
