@@ -1,7 +1,7 @@
 """What each part of a loss does by itself, from an ablation of all combinations of its parts."""
 
-from collections.abc import Iterator, Sequence
-from itertools import combinations
+from collections.abc import Sequence
+from itertools import chain, combinations
 
 import pandas as pd
 
@@ -44,13 +44,9 @@ def effects(table: pd.DataFrame, parts: Sequence[str], metric: str = "psnr_db") 
         )
     signs = complete[parts].astype(int) * 2 - 1
     rows = []
-    for chosen in _subsets(parts):
+    sizes = range(1, len(parts) + 1)
+    for chosen in chain.from_iterable(combinations(parts, size) for size in sizes):
         contrast = 2 * complete[metric] * signs[list(chosen)].prod(axis="columns")
         of_seed = contrast.groupby(complete["seed"]).mean()
         rows.append((" x ".join(chosen), of_seed.mean(), of_seed.std(), len(of_seed)))
     return pd.DataFrame(rows, columns=["effect", "mean", "sd", "seeds"])
-
-
-def _subsets(parts: Sequence[str]) -> Iterator[tuple[str, ...]]:
-    for size in range(1, len(parts) + 1):
-        yield from combinations(parts, size)

@@ -1,11 +1,9 @@
 """Figure 1: where bicubic and a network fail, and how few pixels that is."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
@@ -56,17 +54,6 @@ def draw(result: Fig1) -> Figure:
     figure = Figure(figsize=(PAGE, rows * above + below + 0.1))
     grid = figure.add_gridspec(rows + 1, columns, height_ratios=[*[above] * rows, below])
     axes = [figure.add_subplot(grid[divmod(index, columns)]) for index in range(panels)]
-    _draw_maps(result, axes, columns)
-    ax = figure.add_subplot(grid[rows, :])
-    histogram = result.tail.histogram
-    subjects = result.tail.subjects
-    plot_difference_histogram(histogram, ax, subjects, threshold=result.tail.threshold)
-    letter(ax, panels, f"the long tail of all {histogram.images} images of {result.tail.dataset}")
-    return figure
-
-
-def _draw_maps(result: Fig1, axes: Sequence[Axes], columns: int) -> None:
-    """HR and the maps, with the colour bar they share at the end of their first row."""
     letter(show_photo(result.pair.hr, axes[0]), 0, f"HR, {result.pair.name}", columns=columns)
     top = scale_top(result.differences["bicubic"], 0.995)
     for index, (name, difference) in enumerate(result.differences.items(), start=1):
@@ -74,3 +61,9 @@ def _draw_maps(result: Fig1, axes: Sequence[Axes], columns: int) -> None:
         letter(axes[index], index, result.tail.subjects[name].label, columns=columns)
         axes[index].set_xlabel(f"mean AD {result.mean_differences[name]:.1f}")
     add_colorbar(drawn, axes[columns - 1], "AD (levels of 255)")
+    ax = figure.add_subplot(grid[rows, :])
+    histogram = result.tail.histogram
+    subjects = result.tail.subjects
+    plot_difference_histogram(histogram, ax, subjects, threshold=result.tail.threshold)
+    letter(ax, panels, f"the long tail of all {histogram.images} images of {result.tail.dataset}")
+    return figure

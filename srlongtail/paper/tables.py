@@ -150,7 +150,11 @@ class PaperTable:
         named = zip(itertools.product(models, names), scores, strict=True)
         by_image = pd.concat([s.assign(dataset=name) for (_, name), s in named], ignore_index=True)
         table = _compare(spec, rows, names, by_image)
-        tiled = _tiled(spec.protocol, models, datasets)
+        tiled = {
+            data.name: [m.name for m in models if spec.protocol.tiling(m.architecture, data.name)]
+            for data in datasets
+        }
+        tiled = {name: restored_so for name, restored_so in tiled.items() if restored_so}
         found = cls(spec.name, rows, tuple(names), by_image, table, tiled)
         return replace(found, notes=tuple(_notes(found, models[1:], datasets)))
 
@@ -387,16 +391,6 @@ def _is_degraded(model: SRModel) -> bool:
 
 def _subject(network: str, scale: int, degraded: bool) -> str:
     return f"{network} at x{scale}" + (" for multiple degradations" if degraded else "")
-
-
-def _tiled(
-    protocol: Protocol, models: Sequence[SRModel], datasets: Sequence[ImageSet]
-) -> dict[str, list[str]]:
-    found = {
-        data.name: [m.name for m in models if protocol.tiling(m.architecture, data.name)]
-        for data in datasets
-    }
-    return {name: there for name, there in found.items() if there}
 
 
 def _row(model: SRModel) -> Row:
