@@ -45,16 +45,14 @@ def plot_image_gains(comparison: Comparison, ax: Axes) -> Axes:
         ax.annotate(
             comparison.strongest_image.image,
             (ranks[strongest], gains[strongest]),
-            xytext=(-5 if last else 5, 0),
+            xytext=(3, 4) if last else (-3, -4),
             textcoords="offset points",
             horizontalalignment="right" if last else "left",
-            verticalalignment="center",
+            verticalalignment="bottom" if last else "top",
         )
     ax.set(xlabel="images, by their gain", ylabel="gain (dB)", xlim=(0.4, len(gains) + 0.6))
     ax.xaxis.set_major_locator(MaxNLocator(5, integer=True))
-    _frame(ax, gains, room=0.2)
-    if np.isfinite(low):
-        ax.legend(loc="upper left", handlelength=1.2)
+    _frame(ax, gains, legend="right" if gains.sum() < 0 else "left")
     return ax
 
 
@@ -81,8 +79,7 @@ def plot_tenths(parts: pd.DataFrame, ax: Axes) -> Axes:
             _with_intervals(rows, places, ax, marker, fill, label=label)
     ax.set_xticks([1, 4, 7, 10], labels=["easiest", "4", "7", "hardest"])
     ax.set(xlabel="tenth of the pixels", ylabel="part of the gain (dB)")
-    _frame(ax, parts["gain_db"])
-    ax.legend(loc="upper left", handlelength=1.2)
+    _frame(ax, parts["gain_db"], legend="left")
     return ax
 
 
@@ -104,8 +101,7 @@ def plot_orientations(parts: pd.DataFrame, ax: Axes) -> Axes:
     signs = {"horizontal": "—", "rising": "/", "vertical": "|", "falling": "\\", "mixed": "mix"}
     ax.set_xticks(places, labels=[signs.get(part, part) for part in rows["part"]])
     ax.set(xlabel="direction of lines and edges", ylabel="part of the gain (dB)")
-    _frame(ax, rows["gain_db"], room=0.2)
-    ax.legend(loc="upper right", handlelength=1.2)
+    _frame(ax, rows["gain_db"], legend="right")
     return ax
 
 
@@ -125,8 +121,7 @@ def plot_frequencies(parts: pd.DataFrame, ax: Axes, scale: int) -> Axes:
     nyquist = 1 / (2 * scale)
     ax.axvline(nyquist, color="black", linestyle=(0, (1, 1)), linewidth=1, label="Nyquist of LR")
     ax.set(xlabel="frequency (cycles per pixel)", ylabel="part of the gain (dB)", xlim=(0, None))
-    _frame(ax, rows["gain_db"])
-    ax.legend(loc="upper right")
+    _frame(ax, rows["gain_db"], legend="right")
     return ax
 
 
@@ -192,10 +187,20 @@ def _with_intervals(
     )
 
 
-def _frame(ax: Axes, values: "pd.Series[float] | np.ndarray", room: float = 0.0) -> None:
-    """Draw the line of no gain, and leave a share of the height free above for a legend."""
+def _frame(ax: Axes, values: "pd.Series[float] | np.ndarray", legend: str) -> None:
+    """Draw the line of no gain, and the legend in a corner that losses or gains leave free.
+
+    Args:
+        ax: where to draw.
+        values: what is drawn along y.
+        legend: "left" or "right"; it stands above, or below where losses prevail.
+    """
     ax.axhline(0, color="black", linewidth=0.6, zorder=1)
     ax.margins(y=0.1)
     # Of nothing but zeros matplotlib shows its own rounding.
     low, high = ax.get_ylim() if values.any() else (-0.01, 0.01)
-    ax.set_ylim(low, high + room * (high - low))
+    room = 0.2 * (high - low)
+    losses = bool(values.sum() < 0)
+    ax.set_ylim(low - room * losses, high + room * (not losses))
+    if ax.get_legend_handles_labels()[0]:  # one image has no interval to explain
+        ax.legend(loc=f"{'lower' if losses else 'upper'} {legend}", handlelength=1.2)
