@@ -3,6 +3,8 @@
 Blue is gained, orange is lost: the two can be told apart with any color vision.
 """
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -203,4 +205,5 @@ def _frame(ax: Axes, values: "pd.Series[float] | np.ndarray", legend: str) -> No
     losses = bool(values.sum() < 0)
     ax.set_ylim(low - room * losses, high + room * (not losses))
     if ax.get_legend_handles_labels()[0]:  # one image has no interval to explain
-        ax.legend(loc=f"{'lower' if losses else 'upper'} {legend}", handlelength=1.2)
+        place: Any = f"{'lower' if losses else 'upper'} {legend}"
+        ax.legend(loc=place, handlelength=1.2)

@@ -162,7 +162,7 @@ def test_figure_3_tells_how_rare_its_window_is(datasets):
         )
         gains.append(window_gains([a], [b], 72))
     every = np.concatenate(gains)
-    scores = found.scores()
+    scores = found.scores
     gain = scores["nearest"].psnr_db - scores["bicubic"].psnr_db
     assert found.rank.gain.psnr_db == pytest.approx(gain, abs=1e-4)
     assert found.rank.windows == len(every)
