@@ -240,6 +240,7 @@ class _Loading:
                 predicts=known.get("predicts"),
                 value_range=known.get("value_range"),
                 channels=known.get("channels", "rgb"),
+                name=self.label,
             )
             certainty = "probe" if found.conclusive else "inconclusive probe"
             self._settle(certainty, predicts=found.predicts, value_range=found.value_range)

@@ -28,7 +28,7 @@ _CAUSES: tuple[tuple[str, Parts], ...] = (
     ),
     (r"not compiled with CUDA|no NVIDIA driver|tensors to be on the same device", (_CUDA,)),
     (r"type \(torch\.cuda\.\w+\) and|and weight type \(torch\.cuda", (_CUDA,)),
-    (r"[Hh]alf|BFloat16|bfloat16", (_HALF,)),
+    (r"\bHalf\b|BFloat16", (_HALF,)),
     (r"missing the required \"forward\" function", ("it has no forward method",)),
     (
         r"Padding size should be less than|Kernel size can't be greater|Output size is too small",

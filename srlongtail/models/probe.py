@@ -50,10 +50,11 @@ def probe(
     predicts: Predicts | None = None,
     value_range: ValueRange | None = None,
     channels: Channels = "rgb",
+    name: str = "network",
 ) -> Probe:
     """Try a network's output as image and as residual, in range 1 and 255, on a photo.
 
-    What is given is taken as known and not tried.
+    What is given is taken as known and not tried. Errors call the network by its `name`.
 
     >>> from srlongtail.models.sr_model import ZeroResidual
     >>> probe(ZeroResidual(4), scale=4, value_range=1).predicts
@@ -73,6 +74,7 @@ def probe(
             value_range=white,
             channels=channels,
             multiple=multiple,
+            name=name,
         )
         sr = model.restore(pair.lr)
         errors[kind, white] = _mean_level(sr - pair.hr)

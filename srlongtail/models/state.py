@@ -223,7 +223,7 @@ def _numpy_globals() -> list[Any]:
     modules = ("numpy.core.multiarray", "numpy._core.multiarray")  # by numpy's version
     core = importlib.import_module(modules[np.lib.NumpyVersion(np.__version__) >= "2.0.0"])
     rebuilding = [(getattr(core, f), f"{module}.{f}") for f in functions for module in modules]
-    dtypes = {type(np.dtype(code)) for code in np.typecodes["All"] if code not in "OSUVMm"}
+    dtypes = {type(np.dtype(code)) for code in np.typecodes["All"] if code not in "OV"}
     return [*rebuilding, np.ndarray, np.dtype, *dtypes]
 
 

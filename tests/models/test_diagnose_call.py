@@ -10,6 +10,7 @@ from srlongtail.errors import InputError
 from srlongtail.models.calls import NetworkCall
 from srlongtail.models.checkpoint import load_model
 from srlongtail.models.diagnose_call import explained, likely_cause
+from srlongtail.models.probe import probe
 from srlongtail.models.sr_model import SRModel
 
 LR = torch.rand(1, 3, 20, 24)
@@ -169,3 +170,8 @@ def test_a_network_that_overwrites_its_input_leaves_the_callers_alone():
     SRModel(Overwriting(), 2, predicts="residual")(lr).sum().backward()
     assert torch.equal(lr.detach(), LR)
     assert lr.grad is not None
+
+
+def test_the_probe_names_the_network_that_fails():
+    with pytest.raises(InputError, match=r"^user\.pth: the network failed on .*KeyError"):
+        probe(Net(fails), 4, name="user.pth")

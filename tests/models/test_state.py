@@ -119,7 +119,13 @@ PLACES = {
     ),
     "a list": (lambda s: {"models": [s]}, "models.0.", ""),
     "numbers of numpy": (
-        lambda s: {"psnr": np.float64(28.1), "it": np.int64(3), "state_dict": s, "n": np.ones(2)},
+        lambda s: {
+            "psnr": np.float64(28.1),
+            "iteration": np.int64(3),
+            "name": np.str_("x4"),
+            "losses": np.ones(2),
+            "state_dict": s,
+        },
         "state_dict.",
         "",
     ),
