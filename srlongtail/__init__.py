@@ -15,6 +15,7 @@ _HOMES = {
     "InputError": "srlongtail.errors",
     "LocalAttribution": "srlongtail.attribution.lam",
     "PAPER": "srlongtail.metrics",
+    "SRImages": "srlongtail.models.sr_images",
     "SRModel": "srlongtail.models.sr_model",
     "Y_CHANNEL": "srlongtail.metrics",
     "absolute_difference": "srlongtail.longtail.difference",
@@ -30,6 +31,7 @@ _HOMES = {
     "photos": "srlongtail.image.dataset",
     "psnr": "srlongtail.metrics",
     "read_image": "srlongtail.image.io",
+    "restore_files": "srlongtail.restoration",
     "save_model": "srlongtail.models.checkpoint",
     "ssim": "srlongtail.metrics",
     "write_image": "srlongtail.image.io",
@@ -61,7 +63,9 @@ if TYPE_CHECKING:
     from srlongtail.metrics import ssim as ssim
     from srlongtail.models.checkpoint import load_model as load_model
     from srlongtail.models.checkpoint import save_model as save_model
+    from srlongtail.models.sr_images import SRImages as SRImages
     from srlongtail.models.sr_model import SRModel as SRModel
+    from srlongtail.restoration import restore_files as restore_files
 
 
 def __getattr__(name: str) -> Any:

@@ -1,5 +1,6 @@
 """PSNR and SSIM of any number of models on any number of data sets, as a tidy table."""
 
+import os
 import warnings
 from collections.abc import Iterable, Sequence
 from functools import cache
@@ -13,22 +14,25 @@ from tqdm import tqdm
 
 from srlongtail.errors import InputError
 from srlongtail.image.dataset import SKIP_BAD, ImagePair, ImageSet, Source, read_source
+from srlongtail.image.io import write_image
 from srlongtail.image.tiles import Tiling
 from srlongtail.metrics import PAPER, Protocol, Score, mean_psnr
-from srlongtail.models.sr_model import SRModel
+from srlongtail.models.sr_images import AnyModel, fit_to_images
 from srlongtail.parallel import gather, is_writer, share
+from srlongtail.restoration import save_paths
 
 COLUMNS = ("model", "dataset", "image", "psnr_db", "ssim")
 
-_Way = tuple[SRModel, Tiling | None]
+_Way = tuple[AnyModel, Tiling | None]
 
 
 def evaluate(
-    models: Sequence[SRModel],
+    models: Sequence[AnyModel],
     datasets: Iterable[ImageSet],
     protocol: Protocol = PAPER,
     *,
     skip_bad: bool = False,
+    save: str | os.PathLike[str] | None = None,
 ) -> pd.DataFrame:
     """Score every model on every image: one row for each, columns `COLUMNS` and `lr`.
 
@@ -37,14 +41,17 @@ def evaluate(
     them out, and every process gets the whole table.
 
     Args:
-        models: the models, all of the data sets' scale.
+        models: the models, all of the data sets' scale; folders of SR images, too.
         datasets: the images.
         protocol: how to score.
-        skip_bad: leave out images that are too small to be scored, with a warning, rather than
-            raise an error.
+        skip_bad: leave out images that are too small to be scored, or that a folder of SR images
+            lacks, with a warning, rather than raise an error.
+        save: folder to write the SR images to, as PNG of 8 bits; see `save_paths`. Scored again
+            as `SRImages`, they have the same scores.
 
     Raises:
-        InputError: a model whose scale is not the data set's, or an image that cannot be scored.
+        InputError: a model whose scale is not the data set's, an image that cannot be scored, or
+            SR images that do not fit or cannot be saved.
 
     >>> from srlongtail.image.dataset import photos
     >>> from srlongtail.models.sr_model import bicubic
@@ -52,7 +59,7 @@ def evaluate(
     [['bicubic', 'photos', 'chelsea', 30.1, 0.8, 'made by bicubic']]
     """
     tasks = [Task(models, data, protocol) for data in datasets]
-    tables = evaluate_together(tasks, skip_bad=skip_bad)
+    tables = evaluate_together(tasks, skip_bad=skip_bad, save=save)
     of_model = [
         table.iloc[order * images : (order + 1) * images]
         for order in range(len(models))
@@ -64,12 +71,17 @@ def evaluate(
 class Task(NamedTuple):
     """Models to score on a data set by a protocol."""
 
-    models: Sequence[SRModel]
+    models: Sequence[AnyModel]
     data: ImageSet
     protocol: Protocol = PAPER
 
 
-def evaluate_together(tasks: Sequence[Task], *, skip_bad: bool = False) -> list[pd.DataFrame]:
+def evaluate_together(
+    tasks: Sequence[Task],
+    *,
+    skip_bad: bool = False,
+    save: str | os.PathLike[str] | None = None,
+) -> list[pd.DataFrame]:
     """Score several tasks in one pass over the images; see `evaluate`.
 
     An HR image that several data sets share, as those of other scales do, is decoded once, and
@@ -80,7 +92,19 @@ def evaluate_together(tasks: Sequence[Task], *, skip_bad: bool = False) -> list[
     """
     for task in tasks:
         check_scales(task.models, [task.data])
-    tasks = [t._replace(data=scorable(t.data, t.protocol, skip_bad=skip_bad)) for t in tasks]
+    tasks = [
+        Task(
+            models,
+            scorable(fit_to_images(models, data, skip_bad=skip_bad), protocol, skip_bad=skip_bad),
+            protocol,
+        )
+        for models, data, protocol in tasks
+    ]
+    paths = {}
+    if save is not None:
+        paths = save_paths(
+            [model for task in tasks for model in task.models], [task.data for task in tasks], save
+        )
     # HR images -> data set -> model and tiles -> what is scored of it: a task and a row's order.
     plan: dict[tuple[Source, ...], dict[ImageSet, dict[_Way, list[tuple[int, int]]]]] = {}
     for number, (models, data, protocol) in enumerate(tasks):
@@ -97,7 +121,9 @@ def evaluate_together(tasks: Sequence[Task], *, skip_bad: bool = False) -> list[
             for data, ways in plan[sources].items():
                 pair = data.pair(index, read)
                 for (model, tile), uses in ways.items():
-                    sr = model.restore(pair.lr, tile)
+                    sr = model.restore_pair(pair, tile)
+                    if paths:
+                        write_image(paths[model.name, data.name, pair.name], sr)
                     for number, order in uses:
                         score = _score(tasks[number].protocol, sr, pair)
                         row = (model.name, data.name, pair.name, *score, data.lr_source.short)
@@ -179,7 +205,7 @@ def scorable(data: ImageSet, protocol: Protocol, *, skip_bad: bool = False) -> I
     )
 
 
-def check_scales(models: Iterable[SRModel], datasets: Iterable[ImageSet]) -> None:
+def check_scales(models: Iterable[AnyModel], datasets: Iterable[ImageSet]) -> None:
     """Refuse models of other scales than the data sets'."""
     for data in datasets:
         for model in models:

@@ -10,13 +10,13 @@ from typing import Any
 
 from srlongtail import __version__
 from srlongtail.image.dataset import ImageSet
-from srlongtail.models.sr_model import SRModel
+from srlongtail.models.sr_images import AnyModel
 
 _PACKAGES = ("torch", "numpy", "pandas", "matplotlib", "scikit-image")
 
 
 def provenance(
-    models: Iterable[SRModel], datasets: Iterable[ImageSet], **settings: Any
+    models: Iterable[AnyModel], datasets: Iterable[ImageSet], **settings: Any
 ) -> dict[str, Any]:
     """A record for the `.json` beside a result: the same run gives the same record.
 
@@ -31,13 +31,13 @@ def provenance(
         "command": shlex.join(["srlongtail", *sys.argv[1:]]),
         "settings": settings,
         "training": training_budget(models),
-        "models": [_describe_model(model) for model in models],
+        "models": [model.record() for model in models],
         "data": [_describe_data(data) for data in datasets],
         "versions": versions(),
     }
 
 
-def training_budget(models: Iterable[SRModel]) -> str:
+def training_budget(models: Iterable[AnyModel]) -> str:
     """How long and on how much each network was trained, for captions; empty where unknown.
 
     >>> from dataclasses import replace
@@ -62,17 +62,6 @@ def versions() -> dict[str, str]:
     """The versions of Python and of the packages that numbers depend on."""
     found = {name: importlib.metadata.version(name) for name in _PACKAGES}
     return {"srlongtail": __version__, "python": platform.python_version(), **found}
-
-
-def _describe_model(model: SRModel) -> dict[str, Any]:
-    return {
-        "name": model.name,
-        "scale": model.scale,
-        "predicts": model.predicts,
-        "value_range": model.value_range,
-        "channels": model.channels,
-        **model.provenance.record(),
-    }
 
 
 def _describe_data(data: ImageSet) -> dict[str, Any]:

@@ -1,6 +1,7 @@
-"""SR images as files: restore LR images that have no HR image."""
+"""SR images as files: those of an evaluation, and those of LR images that have no HR image."""
 
 import os
+import re
 import warnings
 from collections.abc import Iterable
 from pathlib import Path
@@ -9,9 +10,11 @@ from typing import NamedTuple
 from tqdm import tqdm
 
 from srlongtail.errors import InputError, Parameter
+from srlongtail.image.dataset import ImageSet
 from srlongtail.image.io import check_image, depth_note, read_checked, write_image
 from srlongtail.image.layouts import images_below
 from srlongtail.image.tiles import Tiling
+from srlongtail.models.sr_images import AnyModel, SRImages
 from srlongtail.models.sr_model import SRModel
 from srlongtail.parallel import gather, is_writer, share
 
@@ -87,6 +90,51 @@ def restore_files(
         for reason in of_process.values():
             warnings.warn(reason.as_warning(), stacklevel=2)
     return RestoredFiles([targets[path] for path in files if path not in failed], failed)
+
+
+def save_paths(
+    models: Iterable[AnyModel], datasets: Iterable[ImageSet], folder: str | os.PathLike[str]
+) -> dict[tuple[str, str, str], Path]:
+    """Return where SR images of models go: names of model, data set and image -> file.
+
+    `FOLDER/MODEL/IMAGE.png`, or `FOLDER/DATASET/MODEL/IMAGE.png` for several data sets. A slash in
+    a name becomes a low line.
+
+    Raises:
+        InputError: two images would get one name, or lie in a folder that images are read from.
+
+    >>> from srlongtail.image.dataset import photos
+    >>> from srlongtail.models.sr_model import bicubic
+    >>> str(save_paths([bicubic(4)], [photos(4)[:1]], "results")["bicubic", "photos", "astronaut"])
+    'results/bicubic/astronaut.png'
+    """
+    models, datasets = list(dict.fromkeys(models)), list(dict.fromkeys(datasets))
+    read = {path.parent.resolve() for data in datasets for path in data.files}
+    for model in models:
+        if isinstance(model, SRImages):
+            read |= {file.path.parent.resolve() for file in images_below(model.folder, depth=1)}
+    paths: dict[tuple[str, str, str], Path] = {}
+    taken: dict[str, str] = {}
+    for data in datasets:
+        for model in models:
+            parts = [data.name, model.name] if len(datasets) > 1 else [model.name]
+            to = Path(folder).joinpath(*(re.sub(r"[/\\]", "_", part) for part in parts))
+            if to.resolve() in read:
+                raise InputError(
+                    f"{to}: SR images of {model.name} would be written among images that are read, "
+                    f"expected another folder"
+                )
+            for image in data.names:
+                path = to / f"{image}.png"
+                label = f"{data.name}/{image} by {model.name}"
+                other = taken.setdefault(str(path).casefold(), label)
+                if other is not label:
+                    raise InputError(
+                        f"{path}: would be the SR image of {other} and of {label}, expected "
+                        f"different names"
+                    )
+                paths[model.name, data.name, image] = path
+    return paths
 
 
 def _image_files(

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pandas as pd
 import pytest
 import torch
+from PIL import Image
 from skimage.metrics import peak_signal_noise_ratio
 
 from srlongtail.errors import InputError
@@ -17,7 +18,8 @@ from srlongtail.image.tiles import Tiling
 from srlongtail.metrics import PAPER, Y_CHANNEL
 from srlongtail.models.checkpoint import load_model
 from srlongtail.models.facts import Provenance
-from srlongtail.models.sr_model import SRModel, ZeroResidual, bicubic
+from srlongtail.models.sr_images import SRImages
+from srlongtail.models.sr_model import SRModel, ZeroResidual, bicubic, matlab_bicubic
 
 
 @pytest.fixture
@@ -88,6 +90,60 @@ def test_swinir_and_test2k_are_restored_in_the_papers_tiles(folder, monkeypatch)
 def test_scales_must_agree(folder):
     with pytest.raises(InputError, match="bicubic: a x2 model, but Set3 is x4"):
         evaluate([bicubic(2)], [open_data(folder, 4)])
+
+
+def test_saved_images_have_the_same_scores(folder, tmp_path):
+    models, data = [bicubic(4), matlab_bicubic(4)], open_data(folder)
+    scores = evaluate(models, [data], save=tmp_path / "sr")
+    for name in ("bicubic", "bicubic-matlab"):
+        saved = sorted(path.name for path in (tmp_path / "sr" / name).iterdir())
+        assert saved == ["a.png", "b.png", "c.png"]
+        with Image.open(tmp_path / "sr" / name / "a.png") as image:
+            assert (image.mode, image.size) == ("RGB", (60, 48))
+    again = evaluate([SRImages(tmp_path / "sr" / model.name, 4) for model in models], [data])
+    pd.testing.assert_frame_equal(scores, again, check_exact=True)
+
+
+def test_saved_images_of_several_data_sets(folder, tmp_path):
+    sets = [open_data(f"{name}={folder}")[:2] for name in ("one", "two")]
+    evaluate([bicubic(4)], sets, save=tmp_path / "sr")
+    found = sorted(path.relative_to(tmp_path / "sr") for path in tmp_path.glob("sr/**/*.png"))
+    names = ["one/bicubic/a", "one/bicubic/b", "two/bicubic/a", "two/bicubic/b"]
+    assert [path.with_suffix("").as_posix() for path in found] == names
+
+
+def test_images_are_not_saved_over_others(folder, tmp_path):
+    data = open_data(folder)
+    write_image(folder / "A.png", torch.rand(3, 48, 60))
+    with pytest.raises(InputError, match=r"a.png: would be the SR image of Set3/A .* Set3/a by"):
+        evaluate([bicubic(4)], [open_data(folder)], save=tmp_path / "sr")
+    assert not (tmp_path / "sr").exists()
+    model = bicubic(4)
+    model.name = "Set3"  # DIR/MODEL would be the folder of the HR images
+    with pytest.raises(InputError, match="Set3: SR images of Set3 would be written among images"):
+        evaluate([model], [data], save=folder.parent)
+    evaluate([bicubic(4)], [data], save=tmp_path / "sr")
+    images = SRImages(tmp_path / "sr" / "bicubic", 4)
+    with pytest.raises(InputError, match="would be written among images that are read"):
+        evaluate([images], [data], save=tmp_path / "sr")
+
+
+def test_a_slash_in_a_name_makes_no_folder(folder, tmp_path):
+    model = bicubic(4)
+    model.name = "runs/mine"
+    evaluate([model], [open_data(folder)[:1]], save=tmp_path / "sr")
+    assert [path.name for path in (tmp_path / "sr").iterdir()] == ["runs_mine"]
+
+
+def test_all_models_are_scored_on_what_sr_images_cover(folder, tmp_path):
+    evaluate([bicubic(4)], [open_data(folder)], save=tmp_path / "sr")
+    (tmp_path / "sr" / "bicubic" / "b.png").unlink()
+    images = SRImages(tmp_path / "sr" / "bicubic", 4, name="saved")
+    with pytest.raises(InputError, match=r"no SR image of b \(1 of the 3 images of Set3\)"):
+        evaluate([matlab_bicubic(4), images], [open_data(folder)])
+    with pytest.warns(UserWarning, match="left out"):
+        table = evaluate([matlab_bicubic(4), images], [open_data(folder)], skip_bad=True)
+    assert table["image"].tolist() == ["a", "c"] * 2
 
 
 def test_torchrun_gives_the_same_table(folder, tmp_path):

@@ -109,6 +109,7 @@ def evaluate(
     *,
     protocol: Literal["paper", "y"] = "paper",
     border: int | None = None,
+    save: Path | None = None,
     out: Path | None = None,
     data_options: Data = NO_DATA_OPTIONS,
     model_options: Models = NO_MODEL_OPTIONS,
@@ -117,10 +118,12 @@ def evaluate(
 
     Args:
         models: bicubic, bicubic-matlab, names of shipped networks, checkpoint files, model cards
-            (.toml), or "weights.pth@module:callable(arguments)".
+            (.toml), "weights.pth@module:callable(arguments)", or folders of SR images.
         protocol: "paper" is RGB with 7x7 uniform SSIM (Tables 1 to 3), "y" is luma with
             Gaussian SSIM (Table 4).
         border: pixels to leave out on each side of the SR image; default: the scale.
+        save: folder to write the SR images to: MODEL/NAME.png, or DATASET/MODEL/NAME.png for
+            several data sets; such a folder is a MODEL, too.
         out: CSV file to write, one row for each model and image.
     """
     from srlongtail import evaluation, parallel
@@ -129,7 +132,7 @@ def evaluate(
     from srlongtail.results import write_record, write_table
 
     with parallel.process_group():
-        loaded = model_options.load(_some(models))
+        loaded = model_options.load_any(_some(models), data_options)
         datasets = data_options.open(loaded[0].scale)
         if protocol == "y" and any(model.name == "bicubic" for model in loaded):
             note(
@@ -137,7 +140,9 @@ def evaluate(
                 "x4; bicubic-matlab is that one"
             )
         rule = replace(PROTOCOLS[protocol], border=border)
-        table = evaluation.evaluate(loaded, datasets, rule, skip_bad=data_options.skip_bad)
+        table = evaluation.evaluate(
+            loaded, datasets, rule, skip_bad=data_options.skip_bad, save=save
+        )
         if not parallel.is_writer():
             return
         for (model, data), images in evaluation.perfect_images(table).items():
@@ -165,7 +170,7 @@ def histogram(
     """Measure how many pixels have which absolute difference, beside bicubic's.
 
     Args:
-        models: names of shipped networks, or checkpoint files.
+        models: names of shipped networks, checkpoint files, model cards, or folders of SR images.
         out: folder to write histogram.png, .pdf, .csv and .json to.
     """
     from srlongtail import parallel
@@ -175,10 +180,12 @@ def histogram(
     from srlongtail.studies.writing import write_result
 
     with parallel.process_group():
-        loaded = model_options.load(_some(models))
+        loaded = model_options.load_any(_some(models), data_options)
         data = data_options.open_one(loaded[0].scale)
         networks = [model for model in loaded if model.name != "bicubic"]
-        result = tail.compute([bicubic(data.scale), *networks], data)
+        result = tail.compute(
+            [bicubic(data.scale), *networks], data, skip_bad=data_options.skip_bad
+        )
         if parallel.is_writer():
             path = write_result(out / "histogram", tail.draw, result, provenance(loaded, [data]))
             print(result.summary.round(4).to_string(index=False))
@@ -231,19 +238,20 @@ def weights(
     """Render the static, learnable and combined focal weights of an image.
 
     Args:
-        model: name of a shipped network, or checkpoint file.
+        model: name of a shipped network, checkpoint file, model card, or folder of SR images.
         image: HR image file, or the name of a built-in photo; LR is made from it.
         out: folder to write weights.png, .pdf, .csv, .json and .npz (the maps) to.
     """
     from srlongtail.image.dataset import open_image
+    from srlongtail.models.sr_images import fit_to_images
     from srlongtail.provenance import provenance
     from srlongtail.results import write_maps
     from srlongtail.studies import weights as study
     from srlongtail.studies.restored import RestoredImage
     from srlongtail.studies.writing import write_result
 
-    (loaded,) = model_options.load((model,))
-    data = open_image(image, loaded.scale)
+    (loaded,) = model_options.load_any((model,))
+    data = fit_to_images([loaded], open_image(image, loaded.scale))
     result = study.compute(loaded, RestoredImage(data[0]))
     print(write_result(out / "weights", study.draw, result, provenance([loaded], [data])))
     print(write_maps(out / "weights.npz", result.maps))
@@ -350,7 +358,7 @@ def compare(
     # A network that stands on both sides is loaded once, and not named twice.
     sources = tuple(dict.fromkeys((*names_a, *names_b)))
     with parallel.process_group():
-        loaded = dict(zip(sources, model_options.load(sources), strict=True))
+        loaded = dict(zip(sources, model_options.load_any(sources, data_options), strict=True))
         datasets = data_options.open(loaded[sources[0]].scale)
         models_a, models_b = ([loaded[name] for name in names] for names in (names_a, names_b))
         result = comparison.compute(

@@ -14,6 +14,7 @@ from srlongtail.image import DegradationName
 if TYPE_CHECKING:
     from srlongtail.image.dataset import ImageSet
     from srlongtail.image.degrade import Degradation
+    from srlongtail.models.sr_images import AnyModel
     from srlongtail.models.sr_model import SRModel
 
 Many = Annotated[  # --data A B --data C
@@ -57,10 +58,37 @@ class ModelOptions:
     device: str | None = None
 
     def load(self, names: tuple[str, ...], *, any_scale: bool = False) -> "list[SRModel]":
-        """Load models, say what had to be guessed, and tell equal names apart."""
+        """Load networks, say what had to be guessed, and tell equal names apart."""
         from srlongtail.models.checkpoint import load_models
 
         models = load_models(names, any_scale=any_scale, **asdict(self))
+        self._tell_guesses(models)
+        return models
+
+    def load_any(
+        self, names: tuple[str, ...], data: "FolderOptions | None" = None
+    ) -> "list[AnyModel]":
+        """Load networks and folders of SR images, and say what had to be guessed.
+
+        Args:
+            names: of the models.
+            data: the images to score on, which may tell the scale of SR images.
+        """
+        from srlongtail.models.load_any import load_any
+        from srlongtail.models.sr_images import SRImages
+        from srlongtail.models.sr_model import SRModel
+
+        data_scales = set if data is None else data.stated_scales
+        models = load_any(names, data_scales=data_scales, **asdict(self))
+        for model in models:
+            by = model.provenance.determined_by.get("scale")
+            if isinstance(model, SRImages) and by not in ("option", "card", "other models"):
+                said = "by default" if by == "default" else f"by the {by}"
+                note(f"{model.name}: SR images, scale {model.scale} {said}; --scale sets it")
+        self._tell_guesses([model for model in models if isinstance(model, SRModel)])
+        return models
+
+    def _tell_guesses(self, models: "list[SRModel]") -> None:
         for model in models:
             guesses = [
                 f"{what} {getattr(model, what)} (by the {by})"
@@ -72,7 +100,6 @@ class ModelOptions:
                 guesses.append(source.wrapping)
             if guesses:
                 note(f"{model.name}: {', '.join(guesses)}; srlongtail inspect tells more")
-        return models
 
 
 @plain_help
@@ -126,6 +153,16 @@ class FolderOptions:
         for images in opened:
             note(f"{images.name}: LR {images.lr_source}")
         return opened
+
+    def stated_scales(self) -> set[int]:
+        """Return the scales of the LR images in the data folders, by their names."""
+        from srlongtail.image.dataset import stated_scales
+
+        return {
+            scale
+            for folder in flat(self.data)
+            for scale in stated_scales(folder, lr_dir=self.lr_dir)
+        }
 
 
 @plain_help

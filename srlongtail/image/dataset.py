@@ -3,8 +3,8 @@
 import hashlib
 import os
 import warnings
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Literal, overload
@@ -20,7 +20,14 @@ from srlongtail.image.io import (
     image_from_array,
     read_checked,
 )
-from srlongtail.image.layouts import Layout, PairFile, find_pairs, set_name
+from srlongtail.image.layouts import (
+    Layout,
+    PairFile,
+    find_pairs,
+    folder_says,
+    images_below,
+    set_name,
+)
 
 SKIP_BAD = Parameter("skip_bad", True)
 MOD_CROP = 12  # the paper crops HR to multiples of 12, which x2, x3 and x4 divide
@@ -132,6 +139,7 @@ class _Entry:
         lr: its LR file; None where LR is made.
         hr_size: height and width of the pair's HR image; None where it is not known yet.
         crop_px: HR pixels cut off so that HR and LR cover the same pixels.
+        covered: height and width of what is used of the HR image (top left); None for all of it.
         sha256: the hash of its pixels, once they were read.
     """
 
@@ -140,6 +148,7 @@ class _Entry:
     lr: Stored | None = None
     hr_size: tuple[int, int] | None = None
     crop_px: int = 0
+    covered: tuple[int, int] | None = None
     sha256: str = ""
 
     def read(self, read: Reader) -> tuple[Tensor, Tensor | None]:
@@ -189,6 +198,12 @@ class ImageSet(Sequence[ImagePair]):
         return tuple(entry.hr for entry in self._entries)
 
     @property
+    def files(self) -> tuple[Path, ...]:
+        """The files of HR and LR images; the built-in photos have none of their own."""
+        sources = [source for entry in self._entries for source in (entry.hr, entry.lr)]
+        return tuple(source.path for source in sources if isinstance(source, Stored))
+
+    @property
     def hr_sizes(self) -> tuple[tuple[int, int] | None, ...]:
         """Height and width of the pairs' HR images, without reading any; None where unknown."""
         return tuple(entry.hr_size for entry in self._entries)
@@ -224,6 +239,26 @@ class ImageSet(Sequence[ImagePair]):
         left_out = set(names)
         return self._with(entry for entry in self._entries if entry.name not in left_out)
 
+    def cropped(self, sizes: Mapping[str, tuple[int, int]]) -> "ImageSet":
+        """The set with some HR images cropped (right and bottom), and their LR images alike.
+
+        Args:
+            sizes: name of an image -> height and width of what to keep of HR, at most.
+
+        >>> photos(4)[1:2].cropped({"chelsea": (250, 250)})[0].hr.shape
+        torch.Size([3, 240, 240])
+        """
+        entries = []
+        for entry in self._entries:
+            if entry.name in sizes:
+                size = sizes[entry.name]
+                label, scale = _label(entry.name, self.name), self.scale
+                kept = size[0] - size[0] % scale, size[1] - size[1] % scale
+                hr_size = kept if entry.lr else _cropped_size(size, scale, label)
+                entry = replace(entry, covered=size, hr_size=hr_size)
+            entries.append(entry)
+        return self._with(entries)
+
     @cached_property
     def sha256(self) -> str:
         """A hash of names, pixels and how LR is made: that of an equal set, however it is stored.
@@ -250,6 +285,7 @@ class ImageSet(Sequence[ImagePair]):
         digest = hashlib.sha256()
         for entry, content in zip(self._entries, contents, strict=True):
             rule = "" if entry.lr else f"{self.degradation}"
+            rule += f" {entry.covered}" if entry.covered else ""
             digest.update(f"{entry.name}\n{content}\n{rule}\n".encode())
         return digest.hexdigest()
 
@@ -275,6 +311,10 @@ class ImageSet(Sequence[ImagePair]):
         """
         entry = self._entries[index]
         hr, lr = entry.read(read)
+        if entry.covered:
+            height, width = entry.covered
+            hr = hr[..., :height, :width]
+            lr = None if lr is None else lr[..., : height // self.scale, : width // self.scale]
         if lr is None:
             return make_pair(hr, self.degradation, entry.name, self.name)
         label = _label(entry.name, self.name)
@@ -392,6 +432,24 @@ def open_data(
     name = name or path.stem
     entries = _checked(layout, name, rule, white=white, skip_bad=skip_bad)
     return ImageSet(name, entries, rule, _inside(layout.lr_folder, path), layout.other_scales)
+
+
+def stated_scales(
+    location: str | os.PathLike[str], *, lr_dir: str | os.PathLike[str] | None = None
+) -> set[int]:
+    """Return the scales that the LR images of a data folder have by their names.
+
+    Args:
+        location, lr_dir: see `open_data`.
+    """
+    _, path, lr_root = _parse(location)
+    lr_root = Path(lr_dir) if lr_dir is not None else lr_root
+    root = lr_root or path
+    said = {folder_says(root.name).scale} if lr_root else set()
+    for file in images_below(root) if root.is_dir() else []:
+        if lr_root or file.role == "LR":
+            said.add(file.scale or file.names[-1].scale)
+    return {scale for scale in said if scale is not None}
 
 
 def _checked(

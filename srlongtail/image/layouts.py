@@ -73,8 +73,12 @@ class _Name:
         return self.text.casefold()
 
 
-def _names(stem: str) -> tuple[_Name, ...]:
-    """The name as it stands, then without one mark, without two, and so on."""
+def names_of(stem: str) -> tuple[_Name, ...]:
+    """Return a file's name as it stands, then without one mark, without two, and so on.
+
+    >>> [name.text for name in names_of("baby_HR_x4")]
+    ['baby_HR_x4', 'baby']
+    """
     left, names = stem, [_Name(stem)]
     while (mark := _MARK.search(left)) and mark.span() != (0, len(left)):
         left = left[: mark.start()] + left[mark.end() :]
@@ -200,7 +204,7 @@ def _walk(folder: Path, depth: int) -> Iterator[tuple[Path, list[Path]]]:
 
 def _read(root: Path, folder: Path, paths: list[Path]) -> Iterator[ImageFile]:
     """The images of one folder; those of several decide together what a bare "x4" means."""
-    names = {path: _names(path.stem) for path in paths}
+    names = {path: names_of(path.stem) for path in paths}
     marked = any(of_file[-1].role for of_file in names.values())
     parts = [folder_says(p, number_is_scale=marked) for p in folder.relative_to(root).parts]
     of_folder = next((part.role for part in reversed(parts) if part.role), None)

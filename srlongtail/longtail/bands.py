@@ -12,7 +12,7 @@ in all ten. Whoever shows bicubic ranked by its own AD prints `LUCK_TRAP`; `Band
 returns it where it applies.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal, get_args
@@ -24,7 +24,7 @@ from srlongtail.errors import InputError
 from srlongtail.image.dataset import ImagePair
 from srlongtail.image.resample import upsample_bicubic
 from srlongtail.longtail.difference import EDGES, DifferenceHistogram, absolute_difference
-from srlongtail.longtail.restorers import Restorer, map_pairs, restorers_by_name
+from srlongtail.longtail.restorers import PairRestorer, Restorer, map_pairs, restorers_by_name
 from srlongtail.longtail.tail import (
     HEAD,
     TAIL,
@@ -289,7 +289,7 @@ def interval_table(
 
 def _measure(
     pair: ImagePair,
-    restorers: Mapping[str, Callable[[Tensor], Tensor]],
+    restorers: Mapping[str, PairRestorer],
     ranked_by: Ranking | Difficulty,
     edges: Sequence[float] | None,
 ) -> list[list[Any]]:
@@ -297,7 +297,7 @@ def _measure(
     parts = split_by_rank(hard) if edges is None else split_by_edges(hard, edges)
     rows = []
     for name, restore in restorers.items():
-        sr = restore(pair.lr)
+        sr = restore(pair)
         if sr.shape != pair.hr.shape:
             raise InputError(
                 f"{name}: {pair.name} restored to {tuple(sr.shape)}, expected "

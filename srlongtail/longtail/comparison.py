@@ -30,7 +30,14 @@ from srlongtail.image.color import luma
 from srlongtail.image.dataset import ImagePair
 from srlongtail.image.io import quantize
 from srlongtail.image.resample import upsample_bicubic
-from srlongtail.longtail.restorers import NamedModel, Restorer, map_pairs, restorers_by_name
+from srlongtail.longtail.restorers import (
+    NamedModel,
+    NamedNetwork,
+    PairRestorer,
+    Restorer,
+    map_pairs,
+    restorers_by_name,
+)
 from srlongtail.longtail.spectrum import radial_power, ring_edges, ring_shares
 from srlongtail.longtail.tail import TENTHS, Ranking, difficulty, split_by_rank
 from srlongtail.parallel import gather
@@ -466,9 +473,9 @@ def orientation_of(plane: ArrayLike, sigma: float = 2.0) -> NDArray[np.int64]:
     return np.where(np.sqrt(energy) < _FLAT, ORIENTATIONS.index("flat"), kinds)
 
 
-def _restorers(networks: Networks, side: str) -> dict[str, Callable[[Tensor], Tensor]]:
+def _restorers(networks: Networks, side: str) -> dict[str, PairRestorer]:
     """Name -> what restores, of one network or several; a function is named after its side."""
-    if isinstance(networks, NamedModel):
+    if isinstance(networks, NamedModel | NamedNetwork):
         return restorers_by_name([networks])
     if isinstance(networks, Mapping | Sequence):
         return restorers_by_name(networks)
@@ -480,8 +487,8 @@ def _strongest(images: Sequence[ImageGain]) -> int:
 
 
 def _measure(
-    models_a: Mapping[str, Callable[[Tensor], Tensor]],
-    models_b: Mapping[str, Callable[[Tensor], Tensor]],
+    models_a: Mapping[str, PairRestorer],
+    models_b: Mapping[str, PairRestorer],
     pair: ImagePair,
     image: str | None,
     window: Window | None,
@@ -537,8 +544,8 @@ def _measure(
     return gain, shown
 
 
-def _restored(name: str, restore: Callable[[Tensor], Tensor], pair: ImagePair) -> Array:
-    sr = restore(pair.lr)
+def _restored(name: str, restore: PairRestorer, pair: ImagePair) -> Array:
+    sr = restore(pair)
     if sr.shape != pair.hr.shape:
         raise InputError(
             f"{pair.name}: {name} restored {tuple(sr.shape)}, expected {tuple(pair.hr.shape)}"

@@ -1,6 +1,6 @@
 """Absolute differences (AD) in luma, and their histogram over any number of images and models."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ from srlongtail.errors import InputError
 from srlongtail.image.color import luma
 from srlongtail.image.dataset import ImagePair
 from srlongtail.image.io import quantize
+from srlongtail.longtail.restorers import Restorer, restorers_by_name
 
 MAX_AD = 219  # luma runs from 16 to 235
 BIN_WIDTH = 0.25
@@ -164,24 +165,25 @@ class DifferenceHistogram:
 
 
 def difference_histogram(
-    restorers: Mapping[str, Callable[[Tensor], Tensor]], pairs: Iterable[ImagePair]
+    models: Mapping[str, Restorer] | Sequence[Restorer], pairs: Iterable[ImagePair]
 ) -> DifferenceHistogram:
     """Stream images through any number of models and add up their AD histograms.
 
     Args:
-        restorers: name -> anything that turns an LR image `(3, h, w)` into SR `(3, H, W)`.
+        models: see `restorers_by_name`.
         pairs: the images; only one is held at a time.
 
     >>> from srlongtail.image.dataset import photos
     >>> from srlongtail.image.resample import upsample_bicubic
-    >>> restorers = {"bicubic": lambda lr: upsample_bicubic(lr, 4)}
-    >>> round(difference_histogram(restorers, photos(4)[1:2]).mean("bicubic"), 1)
+    >>> models = {"bicubic": lambda lr: upsample_bicubic(lr, 4)}
+    >>> round(difference_histogram(models, photos(4)[1:2]).mean("bicubic"), 1)
     4.2
     """
+    restorers = restorers_by_name(models)
     total = DifferenceHistogram.empty(restorers)
     for pair in tqdm(pairs, disable=None, unit="image"):
         total += DifferenceHistogram.of(
-            {name: absolute_difference(f(pair.lr), pair.hr) for name, f in restorers.items()}
+            {name: absolute_difference(f(pair), pair.hr) for name, f in restorers.items()}
         )
     return total
 

@@ -15,32 +15,48 @@ T = TypeVar("T")
 
 
 @runtime_checkable
-class NamedModel(Protocol):
-    """A model that knows its name and how to restore an image; `SRModel` is one."""
+class NamedNetwork(Protocol):
+    """A network that knows its name and how to restore an image."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """What results call it."""
 
     def restore(self, lr: Tensor) -> Tensor:
         """Turn an LR image `(3, h, w)` into SR `(3, H, W)`."""
 
 
-Restorer = NamedModel | Callable[[Tensor], Tensor]
+@runtime_checkable
+class NamedModel(Protocol):
+    """What has a name and an SR image `(3, H, W)` for each pair; `SRModel` and `SRImages` do."""
+
+    @property
+    def name(self) -> str:
+        """What results call it."""
+
+    def restore_pair(self, pair: ImagePair) -> Tensor:
+        """Return the SR image of a pair."""
+
+
+Restorer = NamedModel | NamedNetwork | Callable[[Tensor], Tensor]
+PairRestorer = Callable[[ImagePair], Tensor]
 
 
 def restorers_by_name(
     models: Mapping[str, Restorer] | Iterable[Restorer],
-) -> dict[str, Callable[[Tensor], Tensor]]:
-    """Return name -> a function from an LR image `(3, h, w)` to SR `(3, H, W)`, without gradients.
+) -> dict[str, PairRestorer]:
+    """Return name -> a function from an image pair to its SR image `(3, H, W)`, without gradients.
 
     Args:
-        models: things with a `name` and a method `restore`, such as `SRModel`s; or name -> such a
-            thing or any function of an LR image.
+        models: things with a `name` and a method `restore_pair`, such as `SRModel`s and folders of
+            SR images, or `restore`, which takes an LR image `(3, h, w)`; or name -> such a thing
+            or any function of an LR image.
 
     Raises:
         InputError: no model, a function without a name, or two models of one name.
 
     >>> restorers = restorers_by_name({"nearest": lambda lr: lr.repeat_interleave(2, -1)})
-    >>> restorers["nearest"](torch.rand(3, 4, 4)).shape
+    >>> restorers["nearest"](ImagePair("a", torch.rand(3, 4, 8), torch.rand(3, 4, 4))).shape
     torch.Size([3, 4, 8])
     """
     if isinstance(models, Mapping):
@@ -48,21 +64,27 @@ def restorers_by_name(
     else:
         named = []
         for model in models:
-            if not isinstance(model, NamedModel):
+            if not isinstance(model, NamedModel | NamedNetwork):
                 raise InputError(
                     f"models: {type(model).__name__} without a name, expected objects with 'name' "
                     f"and 'restore', or a mapping from names to functions"
                 )
             named.append((model.name, model))
-    restorers: dict[str, Callable[[Tensor], Tensor]] = {}
+    restorers: dict[str, PairRestorer] = {}
     for name, model in named:
         if name in restorers:
             raise InputError(f"models: two called {name}, expected each name once")
-        function = model.restore if isinstance(model, NamedModel) else model
-        restorers[name] = torch.no_grad()(function)
+        restorers[name] = torch.no_grad()(_of_pairs(model))
     if not restorers:
         raise InputError("models: none, expected one or more")
     return restorers
+
+
+def _of_pairs(model: Restorer) -> PairRestorer:
+    if isinstance(model, NamedModel):
+        return model.restore_pair
+    function = model.restore if isinstance(model, NamedNetwork) else model
+    return lambda pair: function(pair.lr)
 
 
 def map_pairs(measure: Callable[[ImagePair], Iterable[T]], pairs: Sequence[ImagePair]) -> list[T]:

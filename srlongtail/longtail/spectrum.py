@@ -213,7 +213,7 @@ def error_spectrum(
         hr_power = radial_power(hr, edges) / hr.size
         rows: list[tuple[object, ...]] = []
         for name, restore in restorers.items():
-            sr = _luma_levels(quantize(restore(pair.lr).double()))
+            sr = _luma_levels(quantize(restore(pair).double()))
             power = radial_power(sr - hr, edges) / hr.size
             frc = fourier_ring_correlation(sr, hr, edges)
             each = zip(edges[:-1], edges[1:], power, hr_power, frc, strict=True)

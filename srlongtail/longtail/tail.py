@@ -25,7 +25,7 @@ from srlongtail.image.color import luma_levels
 from srlongtail.image.dataset import ImagePair
 from srlongtail.image.io import quantize
 from srlongtail.longtail.difference import DifferenceHistogram, absolute_difference
-from srlongtail.longtail.restorers import Restorer, map_pairs, restorers_by_name
+from srlongtail.longtail.restorers import PairRestorer, Restorer, map_pairs, restorers_by_name
 from srlongtail.stats import (
     effective_number,
     hill_table,
@@ -316,10 +316,10 @@ def measure_tail(
 
 
 def _tails(
-    pair: ImagePair, restorers: Mapping[str, Callable[[Tensor], Tensor]], top: float
+    pair: ImagePair, restorers: Mapping[str, PairRestorer], top: float
 ) -> list[dict[str, str | float]]:
     return [
         {"model": name, "dataset": pair.dataset, "image": pair.name}
-        | tail_statistics(absolute_difference(restore(pair.lr), pair.hr), top)
+        | tail_statistics(absolute_difference(restore(pair), pair.hr), top)
         for name, restore in restorers.items()
     ]

@@ -36,6 +36,7 @@ from srlongtail.models.networks import (
     SwinIR,
     VapSR,
 )
+from srlongtail.models.sr_images import AnyModel
 from srlongtail.models.sr_model import SRModel
 
 
@@ -150,7 +151,7 @@ def new_model(
     )
 
 
-def subject_of(model: SRModel) -> Subject:
+def subject_of(model: AnyModel) -> Subject:
     """Return what figures call a model: ours as the paper does, others by their own names.
 
     >>> subject_of(new_model("carn", 4, name="mine")).label
@@ -164,7 +165,7 @@ def subject_of(model: SRModel) -> Subject:
     return Subject(model.name, label, model.architecture or "", model.arm)
 
 
-def subjects_of(models: Iterable[SRModel]) -> dict[str, Subject]:
+def subjects_of(models: Iterable[AnyModel]) -> dict[str, Subject]:
     """Return what figures call models, by their names; no two have one label."""
     return by_name(map(subject_of, models))
 

@@ -13,6 +13,7 @@ from torch import nn
 
 from srlongtail.device import find_device
 from srlongtail.errors import InputError, Parameter
+from srlongtail.image.layouts import images_below
 from srlongtail.models.adapt import Channels, Predicts, Reading, ValueRange
 from srlongtail.models.calls import NetworkCall
 from srlongtail.models.card import ModelCard
@@ -23,6 +24,7 @@ from srlongtail.models.fast.layers import accelerate
 from srlongtail.models.load_weights import check_finite, load_weights
 from srlongtail.models.probe import probe
 from srlongtail.models.spandrel_network import build_with_spandrel
+from srlongtail.models.sr_images import AnyModel
 from srlongtail.models.sr_model import WITHOUT_WEIGHTS, SRModel
 from srlongtail.models.state import StateFile, first_fit, read_state_file, write_state
 
@@ -142,7 +144,7 @@ def load_models(
     return ordered
 
 
-def tell_apart(models: Sequence[SRModel], sources: Sequence[str | ModelCard]) -> None:
+def tell_apart(models: Sequence[AnyModel], sources: Sequence[str | ModelCard]) -> None:
     """Put the folder's name before the names that several models share.
 
     Args:
@@ -266,6 +268,8 @@ class _Loading:
         for path in (Path(weights), Path(weights) / RUN_CHECKPOINT):
             if path.is_file():
                 return path
+        if Path(weights).is_dir():
+            raise _no_network(self.label, Path(weights))
         raise InputError(f"{self.label}: {weights}: no such file, expected weights")
 
     def _note(self, **facts: Any) -> None:
@@ -429,14 +433,16 @@ class _Loading:
 
 def _find_card(source: str) -> ModelCard:
     """The card that a text on the command line means: a file, a name, or what stands in short."""
-    path = _find_file(source)
+    path = find_file(source)
     if path is not None:
         return ModelCard.read(path) if path.suffix == ".toml" else ModelCard(weights=path)
     for index, letter in enumerate(source):
-        if letter == "@" and (path := _find_file(source[:index])):
+        if letter == "@" and (path := find_file(source[:index])):
             return ModelCard(weights=path, network=source[index + 1 :])
     if re.match(r"[\w.]+:(?![/\\])", source):
         return ModelCard(network=source)
+    if Path(source).is_dir():
+        raise _no_network(source, Path(source))
     names = ", ".join([*WITHOUT_WEIGHTS, *zoo_names()])
     raise InputError(
         f"{source}: no such model, expected a checkpoint file, a model card, module:callable, or "
@@ -444,13 +450,19 @@ def _find_card(source: str) -> ModelCard:
     )
 
 
-def _find_file(source: str) -> Path | None:
-    """The checkpoint or card that a path or a name means, if any."""
+def find_file(source: str) -> Path | None:
+    """Return the checkpoint or card that a path or a name means, if any."""
     in_zoo = [folder / f"{source}.safetensors" for folder in (ZOO, BUILT)]
     for path in (Path(source), Path(source) / RUN_CHECKPOINT, *in_zoo):
         if path.is_file():
             return path
     return None
+
+
+def _no_network(label: str, folder: Path) -> InputError:
+    """Return what to say of a folder that is no training run's, where a network is needed."""
+    what = "a folder of images" if images_below(folder, depth=1) else "a folder without checkpoint"
+    return InputError(f"{label}: {what}, expected a network: SR images are not enough here")
 
 
 def _name(path: Path) -> str:

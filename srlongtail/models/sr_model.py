@@ -1,12 +1,14 @@
 """A network plus what it is: the one object that every analysis takes."""
 
 import warnings
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from srlongtail.device import device_of, eval_mode, is_out_of_memory
 from srlongtail.errors import InputError
+from srlongtail.image.dataset import ImagePair
 from srlongtail.image.resample import imresize, pad_symmetric, upsample_bicubic
 from srlongtail.image.tiles import Tiling, apply_in_tiles
 from srlongtail.models.adapt import Channels, Predicts, Reading, ValueRange
@@ -135,6 +137,15 @@ class SRModel(nn.Module):
         if self.predicts == "residual":
             return output + upsample_bicubic(lr, self.scale)
         return output
+
+    def restore_pair(self, pair: ImagePair, tile: Tiling | None = None, **options: bool) -> Tensor:
+        """Return what `restore` makes of a pair's LR image; `SRImages` has its own."""
+        return self.restore(pair.lr, tile, **options)
+
+    def record(self) -> dict[str, Any]:
+        """Return what the model is and how it is read, as JSON values."""
+        facts = ("name", "scale", "predicts", "value_range", "channels")
+        return {**{key: getattr(self, key) for key in facts}, **self.provenance.record()}
 
     def restore(self, lr: Tensor, tile: Tiling | None = None, *, clamp: bool = True) -> Tensor:
         """What a user gets: eval mode, no gradient, in [0, 1], on the device of `lr`.

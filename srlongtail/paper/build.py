@@ -133,7 +133,7 @@ def build_tables(
     for table, (spec, datasets) in zip(
         tables.build_tables(specs, models, Saved(out, force)), specs, strict=True
     ):
-        record = provenance(filter(spec.takes, models), datasets, **table.settings())
+        record = provenance([m for m in models if spec.takes(m)], datasets, **table.settings())
         paths.append(_write_table(out / spec.name, table, record))
     write_gallery(out)
     return paths

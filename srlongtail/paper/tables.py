@@ -18,6 +18,7 @@ from srlongtail.image.degrade import BlurNoise, Degradation
 from srlongtail.image.lr_rule import find_lr_rule
 from srlongtail.metrics import PAPER, Y_CHANNEL, Protocol
 from srlongtail.models.catalog import CATALOG
+from srlongtail.models.sr_images import AnyModel
 from srlongtail.models.sr_model import SRModel, bicubic
 from srlongtail.provenance import training_budget
 from srlongtail.stats import BOOTSTRAP_FROM, Interval, mean_interval
@@ -312,7 +313,7 @@ def _scores(tasks: Sequence[Task], saved: Saved) -> list[pd.DataFrame]:
 
 
 def _place(
-    models: Sequence[SRModel], data: ImageSet, protocol: Protocol
+    models: Sequence[AnyModel], data: ImageSet, protocol: Protocol
 ) -> tuple[str, dict[str, Any] | None]:
     """Under which name scores are saved, and with which key."""
     lr = type(data.degradation).__name__.lower() if data.makes_lr else "stored"

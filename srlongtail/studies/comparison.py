@@ -9,11 +9,12 @@ from typing import Any
 
 import pandas as pd
 from matplotlib.figure import Figure
+from torch import Tensor
 
 from srlongtail.errors import InputError
 from srlongtail.evaluation import check_scales, scorable
 from srlongtail.geometry import Window
-from srlongtail.image.dataset import ImageSet
+from srlongtail.image.dataset import ImagePair, ImageSet
 from srlongtail.longtail.comparison import (
     SHARE_OF_GAIN,
     WINDOW_STRIDE,
@@ -23,7 +24,7 @@ from srlongtail.longtail.comparison import (
 from srlongtail.metrics import PAPER
 from srlongtail.models.catalog import subject_of
 from srlongtail.models.facts import shortened
-from srlongtail.models.sr_model import SRModel
+from srlongtail.models.sr_images import AnyModel, fit_to_images
 from srlongtail.plots.comparison import (
     add_gain_colorbar,
     plot_frequencies,
@@ -164,8 +165,8 @@ class GainStudy:
 
 
 def compute(
-    a: Sequence[SRModel],
-    b: Sequence[SRModel],
+    a: Sequence[AnyModel],
+    b: Sequence[AnyModel],
     datasets: Sequence[ImageSet],
     image: str | None = None,
     window: Window | None = None,
@@ -192,15 +193,18 @@ def compute(
     'bicubic and bicubic restore all images alike'
     """
     check_scales([*a, *b], datasets)
-    datasets = [scorable(data, PAPER, skip_bad=skip_bad) for data in datasets]
+    datasets = [
+        scorable(fit_to_images([*a, *b], data, skip_bad=skip_bad), PAPER, skip_bad=skip_bad)
+        for data in datasets
+    ]
     named = [image in data.names for data in datasets]
     if image is not None and not any(named):
         known = [name for data in datasets for name in data.names]
         raise InputError(f"no image {image!r}, expected one of {', '.join(known[:10])}")
     found = [
         compare(
-            _restorers(a, data.name),
-            _restorers(b, data.name),
+            [_AsScored(model) for model in a],
+            [_AsScored(model) for model in b],
             data,
             image=image if has_it else None,
             window=window,
@@ -238,14 +242,19 @@ def draw(result: GainStudy) -> Figure:
     return figure
 
 
-def _restorers(models: Sequence[SRModel], dataset: str) -> dict[str, Any]:
-    """Name -> restoration as the protocol asks for it on this data set."""
+@dataclass(frozen=True)
+class _AsScored:
+    """A model that restores images in the tiles that the protocol asks for."""
 
-    def restorer(model: SRModel) -> Any:
-        tile = PAPER.tiling(model.architecture, dataset)
-        return lambda lr: model.restore(lr, tile)
+    model: AnyModel
 
-    return {model.name: restorer(model) for model in models}
+    @property
+    def name(self) -> str:
+        return self.model.name
+
+    def restore_pair(self, pair: ImagePair) -> Tensor:
+        tile = PAPER.tiling(self.model.architecture, pair.dataset)
+        return self.model.restore_pair(pair, tile)
 
 
 def _part(parts: pd.DataFrame, by: str, part: str) -> float:
@@ -253,7 +262,7 @@ def _part(parts: pd.DataFrame, by: str, part: str) -> float:
     return float(rows["gain_db"].iloc[0])
 
 
-def _labels(a: Sequence[SRModel], b: Sequence[SRModel]) -> tuple[str, str]:
+def _labels(a: Sequence[AnyModel], b: Sequence[AnyModel]) -> tuple[str, str]:
     """What figures call each side: by their names where they would be called the same."""
     labels = [subject_of(side[0]).label for side in (a, b)]
     if labels[0] == labels[1] and a[0].name != b[0].name:

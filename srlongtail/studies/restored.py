@@ -4,7 +4,8 @@ from torch import Tensor
 
 from srlongtail.image.dataset import ImagePair
 from srlongtail.longtail.difference import absolute_difference
-from srlongtail.models.sr_model import SRModel, bicubic
+from srlongtail.models.sr_images import AnyModel
+from srlongtail.models.sr_model import bicubic
 
 
 class RestoredImage:
@@ -22,17 +23,17 @@ class RestoredImage:
         self.pair = pair
         self._outputs: dict[str, Tensor] = {}
 
-    def output(self, model: SRModel) -> Tensor:
+    def output(self, model: AnyModel) -> Tensor:
         """Return a model's SR image `(3, H, W)`, not clamped, on the device of the pair."""
         if model.name not in self._outputs:
-            self._outputs[model.name] = model.restore(self.pair.lr, clamp=False)
+            self._outputs[model.name] = model.restore_pair(self.pair, clamp=False)
         return self._outputs[model.name]
 
-    def sr(self, model: SRModel) -> Tensor:
+    def sr(self, model: AnyModel) -> Tensor:
         """Return a model's SR image `(3, H, W)`, in [0, 1]; see `SRModel.restore`."""
         return self.output(model).clamp(0, 1)
 
-    def difference(self, model: SRModel) -> Tensor:
+    def difference(self, model: AnyModel) -> Tensor:
         """Return a model's absolute difference of luma `(H, W)`; see `absolute_difference`."""
         return absolute_difference(self.sr(model), self.pair.hr)
 

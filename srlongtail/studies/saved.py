@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from srlongtail.image.dataset import ImageSet
+from srlongtail.models.sr_images import AnyModel
 from srlongtail.models.sr_model import SRModel
 from srlongtail.models.state import read_state, write_state
 from srlongtail.provenance import versions
@@ -81,29 +82,30 @@ class Saved:
 
 
 def key_of(
-    module: str, models: Iterable[SRModel], datasets: Iterable[ImageSet], **settings: Any
+    module: str, models: Iterable[AnyModel], datasets: Iterable[ImageSet], **settings: Any
 ) -> dict[str, Any] | None:
     """Return all that a result depends on: inputs, settings, the source that computes, versions.
 
     Args:
         module: the one whose function `compute` makes the result; see `source_sha256`.
-        models: the networks.
+        models: the networks; of SR images nothing is saved, because reading them is quick.
         datasets: the images.
         settings: as JSON takes them.
 
     Returns:
-        The key; None where a network's code, or the rule that makes LR, is not of this package:
-        nothing tells whether that has changed.
+        The key; None where there are SR images, and where a network's code, or the rule that makes
+        LR, is not of this package: nothing tells whether that has changed.
     """
     models, datasets = list(models), list(datasets)
-    foreign = [model for model in models if model.provenance.network]
-    made_by = [*(model.network for model in models), *(data.degradation for data in datasets)]
+    networks = [model for model in models if isinstance(model, SRModel)]
+    foreign = len(networks) < len(models) or any(model.provenance.network for model in models)
+    made_by = [*(model.network for model in networks), *(data.degradation for data in datasets)]
     if foreign or not all(map(_is_ours, made_by)):
         return None
-    networks = {type(part).__module__ for model in models for part in model.network.modules()}
-    ours = sorted(name for name in networks if name.startswith("srlongtail."))
+    parts = {type(part).__module__ for model in networks for part in model.network.modules()}
+    ours = sorted(name for name in parts if name.startswith("srlongtail."))
     return {
-        "models": [identity(model) for model in models],
+        "models": [identity(model) for model in networks],
         "data": [(data.name, data.scale, data.files_sha256) for data in datasets],
         "settings": settings,
         "source": source_sha256(module, *ours),

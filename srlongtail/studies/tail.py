@@ -13,7 +13,7 @@ from srlongtail.longtail.difference import BIN_WIDTH, DifferenceHistogram, diffe
 from srlongtail.longtail.tail import TAIL, Limits
 from srlongtail.models.catalog import subjects_of
 from srlongtail.models.facts import Subject
-from srlongtail.models.sr_model import SRModel
+from srlongtail.models.sr_images import AnyModel, fit_to_images
 from srlongtail.parallel import gather, share
 from srlongtail.plots.histograms import plot_difference_histogram
 from srlongtail.plots.style import COLUMN
@@ -39,7 +39,7 @@ class LongTail:
 
     @classmethod
     def of(
-        cls, models: Sequence[SRModel], dataset: str, histogram: DifferenceHistogram
+        cls, models: Sequence[AnyModel], dataset: str, histogram: DifferenceHistogram
     ) -> "LongTail":
         """Find where the tail begins, and what of each model lies in it."""
         threshold = Limits.pooled(histogram).tail_above
@@ -71,20 +71,21 @@ class LongTail:
         )
 
 
-def compute(models: Sequence[SRModel], data: ImageSet) -> LongTail:
+def compute(models: Sequence[AnyModel], data: ImageSet, *, skip_bad: bool = False) -> LongTail:
     """Measure all images; under `torchrun` the processes share them out.
 
     Args:
         models: bicubic, whose tail it is, and any others.
         data: the images.
+        skip_bad: leave out images that a folder of SR images lacks; see `SRImages.fit`.
 
     Raises:
-        InputError: models of another scale than the images'.
+        InputError: models of another scale than the images', or SR images that do not fit.
     """
     check_scales(models, [data])
-    restorers = {model.name: model.restore for model in models}
-    shares = gather(difference_histogram(restorers, share(data)))
-    total = sum(shares, DifferenceHistogram.empty(restorers))
+    data = fit_to_images(models, data, skip_bad=skip_bad)
+    shares = gather(difference_histogram(models, share(data)))
+    total = sum(shares, DifferenceHistogram.empty(model.name for model in models))
     return LongTail.of(models, data.name, total)
 
 

@@ -13,7 +13,8 @@ from srlongtail.image.dataset import ImagePair
 from srlongtail.longtail.tail import split_by_rank
 from srlongtail.models.catalog import subject_of
 from srlongtail.models.facts import Subject
-from srlongtail.models.sr_model import SRModel, bicubic
+from srlongtail.models.sr_images import AnyModel
+from srlongtail.models.sr_model import bicubic
 from srlongtail.plots.images import add_colorbar, scale_top, show_map, show_photo
 from srlongtail.plots.style import PAGE, letter
 from srlongtail.studies.restored import RestoredImage
@@ -63,7 +64,7 @@ class WeightMaps:
         )
 
 
-def compute(model: SRModel, image: RestoredImage) -> WeightMaps:
+def compute(model: AnyModel, image: RestoredImage) -> WeightMaps:
     """The weights that Focal Pixel Learning with the paper's settings gives one image."""
     pair, p = image.pair, PARAMETERS
     low = image.sr(bicubic(pair.scale))

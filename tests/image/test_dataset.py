@@ -8,7 +8,14 @@ import tifffile
 import torch
 
 from srlongtail.errors import InputError, InputWarning
-from srlongtail.image.dataset import PHOTOS, make_pair, open_data, open_image, photos
+from srlongtail.image.dataset import (
+    PHOTOS,
+    make_pair,
+    open_data,
+    open_image,
+    photos,
+    stated_scales,
+)
 from srlongtail.image.degrade import Bicubic, BlurNoise
 from srlongtail.image.io import read_image, write_image
 
@@ -256,3 +263,44 @@ def test_scale_8(tmp_path):
     stored, made = (open_data(tmp_path / "Town", 8, make_lr=make)[0] for make in (False, True))
     assert stored.hr.shape == made.hr.shape == (3, 64, 48)  # of which 12 is no divisor
     assert stored.lr.shape == made.lr.shape == (3, 8, 6)
+
+
+@pytest.mark.parametrize("stored", [False, True])
+def test_a_set_is_cropped_as_its_images_would_be(tmp_path, stored):
+    hr, lr = torch.rand(3, 53, 66), torch.rand(3, 13, 16)
+    write_image(tmp_path / "HR" / "a.png", hr)
+    write_image(tmp_path / "HR" / "b.png", hr)
+    for name in "ab" if stored else "":
+        write_image(tmp_path / "LR" / f"{name}.png", lr)
+    data = open_data(tmp_path)
+    cropped = data.cropped({"a": (50, 45)})
+    whole = read_image(tmp_path / "HR" / "a.png")
+    if stored:
+        assert torch.equal(cropped[0].hr, whole[:, :48, :44])
+        assert torch.equal(cropped[0].lr, data[0].lr[:, :12, :11])
+    else:
+        made = make_pair(whole[:, :50, :45], Bicubic(4), "a")
+        assert torch.equal(cropped[0].hr, made.hr)
+        assert torch.equal(cropped[0].lr, made.lr)
+    assert cropped.hr_sizes[0] == cropped[0].hr.shape[-2:]
+    assert torch.equal(cropped[1].hr, data[1].hr)
+    assert len({data.sha256, cropped.sha256}) == len({data.files_sha256, cropped.files_sha256}) == 2
+
+
+def test_files_are_those_of_hr_and_lr(tmp_path):
+    data = open_data(layout(tmp_path / "Town10", "edsr"))
+    names = [path.relative_to(tmp_path / "Town10").as_posix() for path in data.files[:2]]
+    assert names == ["HR/img_001.png", "LR_bicubic/X4/img_001x4.png"]
+    assert len(data.files) == 4
+    assert photos(4).files == ()
+
+
+def test_scales_that_lr_images_say(tmp_path):
+    root = layout(tmp_path / "Town10", "edsr")
+    assert stated_scales(root) == {4}
+    put(root / "LR_bicubic" / "X2" / "img_001x2.png", 24, 18)
+    assert stated_scales(f"mine={root}") == {2, 4}
+    assert stated_scales(root / "HR") == set()
+    assert stated_scales(root / "HR", lr_dir=root / "LR_bicubic" / "X2") == {2}
+    assert stated_scales(f"mine={root / 'HR'},{root / 'LR_bicubic' / 'X2'}") == {2}
+    assert stated_scales("photos") == set()

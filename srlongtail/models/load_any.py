@@ -1,0 +1,122 @@
+"""Load whatever can be scored: networks, and folders of SR images."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from srlongtail.errors import InputError, Parameter
+from srlongtail.image.layouts import folder_says, images_below
+from srlongtail.models.card import ModelCard
+from srlongtail.models.checkpoint import RUN_CHECKPOINT, find_file, load_models, tell_apart
+from srlongtail.models.facts import Provenance
+from srlongtail.models.sr_images import AnyModel, SRImages
+from srlongtail.models.sr_model import WITHOUT_WEIGHTS
+
+_OF_IMAGES = {"weights", "scale", "arm", "degradation", "name", "file"}  # what a card may say
+
+
+def load_any(
+    sources: Sequence[str | ModelCard],
+    *,
+    scale: int | None = None,
+    data_scales: Callable[[], set[int]] = set,
+    **options: Any,
+) -> list[AnyModel]:
+    """Load models of one scale; see `load_models`. A folder of SR images is one, too.
+
+    Its scale is that of the networks beside it, or else what `scale`, its card, its name or those
+    of its files, or the data set says; and 4 where nothing does.
+
+    Args:
+        sources: as for `load_models`; or folders of SR images, or model cards whose `weights` are
+            such a folder.
+        scale: SR pixels per LR pixel, where no network says it.
+        data_scales: tells the scales of the LR images that the data sets have.
+        options: for the networks.
+
+    Raises:
+        InputError: as `load_models`; or a card of SR images that says what only a network has.
+    """
+    folders = {
+        index: card
+        for index, source in enumerate(sources)
+        if (card := _card_of_images(source)) is not None
+    }
+    others = [source for index, source in enumerate(sources) if index not in folders]
+    has_network = any(not (isinstance(s, str) and s in WITHOUT_WEIGHTS) for s in others)
+    by = "option" if scale is not None else ""
+    if folders and not has_network:
+        cards = list(folders.values())
+        for option, value in options.items():
+            if option not in ("device", "any_scale", "allow_code") and value is not None:
+                raise InputError(
+                    f"{cards[0].label}: SR images, expected no ", Parameter(option, value)
+                )
+        if scale is None:
+            scale, by = _scale_of_images(cards, data_scales)
+    models: list[AnyModel] = [*load_models(others, scale=scale, **options)] if others else []
+    if has_network:
+        scale, by = models[0].scale, "other models"
+    for index, card in folders.items():
+        assert scale is not None, "a network has a scale, and without any it was found"
+        models.insert(index, _images(card, scale, by))
+    tell_apart(models, sources)
+    return models
+
+
+def _card_of_images(source: str | ModelCard) -> ModelCard | None:
+    """Return the card of a folder of SR images, if the source is one."""
+    if isinstance(source, str):
+        path = find_file(source)
+        if path is not None and path.suffix == ".toml":
+            source = ModelCard.read(path)
+        elif path is None and source not in WITHOUT_WEIGHTS and Path(source).is_dir():
+            source = ModelCard(weights=source)
+        else:
+            return None
+    folder = Path(source.weights) if source.weights is not None else None
+    if folder is None or not folder.is_dir() or (folder / RUN_CHECKPOINT).is_file():
+        return None
+    return source if images_below(folder, depth=1) else None
+
+
+def _scale_of_images(
+    cards: Sequence[ModelCard], data_scales: Callable[[], set[int]]
+) -> tuple[int, str]:
+    """Return the scale that is said by one voice, and what says it."""
+    folders = [Path(card.weights or "") for card in cards]
+    of_files = {
+        file.names[-1].scale or folder_says(file.path.stem).scale
+        for folder in folders
+        for file in images_below(folder, depth=1)
+    }
+    said: dict[str, set[int | None]] = {
+        "card": {card.scale for card in cards},
+        "names of the files": of_files,
+        "folder's name": {folder_says(folder.resolve().name).scale for folder in folders},
+        "LR images of the data set": {*data_scales()},
+    }
+    for by, scales in said.items():
+        known = scales - {None}
+        if len(known) == 1:
+            return next(scale for scale in known if scale is not None), by
+    return 4, "default"
+
+
+def _images(card: ModelCard, scale: int, by: str) -> SRImages:
+    default = ModelCard(weights=card.weights)
+    for key in vars(card):
+        if key not in _OF_IMAGES and getattr(card, key) != getattr(default, key):
+            raise InputError(f"{card.label}: says {key} of SR images, which only a network has")
+    if card.scale not in (None, scale):
+        raise InputError(
+            f"{card.label}: scale is {card.scale} by the card, but {scale} by the {by}"
+        )
+    return SRImages(
+        card.weights or "",
+        scale,
+        name=card.name or (card.file.stem if card.file else None),
+        provenance=Provenance(
+            arm=card.arm, degradation=card.degradation, determined_by={"scale": by}
+        ),
+    )

@@ -1,0 +1,91 @@
+"""Folders of SR images on the command line: in the place of networks, saved and refused."""
+
+import json
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from srlongtail import cli
+from srlongtail.image.dataset import photos
+from srlongtail.image.io import write_image
+
+
+@pytest.fixture
+def run(monkeypatch, capsys, tmp_path):
+    """Run a command line beside a small data set and SR images of somebody's network."""
+    monkeypatch.chdir(tmp_path)
+    for pair in photos(4)[:2]:
+        hr = pair.hr[:, 100:196, 100:184]
+        write_image(Path("results/HR") / f"{pair.name}.png", hr)
+        write_image(Path("results/SwinIR") / f"{pair.name}_SwinIR.png", 0.9 * hr)
+
+    def call(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["srlongtail", *map(str, arguments)])
+        code = 0
+        try:
+            cli.main()
+        except SystemExit as exit_:
+            code = exit_.code
+        return code, *capsys.readouterr()
+
+    return call
+
+
+def test_evaluate(run):
+    code, out, err = run(
+        "evaluate", "results/SwinIR", "bicubic", "--data", "results/HR", "--out", "s.csv"
+    )
+    assert code == 0
+    assert "note: SwinIR: SR images, scale 4 by default; --scale sets it\n" in err
+    table = pd.read_csv("s.csv")
+    assert table["model"].tolist() == ["SwinIR"] * 2 + ["bicubic"] * 2
+    assert out.splitlines()[1].split()[:2] == ["SwinIR", "results"]
+    record = json.loads(Path("s.json").read_text())["models"][0]
+    assert (record["folder"], record["sr_images"], len(record["sha256"])) == ("SwinIR", 2, 64)
+
+
+def test_saved_images_score_the_same(run):
+    data = ("--data", "results/HR")
+    assert run("evaluate", "fsrcnn-x4", *data, "--save", "out", "--out", "one.csv")[0] == 0
+    assert run("evaluate", "out/fsrcnn-x4", *data, "--out", "two.csv")[0] == 0
+    assert Path("one.csv").read_bytes() == Path("two.csv").read_bytes()
+
+
+def test_histogram_weights_and_compare(run):
+    data = ("--data", "results/HR")
+    assert run("histogram", "results/SwinIR", "fsrcnn-x4", *data, "--out", "h")[0] == 0
+    assert set(pd.read_csv("h/histogram.csv")["model"]) == {"bicubic", "SwinIR", "fsrcnn-x4"}
+    assert run("weights", "results/SwinIR", "results/HR/chelsea.png", "--out", "w")[0] == 0
+    assert Path("w/weights.npz").is_file()
+    code, out, _ = run("compare", "bicubic", "results/SwinIR", *data, "--out", "c")
+    assert code == 0
+    assert out.startswith("SwinIR against bicubic: ")
+    record = json.loads(Path("c/compare.json").read_text())
+    assert [model["name"] for model in record["models"]] == ["bicubic", "SwinIR"]
+
+
+def test_the_scale_is_that_of_the_other_models(run):
+    code, _, err = run("evaluate", "results/SwinIR", "fsrcnn-x2", "--data", "results/HR")
+    assert (code, "by default" in err) == (0, False)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ("attribute results/SwinIR results/HR/chelsea.png", "results/SwinIR: a folder of images"),
+        ("inspect results/SwinIR", "expected a network"),
+        ("restore results/SwinIR results/HR", "expected a network"),
+        ("figures --models results/SwinIR", "expected a network"),
+        ("evaluate results/SwinIR --data photos", "no SR image of coffee, rocket"),
+        ("evaluate results/HR --data results/HR", "is an image of results itself"),
+        ("evaluate results/SwinIR --predicts image", "SR images, expected no --predicts image"),
+        ("evaluate results/SwinIR --data results/HR --save results", "among images that are read"),
+    ],
+)
+def test_what_cannot_be_is_one_line(run, arguments, says):
+    code, out, err = run(*arguments.split())
+    errors = [line for line in err.splitlines() if not line.startswith("srlongtail: note: ")]
+    assert (code, out, len(errors)) == (2, "", 1)
+    assert says in errors[0]
