@@ -122,6 +122,13 @@ class SRModel(nn.Module):
         with explained(f"{self.name}: the network failed on {tuple(given.shape)}"):
             returned = self.network(given.clone())  # some networks overwrite their input
         output = tensor_returned(returned, self.name)
+        # Where bicubic is added, its gradient would pass for that of the network.
+        has_weights = next(self.network.parameters(), None) is not None
+        if given.requires_grad and not output.requires_grad and has_weights:
+            raise InputError(
+                f"{self.name}: the network's output has no gradient: is it computed under "
+                f"torch.no_grad or torch.inference_mode, in NumPy, or detached?"
+            )
         expected = (*given.shape[:2], *(side * self.scale for side in given.shape[-2:]))
         if output.shape != expected:
             raise InputError(

@@ -14,7 +14,6 @@ from torch import Tensor
 from srlongtail.attribution.diffusion import attributed_pixels, density
 from srlongtail.attribution.lam import AttributionMap, local_attribution
 from srlongtail.attribution.windows import hardest_window
-from srlongtail.errors import InputError
 from srlongtail.geometry import Box, Window
 from srlongtail.models.catalog import subjects_of
 from srlongtail.models.facts import Subject
@@ -144,10 +143,7 @@ def compute(
     maps = {}
     for model in models:
         lr, sr = (values.to(model.device) for values in (pair.lr, image.output(model)))
-        try:
-            found = local_attribution(model, lr, window, published=published, sr=sr)
-        except InputError as error:
-            raise error.about(model.name) from error
+        found = local_attribution(model, lr, window, published=published, sr=sr)
         maps[model.name] = replace(found, attributions=found.attributions.cpu())
     attributed = {name: attributed_pixels(found.absolute, MASS) for name, found in maps.items()}
     return WindowAttribution(

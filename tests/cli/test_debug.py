@@ -10,8 +10,13 @@ NETS = """
 import torch
 import torch.nn.functional as F
 
-class Net(torch.nn.Module):
+class Net(torch.nn.Conv2d):
+    def __init__(self):
+        super().__init__(3, 3, 1)
+        torch.nn.init.dirac_(self.weight)
+
     def forward(self, x):
+        x = super().forward(x)
         return F.interpolate(x, scale_factor=4, mode="bicubic", align_corners=False)
 
 class Coordinates(Net):

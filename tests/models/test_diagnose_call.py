@@ -11,7 +11,7 @@ from srlongtail.models.calls import NetworkCall
 from srlongtail.models.checkpoint import load_model
 from srlongtail.models.diagnose_call import explained, likely_cause
 from srlongtail.models.probe import probe
-from srlongtail.models.sr_model import SRModel
+from srlongtail.models.sr_model import SRModel, bicubic
 
 LR = torch.rand(1, 3, 20, 24)
 
@@ -175,3 +175,20 @@ def test_a_network_that_overwrites_its_input_leaves_the_callers_alone():
 def test_the_probe_names_the_network_that_fails():
     with pytest.raises(InputError, match=r"^user\.pth: the network failed on .*KeyError"):
         probe(Net(fails), 4, name="user.pth")
+
+
+def test_a_network_without_a_gradient_is_no_bicubic():
+    class WithoutGradient(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv = nn.Conv2d(3, 3, 1)
+
+        @torch.no_grad()
+        def forward(self, x):
+            return self.conv(x)
+
+    model = SRModel(WithoutGradient(), 1, predicts="residual", name="ours")
+    assert model(LR).shape == LR.shape
+    with pytest.raises(InputError, match=r"^ours: the network's output has no gradient: is it"):
+        model(LR.clone().requires_grad_())
+    assert bicubic(2)(LR.clone().requires_grad_()).requires_grad
