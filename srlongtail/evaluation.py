@@ -17,11 +17,12 @@ from srlongtail.image.dataset import SKIP_BAD, ImagePair, ImageSet, Source, read
 from srlongtail.image.io import write_image
 from srlongtail.image.tiles import Tiling
 from srlongtail.metrics import PAPER, Protocol, Score, mean_psnr
-from srlongtail.models.sr_images import AnyModel, fit_to_images
+from srlongtail.models.sr_images import AnyModel, SRImages, fit_to_images
 from srlongtail.parallel import gather, is_writer, share
 from srlongtail.restoration import save_paths
 
 COLUMNS = ("model", "dataset", "image", "psnr_db", "ssim")
+UNKNOWN_LR = "unknown"  # which LR images somebody made a folder of SR images of
 
 _Way = tuple[AnyModel, Tiling | None]
 
@@ -36,7 +37,8 @@ def evaluate(
 ) -> pd.DataFrame:
     """Score every model on every image: one row for each, columns `COLUMNS` and `lr`.
 
-    `lr` tells where the data set's LR images came from (see `LRSource.short`).
+    `lr` tells where the data set's LR images came from (see `LRSource.short`). Of SR images in a
+    folder it is `UNKNOWN_LR`.
     Images are read one at a time. Under `torchrun` (inside `process_group`) the processes share
     them out, and every process gets the whole table.
 
@@ -124,9 +126,10 @@ def evaluate_together(
                     sr = model.restore_pair(pair, tile)
                     if paths:
                         write_image(paths[model.name, data.name, pair.name], sr)
+                    lr = UNKNOWN_LR if isinstance(model, SRImages) else data.lr_source.short
                     for number, order in uses:
                         score = _score(tasks[number].protocol, sr, pair)
-                        row = (model.name, data.name, pair.name, *score, data.lr_source.short)
+                        row = (model.name, data.name, pair.name, *score, lr)
                         rows[number].append((order, index, *row))
                     bar.update()
     columns = ["order", "index", *COLUMNS, "lr"]
