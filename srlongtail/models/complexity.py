@@ -1,7 +1,11 @@
 """How large a network is, and how much it computes."""
 
+from collections.abc import Callable, Mapping
+from typing import Any
+
 import torch
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry
 
 from srlongtail.models.sr_model import SRModel
 
@@ -19,15 +23,49 @@ def count_parameters(model: SRModel) -> int:
 def count_operations(model: SRModel, height: int = 32, width: int = 32) -> int:
     """Floating point operations of the network for one `height` x `width` LR image.
 
-    Counted by `torch.utils.flop_counter`: two for each multiply-add of convolutions and matrix
-    products; a transposed convolution counts at the size of its *input*; activations,
-    normalisation and the bicubic skip are not counted.
+    Counted by the rules of `torch.utils.flop_counter`: two for each multiply-add of convolutions
+    and matrix products; a transposed convolution counts at the size of its *input*; activations,
+    normalization and the bicubic skip are not counted.
 
     >>> from srlongtail.models.sr_model import SRModel
     >>> conv = torch.nn.Conv2d(3, 3, 1)
     >>> count_operations(SRModel(conv, scale=1)) == 2 * 9 * 32 * 32
     True
     """
-    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+    with torch.no_grad(), _OperationCounter() as counter:
         model.output(torch.zeros(1, 3, height, width, device=model.device))
-    return counter.get_total_flops()
+    return counter.operations
+
+
+class _OperationCounter(TorchDispatchMode):
+    """Adds up the operations of everything that torch computes meanwhile."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.operations = 0
+
+
+def _count(
+    self: _OperationCounter,
+    function: Any,
+    types: Any,
+    args: tuple[Any, ...] = (),
+    kwargs: Mapping[str, Any] | None = None,
+) -> Any:
+    kwargs = kwargs or {}
+    if function._overloadpacket not in flop_registry:
+        with self:  # whatever is made of other functions is counted by these
+            made_of_others = function.decompose(*args, **kwargs)
+        if made_of_others is not NotImplemented:
+            return made_of_others
+    result = function(*args, **kwargs)
+    rule: Callable[..., int] | None = flop_registry.get(function._overloadpacket)
+    if rule is not None:
+        self.operations += rule(*args, **kwargs, out_val=result)
+    return result
+
+
+# torch's own FlopCounterMode imports torch.compile, which takes longer than all the rest: what a
+# class defines as `__torch_dispatch__` is wrapped so that it is not compiled, what it is given
+# later is not.
+_OperationCounter.__torch_dispatch__ = _count  # type: ignore[method-assign, assignment]
