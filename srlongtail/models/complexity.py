@@ -53,11 +53,6 @@ def _count(
     kwargs: Mapping[str, Any] | None = None,
 ) -> Any:
     kwargs = kwargs or {}
-    if function._overloadpacket not in flop_registry:
-        with self:  # whatever is made of other functions is counted by these
-            made_of_others = function.decompose(*args, **kwargs)
-        if made_of_others is not NotImplemented:
-            return made_of_others
     result = function(*args, **kwargs)
     rule: Callable[..., int] | None = flop_registry.get(function._overloadpacket)
     if rule is not None:

@@ -73,6 +73,17 @@ def test_the_scale_is_that_of_the_other_models(run):
     assert (code, "by default" in err) == (0, False)
 
 
+def test_or_that_of_the_data_sets_lr_images(run):
+    for name in ("astronaut", "chelsea"):
+        lr = photos(4)[0].lr[:, :48, :42]
+        write_image(Path("results/LR_bicubic/X2") / f"{name}x2.png", lr)
+    code, out, err = run("evaluate", "results/SwinIR", "bicubic", "--data", "results")
+    assert code == 0
+    assert "SwinIR: SR images, scale 2 by the LR images of the data set; --scale sets it" in err
+    assert "results: LR stored in LR_bicubic/X2" in err
+    assert [line.split()[-1] for line in out.splitlines()[1:]] == ["unknown", "stored"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [

@@ -70,9 +70,17 @@ def test_names_that_do_not(sr, crop, tmp_path):
 
 
 def test_each_file_belongs_to_the_name_that_comes_first_and_is_longest(crop, tmp_path):
-    names = ["1", "4", "baby", "baby_2", "img_1", "img_10"]
+    names = ["1", "4", "9", "baby", "baby_2", "img_1", "img_10"]
     data = data_of(tmp_path, names, crop)
-    files = ["1_SRF_4_SR", "4_SRF_4_SR", "baby_x4", "baby_2_x4", "img_1_SR", "img_10_SR"]
+    files = [
+        "1_SRF_4_SR",
+        "4_SRF_4_SR",
+        "9_SRF_4_SR",
+        "baby_x4",
+        "baby_2_x4",
+        "img_1_SR",
+        "img_10_SR",
+    ]
     for index, file in enumerate(files):
         write_image(tmp_path / "sr" / f"{file}.png", darker(crop, index + 1))
     images = SRImages(tmp_path / "sr", 4)
@@ -80,6 +88,14 @@ def test_each_file_belongs_to_the_name_that_comes_first_and_is_longest(crop, tmp
     for pair in data:
         wanted = darker(crop, names.index(pair.name) + 1)
         assert torch.equal(images.restore_pair(pair), wanted), pair.name
+
+
+def test_an_hr_file_named_as_such_is_found_without_its_mark(crop, tmp_path):
+    write_image(tmp_path / "baby_HR.png", crop)
+    write_image(tmp_path / "sr" / "baby_x4.png", darker(crop, 5))
+    (pair,) = open_data(tmp_path / "baby_HR.png")
+    assert pair.name == "baby_HR"
+    assert torch.equal(SRImages(tmp_path / "sr", 4).restore_pair(pair), darker(crop, 5))
 
 
 def test_two_files_of_one_image_are_an_error_that_names_both(crop, tmp_path):
