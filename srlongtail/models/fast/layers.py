@@ -69,7 +69,9 @@ class FastConvTranspose2d(nn.ConvTranspose2d):
         assert self.bias is not None
         padding, output_padding = self.padding[0], self.output_padding[0]
         assert isinstance(padding, int)
-        return _enlarge(input, self.weight, self.bias, self.stride[0], padding, output_padding)
+        return torch.ops.srlongtail.enlarge(
+            input, self.weight, self.bias, self.stride[0], padding, output_padding
+        )
 
 
 def _enlarges(layer: nn.ConvTranspose2d) -> bool:
@@ -85,7 +87,15 @@ def _enlarges(layer: nn.ConvTranspose2d) -> bool:
 
 
 # An operation of its own, so that it is differentiated and counted as the one that it stands for.
-@torch.library.custom_op("srlongtail::enlarge", mutates_args=())
+# Not by `torch.library.custom_op`, whose first call imports torch.compile, which takes a second.
+_ENLARGE = "srlongtail::enlarge"
+torch.library.define(
+    _ENLARGE,
+    "(Tensor x, Tensor weight, Tensor bias, int scale, int padding, int output_padding) -> Tensor",
+)
+
+
+@torch.library.impl(_ENLARGE, "default")
 def _enlarge(
     x: Tensor, weight: Tensor, bias: Tensor, scale: int, padding: int, output_padding: int
 ) -> Tensor:
@@ -108,7 +118,7 @@ def _enlarge(
     return F.pixel_shuffle(phases, scale)
 
 
-@_enlarge.register_fake
+@torch.library.register_fake(_ENLARGE)
 def _shaped(
     x: Tensor, weight: Tensor, bias: Tensor, scale: int, padding: int, output_padding: int
 ) -> Tensor:
@@ -139,7 +149,7 @@ def _backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
     return *gradients, None, None, None
 
 
-_enlarge.register_autograd(_backward, setup_context=_save)
+torch.library.register_autograd(_ENLARGE, _backward, setup_context=_save)
 
 
 @register_flop_formula(torch.ops.srlongtail.enlarge)
