@@ -1,8 +1,9 @@
-"""Ablations, drawn: gains of arms with every seed, and how much of them may be chance."""
+"""Plots of ablations: the gains of the arms with every seed, and how much of them may be chance."""
 
 from collections.abc import Mapping
 
 import pandas as pd
+import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, NullLocator
 
@@ -14,32 +15,29 @@ _STYLES = (("#0072B2", "o", "-"), ("#D55E00", "s", "--"))
 def plot_gains(
     gains: Mapping[str, pd.DataFrame], ax: Axes, *, floor: Interval | None = None, log: bool = False
 ) -> Axes:
-    """One line a setting through the means over seeds, with every seed as a small mark.
+    """Draw one line per setting through the means over seeds, and each seed as a small mark.
 
     Args:
-        gains: label of a setting -> table with columns `value` and `gain`, one row a run.
-        ax: where to draw.
-        floor: means in this interval cannot be told from its estimate; shaded.
-        log: a logarithmic axis of values.
+        gains: Label of a setting -> table with the columns `value` and `gain`, one row per run.
+        ax: Where to draw.
+        floor: Interval in which a difference may be chance; shaded.
+        log: Whether the axis of values is logarithmic.
 
-    >>> import matplotlib.pyplot as plt
-    >>> table = pd.DataFrame({"value": [0, 0, 1], "gain": [0.1, 0.3, 0.4]})
-    >>> ax = plot_gains({"gamma": table}, plt.figure().add_subplot())
-    >>> ax.lines[0].get_ydata().round(3).tolist()
-    [0.2, 0.4]
+    Example:
+        >>> import matplotlib.pyplot as plt
+        >>> table = pd.DataFrame({"value": [0, 0, 1], "gain": [0.1, 0.3, 0.4]})
+        >>> ax = plot_gains({"gamma": table}, plt.figure().add_subplot())
+        >>> ax.lines[0].get_ydata().round(3).tolist()
+        [0.2, 0.4]
     """
     for (label, table), (color, marker, line) in zip(gains.items(), _STYLES, strict=False):
-        means = table.groupby("value")["gain"].mean()
-        ax.plot(
-            means.index,
-            means,
-            color=color,
-            marker=marker,
-            linestyle=line,
-            label=label,
-            markersize=4,
-        )
-        ax.scatter(table["value"], table["gain"], color=color, marker=marker, s=5, alpha=0.5)
+        runs = {"data": table, "x": "value", "y": "gain", "ax": ax, "legend": False}
+        look = {"color": color, "marker": marker}
+        sns.lineplot(
+            **runs, **look, label=label, errorbar=None, linestyle=line, markersize=5,
+            markeredgewidth=0,
+        )  # fmt: skip
+        sns.scatterplot(**runs, **look, s=8, alpha=0.5, linewidth=0)
     if floor is not None:
         label = "within chance, by the spread over seeds"
         ax.axhspan(floor.low, floor.high, color="0.88", zorder=0, linewidth=0, label=label)
@@ -49,4 +47,5 @@ def plot_gains(
     ax.xaxis.set_major_locator(FixedLocator(values))
     ax.xaxis.set_minor_locator(NullLocator())
     ax.set_xticks(values, labels=[f"{value:g}" for value in values])
+    ax.set(xlabel="", ylabel="")
     return ax
