@@ -43,6 +43,7 @@ class ModelCard:
         arguments: more arguments for it, by name.
         scale: SR pixels per LR pixel.
         predicts, value_range, channels: see `Reading`.
+        enlarged, takes_scale, output: see `Reading`.
         multiple: the sides of the LR input are padded to multiples of this.
         prefix: where the weights lie in the file: a name in it such as "params", or what to cut
             off in front of the keys; keys without it are left out.
@@ -68,6 +69,9 @@ class ModelCard:
     value_range: ValueRange | None = None
     multiple: int | None = None
     channels: Channels | None = None
+    enlarged: bool | None = None
+    takes_scale: bool | None = None
+    output: int | str | None = None
     prefix: str | None = None
     arm: str | None = None
     degradation: DegradationName | None = None

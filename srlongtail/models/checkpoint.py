@@ -3,8 +3,9 @@
 import hashlib
 import os
 import re
+import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,10 @@ from srlongtail.models.adapt import Channels, Predicts, Reading, ValueRange
 from srlongtail.models.calls import NetworkCall
 from srlongtail.models.card import ModelCard
 from srlongtail.models.catalog import CATALOG, build, recognise
-from srlongtail.models.diagnose_call import explained, tensor_returned
 from srlongtail.models.facts import Provenance, Source
 from srlongtail.models.fast.layers import accelerate
 from srlongtail.models.load_weights import check_finite, load_weights
-from srlongtail.models.probe import probe
+from srlongtail.models.probe import find_out
 from srlongtail.models.spandrel_network import build_with_spandrel
 from srlongtail.models.sr_images import AnyModel
 from srlongtail.models.sr_model import WITHOUT_WEIGHTS, SRModel
@@ -33,7 +33,6 @@ BUILT = Path("runs/zoo")  # where `srlongtail zoo build` puts what does not ship
 RUN_CHECKPOINT = "checkpoint.safetensors"  # what a training run's folder holds
 
 _SCALE_IN_NAME = re.compile(r"(?<![a-z0-9])(?:x([2-8])|([2-8])x)(?![a-z0-9])", re.IGNORECASE)
-_SIZE_PROBE = 48  # LR pixels: a multiple of 8 and large enough for every network of the catalog
 
 
 def load_model(
@@ -169,12 +168,11 @@ def save_model(path: str | os.PathLike[str], model: SRModel) -> None:
     The file appears whole or not at all. A network that is not in the catalog can be saved too;
     loading it then takes `network=`.
     """
-    settings = ("scale", "predicts", "value_range", "channels", "multiple")
     known = CATALOG.get(model.architecture or "")
     constant = known.constant if known else ()  # SwinIR's masks would be three quarters of the file
     state = {k: v for k, v in model.network.state_dict().items() if not k.endswith(constant)}
-    header = {key: getattr(model, key) for key in settings}
-    kept = replace(model.provenance, source=None, determined_by={}, probe="")
+    header = {"scale": model.scale, **asdict(model.reading), "multiple": model.multiple}
+    kept = replace(model.provenance, source=None, determined_by={}, probe="", notes=())
     write_state(path, state, {**header, "provenance": kept.record()})
 
 
@@ -188,7 +186,11 @@ def default_networks() -> tuple[str, ...]:
     return tuple(name for name in ("fsrcnn-x4", "fsrcnn-fpl-x4") if name in zoo_names())
 
 
-_FACTS = ("scale", "predicts", "value_range", "channels", "multiple")
+_SAID = ("file's header", "card", "option")
+_QUIET = {"multiple": 1, "enlarged": False, "takes_scale": False, "output": None}
+"""What is found out of nearly every network, and not worth a word."""
+
+_FACTS = ("scale", "multiple", *(f.name for f in fields(Reading)))
 
 
 class _Loading:
@@ -231,22 +233,26 @@ class _Loading:
         else:
             module = self._read(path)
             name = _name(path)
-        known = self._known
-        if "scale" not in known:
-            self._settle("size of the network's output", scale=self._scale_of_output(module))
-        if "predicts" not in known or "value_range" not in known:
-            found = probe(
-                module,
-                known["scale"],
-                multiple=known.get("multiple", 1),
-                predicts=known.get("predicts"),
-                value_range=known.get("value_range"),
-                channels=known.get("channels", "rgb"),
-                name=self.label,
+        module.eval()
+        if any(p.is_floating_point() and p.dtype != torch.float32 for p in module.parameters()):
+            module.float()
+            self._note(notes=("weights of another precision, computed in float32",))
+        facts, tried = find_out(
+            module, self._known, label=self.label, scale_hint=self._scale_in_name(name)
+        )
+        for what, (value, by) in facts.items():
+            if _QUIET.get(what, ...) == value:
+                self._known[what] = value
+            self._settle(by, **{what: value})
+        hint = self._scale_in_name(name)
+        if hint not in (None, self._known["scale"]) and self.determined_by["scale"] not in _SAID:
+            warnings.warn(
+                f"{self.label}: the name says x{hint}, but the network is "
+                f"x{self._known['scale']} by the {self.determined_by['scale']}",
+                stacklevel=3,
             )
-            certainty = "probe" if found.conclusive else "inconclusive probe"
-            self._settle(certainty, predicts=found.predicts, value_range=found.value_range)
-            self._note(probe=str(found))
+        if tried is not None:
+            self._note(probe=str(tried))
         stem = self.card.file.stem if self.card.file else None
         return SRModel(
             module,
@@ -257,7 +263,7 @@ class _Loading:
                 arm=self.card.arm or self._provenance.arm,
                 degradation=self.card.degradation or self._provenance.degradation,
             ),
-            **known,
+            **self._known,
         )
 
     def _path(self) -> Path | None:
@@ -339,7 +345,7 @@ class _Loading:
         prefix = self.card.prefix if self.card.prefix is not None else self.options.get("prefix")
         if header:
             prefix = None
-            header = {"channels": "rgb", "multiple": 1, **header}
+            header = {**asdict(Reading()), "multiple": 1, **header}
         elif prefix is not None:
             self.taken.add("prefix")
         known = self._provenance = Provenance.from_header(header.get("provenance", {}))
@@ -371,9 +377,8 @@ class _Loading:
     def _build(self, name: str, arguments: dict[str, Any], stem: str = "") -> nn.Module:
         """A network of the catalog, whose scale the shapes, a person or the file's name tells."""
         self._settle("weights' shapes", scale=arguments.get("scale"))
-        in_name = _SCALE_IN_NAME.search(stem)
-        if "scale" not in self._known and in_name:
-            self._settle("file's name", scale=int(in_name[1] or in_name[2]))
+        if "scale" not in self._known:
+            self._settle("file's name", scale=self._scale_in_name(stem))
         if "scale" not in self._known and arguments.get("scales"):
             self._settle("largest scale of the weights", scale=max(arguments["scales"]))
         if "scale" not in self._known:
@@ -383,7 +388,16 @@ class _Loading:
             )
         arguments["scale"] = self._known["scale"]
         self._note(architecture=name, arguments=arguments)
-        self._known.setdefault("multiple", CATALOG[name].multiple)
+        known = CATALOG[name]
+        channels = "y" if arguments.get("channels") == 1 else known.channels
+        if "channels" not in self._known:
+            self._settle("architecture", channels=channels)
+        if "value_range" not in self._known:
+            self._settle("architecture", value_range=known.value_range)
+        if known.enlarged:
+            self._settle("architecture", enlarged=True)
+        self._known.setdefault("enlarged", False)
+        self._known.setdefault("multiple", known.multiple)
         return build(name, **arguments)
 
     def _ask_spandrel(self, file: StateFile, prefix: str | None) -> nn.Module:
@@ -412,23 +426,15 @@ class _Loading:
             value_range=1.0,
             channels="y" if found.channels == 1 else "rgb",
         )
+        self._known |= {"multiple": 1, "enlarged": False}
         self._note(network=f"spandrel's {found.architecture}")
         self._note_source(file.path, fit.note)
         return found
 
-    def _scale_of_output(self, module: nn.Module) -> int:
-        depth = Reading(channels=self._known.get("channels", "rgb")).depth
-        like = torch.zeros(1, depth, _SIZE_PROBE, _SIZE_PROBE)
-        with torch.no_grad(), explained(f"{self.label}: the network failed on {tuple(like.shape)}"):
-            returned = module.eval()(like)
-        output = tensor_returned(returned, self.label)
-        scale, rest = divmod(output.shape[-1], _SIZE_PROBE)
-        if rest or scale < 1:
-            raise InputError(
-                f"{self.label}: the network turned {_SIZE_PROBE} x {_SIZE_PROBE} pixels into "
-                f"{output.shape[-2]} x {output.shape[-1]}, expected a multiple of the input's size"
-            )
-        return scale
+    def _scale_in_name(self, name: str) -> int | None:
+        """The scale that a file's name tells, if it tells one."""
+        told = {int(found[0] or found[1]) for found in _SCALE_IN_NAME.findall(name)}
+        return told.pop() if len(told) == 1 else None
 
 
 def _find_card(source: str) -> ModelCard:

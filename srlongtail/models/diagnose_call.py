@@ -106,15 +106,15 @@ image alone"
     return ("its code failed", quoted)
 
 
-def tensor_returned(output: object, label: str) -> torch.Tensor:
+def tensor_returned(output: object) -> torch.Tensor:
     """Return a network's output, if it is one tensor.
 
     Raises:
         InputError: it is something else; the message tells what.
 
-    >>> tensor_returned({"sr": 1, "mask": 2}, "net")
+    >>> tensor_returned({"sr": 1, "mask": 2})
     Traceback (most recent call last):
-    srlongtail.errors.InputError: net: the network returned a dict of sr, mask, expected one \
+    srlongtail.errors.InputError: the network returned a dict of sr, mask, expected one \
 tensor, the SR image: wrap it in a module whose forward returns that
     """
     if isinstance(output, torch.Tensor):
@@ -128,7 +128,7 @@ tensor, the SR image: wrap it in a module whose forward returns that
         )
         what = f"a {type(output).__name__} of {kinds}"
     raise InputError(
-        f"{label}: the network returned {'nothing' if output is None else what}, expected one "
+        f"the network returned {'nothing' if output is None else what}, expected one "
         f"tensor, the SR image: wrap it in a module whose forward returns that"
     )
 

@@ -103,6 +103,7 @@ class Provenance:
         source: the file.
         determined_by: what settled scale, predicts, ...: "card", "probe", ...
         probe: the readings that a probe tried, in words.
+        notes: what else was done on the way, in words.
     """
 
     architecture: str | None = None
@@ -114,6 +115,7 @@ class Provenance:
     source: Source | None = None
     determined_by: Mapping[str, str] = field(default_factory=dict)
     probe: str = ""
+    notes: tuple[str, ...] = ()
 
     @classmethod
     def from_header(cls, header: Mapping[str, Any]) -> "Provenance":
@@ -126,7 +128,7 @@ class Provenance:
         known = dict(header)
         ours = {key: known.pop(key) for key in ("architecture", "arguments") if key in known}
         said = {key: known.pop(key) for key in ("network", "arm", "degradation") if key in known}
-        for key in ("file", "sha256", "settled_by", "determined_by", "probe", "wrapping"):
+        for key in ("file", "sha256", "settled_by", "determined_by", "probe", "wrapping", "notes"):
             known.pop(key, None)  # of the file that the saved network was once read from
         training = None
         if "iterations" in known:
@@ -148,6 +150,8 @@ class Provenance:
             known |= {"file": file.pop("name"), **{k: v for k, v in file.items() if v}}
         if self.probe:
             known["probe"] = self.probe
+        if self.notes:
+            known["notes"] = list(self.notes)
         if self.determined_by:
             known["determined_by"] = dict(self.determined_by)
         return known

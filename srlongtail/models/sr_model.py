@@ -1,6 +1,7 @@
 """A network plus what it is: the one object that every analysis takes."""
 
 import warnings
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -12,7 +13,7 @@ from srlongtail.image.dataset import ImagePair
 from srlongtail.image.resample import imresize, pad_symmetric, upsample_bicubic
 from srlongtail.image.tiles import Tiling, apply_in_tiles
 from srlongtail.models.adapt import Channels, Predicts, Reading, ValueRange
-from srlongtail.models.diagnose_call import explained, tensor_returned
+from srlongtail.models.diagnose_call import explained
 from srlongtail.models.facts import Provenance
 
 # Tiles for an image that does not fit in memory: wide overlaps, so that seams stay invisible.
@@ -28,7 +29,8 @@ class SRModel(nn.Module):
     Args:
         network: the network itself; switched to eval mode.
         scale: SR pixels per LR pixel.
-        predicts, value_range, channels: how input and output are to be read; see `Reading`.
+        predicts, value_range, channels, enlarged, takes_scale, output: how input and output are to
+            be read; see `Reading`.
         multiple: LR sizes the network takes are multiples of this; others are padded for it.
         name: for tables and figures.
         provenance: where the network comes from.
@@ -46,6 +48,9 @@ class SRModel(nn.Module):
         predicts: Predicts = "image",
         value_range: ValueRange = 1.0,
         channels: Channels = "rgb",
+        enlarged: bool = False,
+        takes_scale: bool = False,
+        output: int | str | None = None,
         multiple: int = 1,
         name: str = "network",
         provenance: Provenance | None = None,
@@ -56,7 +61,7 @@ class SRModel(nn.Module):
         if isinstance(value_range, int):
             value_range = float(value_range)
         try:
-            self.reading = Reading(predicts, value_range, channels)
+            self.reading = Reading(predicts, value_range, channels, enlarged, takes_scale, output)
         except InputError as error:
             raise InputError(f"{name}: {error}") from error
         self.network = network
@@ -64,7 +69,39 @@ class SRModel(nn.Module):
         self.multiple = multiple
         self.name = name
         self.provenance = provenance or Provenance()
+        # A wrapper made by hand says 1 where 255 was forgotten; its first image tells.
+        self._range_is_checked = provenance is not None or value_range != 1
         self.eval()
+
+    @classmethod
+    def probed(
+        cls, network: nn.Module, scale: int | None = None, *, name: str = "network", **known: Any
+    ) -> "SRModel":
+        """Wrap a network after finding out how it is to be read, as `load_model` does.
+
+        Args:
+            network: switched to eval mode, and to float32.
+            scale: SR pixels per LR pixel; by default that of the output's size.
+            name: for tables and figures.
+            known: other arguments of `SRModel`; these are not tried.
+
+        Raises:
+            InputError: the network cannot be run, or no reading of it makes sense.
+
+        >>> SRModel.probed(nn.Upsample(scale_factor=2, mode="bicubic"), name="cubic").scale
+        2
+        """
+        from srlongtail.models.probe import find_out
+
+        if scale is not None:
+            known["scale"] = scale
+        facts, tried = find_out(network.eval().float(), known, label=name)
+        found = {key: value for key, (value, _) in facts.items()}
+        provenance = Provenance(
+            determined_by={key: by for key, (value, by) in facts.items() if value},
+            probe="" if tried is None else str(tried),
+        )
+        return cls(network, **{**found, **known}, name=name, provenance=provenance)
 
     @property
     def architecture(self) -> str | None:
@@ -115,28 +152,31 @@ class SRModel(nn.Module):
         """
         if lr.dim() != 4 or lr.shape[1] != 3:
             raise InputError(f"{self.name}: input {tuple(lr.shape)}, expected (N, 3, h, w)")
+        return self.reading.decode(self.raw_output(lr), lr, self.scale)
+
+    def raw_output(self, lr: Tensor, reading: Reading | None = None) -> Tensor:
+        """What the network itself makes, in its own range and channels, of SR size.
+
+        Args:
+            lr: RGB `(N, 3, h, w)` in [0, 1].
+            reading: how the input is made; the model's own unless given.
+        """
         height, width = lr.shape[-2:]
         padded = pad_symmetric(lr, 0, -height % self.multiple, axis=-2)
         padded = pad_symmetric(padded, 0, -width % self.multiple, axis=-1)
-        given = self.reading.encode(padded)
-        with explained(f"{self.name}: the network failed on {tuple(given.shape)}"):
-            returned = self.network(given.clone())  # some networks overwrite their input
-        output = tensor_returned(returned, self.name)
+        try:
+            with explained(f"the network failed on {tuple(padded.shape)}"):
+                made = (reading or self.reading).run(self.network, padded, self.scale)
+        except InputError as error:
+            raise error.about(self.name) from error
         # Where bicubic is added, its gradient would pass for that of the network.
         has_weights = next(self.network.parameters(), None) is not None
-        if given.requires_grad and not output.requires_grad and has_weights:
+        if padded.requires_grad and not made.requires_grad and has_weights:
             raise InputError(
                 f"{self.name}: the network's output has no gradient: is it computed under "
                 f"torch.no_grad or torch.inference_mode, in NumPy, or detached?"
             )
-        expected = (*given.shape[:2], *(side * self.scale for side in given.shape[-2:]))
-        if output.shape != expected:
-            raise InputError(
-                f"{self.name}: the network turned {tuple(given.shape)} into "
-                f"{tuple(output.shape)}, expected {expected} at scale {self.scale}"
-            )
-        cropped = output[..., : height * self.scale, : width * self.scale]
-        return self.reading.decode(cropped, lr, self.scale)
+        return made[..., : height * self.scale, : width * self.scale]
 
     def forward(self, lr: Tensor) -> Tensor:
         """The full SR image, differentiable and not clamped: `(N, 3, h, w)` in [0, 1] -> SR."""
@@ -164,10 +204,33 @@ class SRModel(nn.Module):
             clamp: to [0, 1]; otherwise the values are as the network gives them.
         """
         images = lr if lr.dim() == 4 else lr[None]
+        if not self._range_is_checked:
+            self._check_range(images[:1])
         with eval_mode(self), torch.no_grad():
             restored = torch.stack([self._restore_one(image, tile) for image in images])
         restored = restored if lr.dim() == 4 else restored[0]
         return (restored.clamp(0, 1) if clamp else restored).to(lr.device)
+
+    def _check_range(self, lr: Tensor) -> None:
+        """Warn where the network makes an image of levels in [0, 255], and none in [0, 1]."""
+        self._range_is_checked = True
+        if self.predicts == "residual":
+            return
+        part = lr[..., :48, :48].to(self.device)
+        low = upsample_bicubic(part, self.scale)
+        with eval_mode(self), torch.no_grad():
+            errors = [
+                (reading.decode(self.raw_output(part, reading), part, self.scale) - low)
+                .abs()
+                .mean()
+                for reading in (self.reading, replace(self.reading, value_range=255.0))
+            ]
+        if errors[1] < errors[0] / 4:
+            warnings.warn(
+                f"{self.name}: makes an image of levels in [0, 255] and none of values in [0, 1], "
+                f"expected value_range=255; SRModel.probed finds such settings out",
+                stacklevel=3,
+            )
 
     def _restore_one(self, lr: Tensor, tile: Tiling | None) -> Tensor:
         lr = lr.to(self.device)

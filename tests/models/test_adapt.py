@@ -10,8 +10,8 @@ from torch import nn
 
 from srlongtail.errors import InputError
 from srlongtail.image.color import luma, rgb_to_ycbcr
-from srlongtail.image.resample import upsample_bicubic
-from srlongtail.models.adapt import VALUE_RANGES, Reading
+from srlongtail.image.resample import imresize, upsample_bicubic
+from srlongtail.models.adapt import VALUE_RANGES, Reading, find_demands
 from srlongtail.models.sr_model import SRModel
 
 LR = torch.rand(2, 3, 8, 6, generator=torch.Generator().manual_seed(0))
@@ -78,3 +78,113 @@ def test_mistakes():
         Reading(channels="rgbx")
     with pytest.raises(InputError, match=r"value range True, expected 1, 255"):
         Reading(value_range=True)
+
+
+class Plain(nn.Module):
+    """Repeats pixels; what it takes and gives is set by subclasses."""
+
+    def __init__(self, scale=4):
+        super().__init__()
+        self.scale = scale
+
+    def forward(self, x):
+        return x.repeat_interleave(self.scale, -1).repeat_interleave(self.scale, -2)
+
+
+class Windows(Plain):
+    """Takes sides that are multiples of its windows' only."""
+
+    def __init__(self, window):
+        super().__init__()
+        self.window = window
+
+    def forward(self, x):
+        n, c, h, w = x.shape
+        x.view(n, c, h // self.window, self.window, w // self.window, self.window)
+        return super().forward(x)
+
+
+class Strided(Plain):
+    """Halves and doubles: an odd side comes out one pixel too long."""
+
+    def forward(self, x):
+        half = x[..., ::2, ::2]
+        return half.repeat_interleave(8, -1).repeat_interleave(8, -2)
+
+
+class Luma(Plain):
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(1, 1, 1)
+
+    def forward(self, x):
+        return super().forward(self.conv(x))
+
+
+class Stages(Plain):
+    def forward(self, x):
+        sr = super().forward(x)
+        return {"half": sr[..., ::2, ::2], "features": x.mean(1), "early": sr, "sr": sr}
+
+
+class Scaled(nn.Module):
+    def forward(self, x, scale):
+        return Plain(scale).forward(x)
+
+
+class Unusual(Plain):
+    def forward(self, x, coordinates):
+        return x
+
+
+@pytest.mark.parametrize("window", [1, 2, 3, 4, 7, 8, 10, 12, 16, 24, 32, 48, 64])
+def test_the_multiple_is_found_by_trying(window):
+    assert find_demands(Windows(window)).multiple == window
+
+
+def test_a_side_that_comes_out_at_another_size_does_not_suit():
+    assert find_demands(Strided()).multiple == 2
+
+
+def test_one_channel_and_several_outputs_and_the_scale_as_argument():
+    assert find_demands(Luma()).depth == 1
+    found = find_demands(Stages())
+    assert (found.output, found.scale) == ("sr", 4)
+    assert find_demands(Stages(), scale=2).output == "half"
+    scaled = find_demands(Scaled(), scale=3)
+    assert (scaled.takes_scale, scaled.scale) == (True, 3)
+
+
+def test_an_output_of_the_inputs_size_means_an_enlarged_input():
+    assert find_demands(Plain(1), scale=4).enlarged
+    assert find_demands(Plain(1), scale_hint=2).scale == 2
+    assert not find_demands(Plain(1), scale=1).enlarged
+    with pytest.raises(InputError, match=r"wants an enlarged one, .* expected scale=N"):
+        find_demands(Plain(1))
+
+
+def test_what_cannot_be_run_is_one_line():
+    with pytest.raises(InputError, match=r"cannot be run on an image: TypeError: .*'coordinates'$"):
+        find_demands(Unusual())
+    with pytest.raises(InputError, match=r"makes images of x4, expected x2"):
+        find_demands(Plain(4), scale=2)
+    with pytest.raises(InputError, match=r"takes the scale, which nothing tells; expected scale=N"):
+        find_demands(Scaled())
+
+
+def test_an_enlarged_input_is_by_matlabs_bicubic():
+    model = SRModel(nn.Identity(), 3, enlarged=True)
+    assert torch.allclose(model(LR), imresize(LR, 3), atol=1e-6)
+    luma_only = SRModel(nn.Identity(), 3, enlarged=True, channels="y")
+    expected = upsample_bicubic(LR, 3)
+    expected = expected + (luma(imresize(LR, 3)) - luma(expected)) * 255 / 219
+    assert torch.allclose(luma_only(LR), expected, atol=1e-5)
+
+
+def test_models_of_every_kind_restore_images_of_any_size():
+    for network, more in (
+        (Windows(16), {"multiple": 16}),
+        (Stages(), {"output": "sr"}),
+        (Scaled(), {"takes_scale": True}),
+    ):
+        assert torch.equal(SRModel(network, 4, **more)(LR), Plain(4)(LR))

@@ -145,7 +145,8 @@ def test_a_strangers_card_runs_no_code_of_its_folder(folder):
 
 def test_networks_of_the_catalog_need_no_consent(folder):
     torch.save(build("fsrcnn", scale=3, features=16).state_dict(), "narrow.pth")
-    card = write(folder / "card.toml", weights="narrow.pth", network="fsrcnn", scale=3)
+    said = {"scale": 3, "predicts": "image", "value_range": 1}
+    card = write(folder / "card.toml", weights="narrow.pth", network="fsrcnn", **said)
     model = load_model(card)
     assert (model.architecture, model.scale) == ("fsrcnn", 3)
     untold = load_model("narrow.pth@fsrcnn(scale=3)", predicts="image", value_range=1)

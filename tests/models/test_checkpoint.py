@@ -8,21 +8,17 @@ from dataclasses import replace
 
 import pytest
 import torch
-import torch.nn.functional as F
 from safetensors.torch import save_file
-from torch import nn
 
 from srlongtail.errors import InputError
-from srlongtail.image.resample import upsample_bicubic
 from srlongtail.models import checkpoint
 from srlongtail.models.catalog import CATALOG, build, new_model
 from srlongtail.models.checkpoint import load_model, load_models, save_model, zoo_names
 from srlongtail.models.complexity import count_operations, count_parameters
 from srlongtail.models.facts import Training
 from srlongtail.models.fast.layers import accelerate
-from srlongtail.models.probe import probe
 from srlongtail.models.spandrel_network import import_spandrel
-from srlongtail.models.sr_model import SRModel, ZeroResidual, bicubic
+from srlongtail.models.sr_model import SRModel, bicubic
 from srlongtail.models.state import read_state
 
 LR = torch.rand(1, 3, 32, 24, generator=torch.Generator().manual_seed(0))
@@ -130,6 +126,7 @@ def test_the_published_checkpoint(shared):
     assert model.value_range == 1
     assert model.provenance.determined_by == {
         "scale": "file's name",
+        "channels": "architecture",
         "predicts": "probe",
         "value_range": "probe",
     }
@@ -150,51 +147,13 @@ def test_a_scale_that_nothing_tells(tmp_path):
     torch.save(build("fsrcnn", scale=2).state_dict(), path)
     with pytest.raises(InputError, match=r"nothing tells the scale .*, expected scale=N"):
         load_model(path)
-    assert load_model(path, scale=2).scale == 2
+    assert load_model(path, scale=2, predicts="image", value_range=1).scale == 2
 
 
 def test_contradictions_are_refused(tmp_path):
     save_model(tmp_path / "a.safetensors", sample("fsrcnn", scale=2))
     with pytest.raises(InputError, match=r"scale is 4 by the option, but 2 by the file's header"):
         load_model(tmp_path / "a.safetensors", scale=4)
-
-
-class Sharpen(nn.Module):
-    """Bicubic of a sharpened image, clamped as a network's last layer may do; no weights."""
-
-    def __init__(self, amount: float, white: float) -> None:
-        super().__init__()
-        self.amount, self.white = amount, white
-
-    def forward(self, x):
-        sharp = x + self.amount * (x - F.avg_pool2d(x, 3, 1, 1, count_include_pad=False))
-        return upsample_bicubic(sharp, 2).clamp(0, self.white)
-
-
-@pytest.mark.parametrize(
-    ("network", "predicts", "value_range", "conclusive"),
-    [
-        (ZeroResidual(2), "residual", 1, True),
-        (Sharpen(0.35, white=1), "image", 1, True),
-        (Sharpen(-0.35, white=1), "image", 1, True),  # worse than bicubic
-        (Sharpen(0.35, white=255), "image", 255, True),
-        (Sharpen(9.0, white=1), "image", 1, False),
-    ],
-)
-def test_probe_tells_residuals_from_images_and_ranges(network, predicts, value_range, conclusive):
-    if value_range == 255:
-        network = nn.Sequential(Floor(), network)
-    found = probe(network, scale=2)
-    assert (found.predicts, found.value_range) == (predicts, value_range)
-    assert found.conclusive == conclusive
-    assert f"bicubic {found.bicubic_error:.1f}" in str(found)
-
-
-class Floor(nn.Module):
-    """Whole levels only, which makes sense of an input in [0, 255] alone."""
-
-    def forward(self, x):
-        return x.floor()
 
 
 @pytest.fixture

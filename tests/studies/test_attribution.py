@@ -224,7 +224,7 @@ def test_an_own_module_from_python(mine, rings):
 def test_an_own_module_from_the_shell(mine, rings, tmp_path, monkeypatch, capsys):
     weights = tmp_path / "epoch9.pth"
     torch.save(mine.state_dict(), weights)
-    options = "--network my_networks:Mine --scale 4 --window 64 80 16 --out"
+    options = "--network my_networks:Mine --predicts image --value-range 1 --window 64 80 16 --out"
     command = ["srlongtail", "attribute", weights, rings, *options.split(), tmp_path / "out"]
     monkeypatch.setattr(sys, "argv", [str(part) for part in command])
     cli.main()
