@@ -53,7 +53,9 @@ def failed(monkeypatch, capsys, tmp_path):
 def test_a_network_that_fails(failed):
     arguments = ("inspect", "user_debug_nets:Coordinates")
     line = failed(*arguments)
-    assert line.startswith("srlongtail: error: user_debug_nets:Coordinates: the network failed on")
+    assert line.startswith(
+        "srlongtail: error: user_debug_nets:Coordinates: the network cannot be run"
+    )
     assert line.count("\n") == 1
     shown = failed(*arguments, "--debug")
     assert shown.endswith(line)

@@ -153,10 +153,10 @@ def test_a_network_that_fails_while_it_is_loaded(modules, tmp_path):
     (tmp_path / "user_forward.py").write_text(
         "import torch\n"
         "class Net(torch.nn.Module):\n"
-        "    def forward(self, x, scale):\n"
+        "    def forward(self, x, cells):\n"
         "        return x\n"
     )
-    with pytest.raises(InputError, match=r"user_forward:Net: .* more than the image \('scale'\)"):
+    with pytest.raises(InputError, match=r"user_forward:Net: .* more than the image \('cells'\)"):
         load_model("user_forward:Net")
 
 
@@ -174,7 +174,7 @@ def test_a_network_that_overwrites_its_input_leaves_the_callers_alone():
 
 def test_the_probe_names_the_network_that_fails():
     with pytest.raises(InputError, match=r"^user\.pth: the network failed on .*KeyError"):
-        probe(Net(fails), 4, name="user.pth")
+        probe(SRModel(Net(fails), 4, name="user.pth"))
 
 
 def test_a_network_without_a_gradient_is_no_bicubic():

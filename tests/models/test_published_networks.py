@@ -19,7 +19,7 @@ from srlongtail.metrics import Y_CHANNEL
 from srlongtail.models.adapt import Channels
 from srlongtail.models.catalog import CATALOG, build, recognise
 from srlongtail.models.sr_model import SRModel
-from srlongtail.models.state import read_state
+from srlongtail.models.state import first_fit, read_state_file
 
 PAPERS = ("fsrcnn", "carn", "srresnet", "msrn", "swinir", "bsrn")
 OTHERS = [name for name in CATALOG if name not in PAPERS]
@@ -89,10 +89,10 @@ def test_published_weights_restore_as_published(
 
 
 def loaded(path: Path, name: str, white: int, channels: Channels = "rgb") -> SRModel:
-    state, _ = read_state(path)
-    recognised = recognise(state)
-    assert recognised is not None
-    found, arguments = recognised
+    fit = first_fit(read_state_file(path), recognise)
+    assert fit is not None
+    found, arguments = fit.found
+    state = fit.candidate.tensors
     assert found == name
     network = build(name, **{"scale": 4, **arguments})
     network.load_state_dict(state, strict=True)
