@@ -1,1 +1,1 @@
-"""Which LR pixels an SR result was made of. Takes tensors and any callable `lr -> sr`."""
+"""Attribution: which LR pixels an SR result depends on. Takes tensors and any callable."""

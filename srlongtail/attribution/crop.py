@@ -1,16 +1,16 @@
-"""Computing on a part of the image where that is known to be the same as on the whole.
+"""Compute on a part of the image where the result equals that on the whole image.
 
-Why an attribution on a crop is that of the whole image: the target reads a window of SR pixels,
-and that window depends on the LR pixels of its receptive field alone. With respect to all others
-its gradient is 0. With respect to those inside, it is the gradient of the same function, as long as
-the network computes the same function on the crop. A network of local operations does: what its
-layers pad at the crop's borders instead of the image that went on there lies outside of what the
-window depends on, or the border is the image's own. A network that looks at the whole image, as
-by a mean over all pixels, or at where a pixel lies, does not, and shows it: its output changes. So
-the output in the window is compared before a crop is relied on.
+Why an attribution on a crop equals that on the whole image: the target reads a window of SR
+pixels, and the window depends only on the LR pixels of its receptive field. The gradient with
+respect to all other pixels is 0. The gradient with respect to the pixels inside is the same if the
+network computes the same function on the crop. A network of local operations does: the padding at
+the crop's borders lies outside the receptive field, unless the border is the image's own. A
+network that depends on the whole image (for example on a mean over all pixels) or on the position
+of a pixel does not, and its output changes. Therefore the output in the window is compared before
+a crop is used.
 
-The path is no part of that argument: its points are blurred, and the blur of a pixel reads beyond
-the crop. It is laid through a larger part, by the reach of the path, and the crop cut from it.
+The path needs more than the crop: its points are blurred, and the blur of a pixel reads beyond the
+crop. So the path is computed on a part that is larger by the path's reach, and then cropped.
 """
 
 from math import isqrt
@@ -30,11 +30,11 @@ from srlongtail.device import eval_mode
 from srlongtail.errors import InputError
 from srlongtail.geometry import Box
 
-_WORTH_CROPPING = 0.8  # of the image: a larger crop saves less than its check costs
+_WORTH_CROPPING = 0.8  # share of the image; a larger crop saves less than its check costs
 
 
 class Part(NamedTuple):
-    """The part of an LR image to compute on, and why it is that part."""
+    """The part of an LR image to compute on, and the reason for it."""
 
     box: Box
     why: str
@@ -50,19 +50,19 @@ def choose_part(
     sr: Tensor | None,
     spare: int,
 ) -> Part:
-    """What to compute on: the LR pixels that the target depends on, or the whole image.
+    """Return the part to compute on: the LR pixels that the target depends on, or the whole image.
 
-    The crop is used if its output, where the target reads it, equals that of the whole image.
+    The crop is used if its output in the target's window equals that of the whole image.
 
     Args:
         model: `(N, 3, h, w)` -> SR.
         lr: `(3, h, w)`.
-        target: a target of the whole SR image.
-        reads: the pixels that it depends on, by `field`.
-        field: the network's receptive field.
-        sr: the output `(3, H, W)` for the whole image. Without it, the crop is compared with the
-            output for its surroundings, up to the whole image.
-        spare: how many LR pixels the surroundings may have.
+        target: A target of the whole SR image.
+        reads: The LR pixels that the target depends on according to `field`.
+        field: The network's receptive field.
+        sr: The output `(3, H, W)` for the whole image. Without it, the crop is compared with the
+            output for a larger part around it, up to the whole image.
+        spare: Maximum number of LR pixels in that larger part.
     """
     whole = Box(0, 0, *lr.shape[-2:])
     if not isinstance(target, WindowTarget):
@@ -76,16 +76,16 @@ def choose_part(
         return seen_from(target, box, field.scale).cut(model(box.cut(lr)[None])[0])
 
     compared = whole
-    if sr is None:  # a margin that makes about `spare` pixels of it: all of the image may cost more
+    if sr is None:  # a margin for about `spare` pixels: the whole image may cost more
         margin = max(1, (isqrt(spare) - min(reads.height, reads.width)) // 2)
         compared = reads.grown(margin, whole.height, whole.width)
     try:
         with torch.no_grad():
             reference = output(compared) if sr is None else target.cut(sr)
             difference = relative_difference(output(reads), reference)
-    except (RuntimeError, InputError) as error:  # of sizes that the whole image has not
+    except (RuntimeError, InputError) as error:  # it may refuse sizes other than the whole image's
         said = str(error).splitlines()[0]
-        return Part(whole, f"{reads.height} x {reads.width} LR pixels do not go through: {said}")
+        return Part(whole, f"the network refuses {reads.height} x {reads.width} LR pixels: {said}")
     beside = f"that on {compared.height} x {compared.width} LR pixels"
     if difference > TOLERANCE:
         return Part(whole, f"the output on the receptive field is {difference:.1g} off {beside}")
@@ -93,17 +93,18 @@ def choose_part(
 
 
 def seen_from(target: WindowTarget, box: Box, scale: int) -> WindowTarget:
-    """The target in the SR image of a part of the LR image.
+    """Return the target in the coordinates of the SR image of a part of the LR image.
 
-    >>> from srlongtail.attribution.target import Intensity
-    >>> seen_from(Intensity((8, 9, 4)), Box(1, 2, 5, 6), scale=4)
-    Intensity(window=(4, 1, 4))
+    Example:
+        >>> from srlongtail.attribution.target import Intensity
+        >>> seen_from(Intensity((8, 9, 4)), Box(1, 2, 5, 6), scale=4)
+        Intensity(window=(4, 1, 4))
     """
     corner = box.to_sr(scale)
     return target.moved(corner.top, corner.left)
 
 
 def whole_output(model: Model, lr: Tensor) -> Tensor:
-    """The model's output `(3, H, W)` for one LR image `(3, h, w)`, not clamped, no gradient."""
+    """Return the model's output `(3, H, W)` for an LR image `(3, h, w)`, unclamped, no gradient."""
     with eval_mode(model), torch.no_grad():
         return keeping_input(model)(lr[None])[0]

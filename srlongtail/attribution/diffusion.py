@@ -1,4 +1,4 @@
-"""How far an attribution spreads: the diffusion index, effective pixels, the pixels that count."""
+"""How far an attribution spreads: diffusion index, effective pixels, and attributed pixels."""
 
 import math
 
@@ -13,18 +13,19 @@ from srlongtail.stats import effective_number, gini
 
 
 def map_gini(absolute: Tensor, offset: float = 0.0) -> float:
-    """Gini coefficient of an absolute map over its whole canvas, 0 to 1.
+    """Return the Gini coefficient of an absolute map over its whole canvas, 0 to 1.
 
-    A map that is 0 everywhere uses no pixel: 1, its limit for fewer and fewer pixels.
+    For a map that is 0 everywhere it is 1, the limit as fewer and fewer pixels are used.
 
     Args:
         absolute: `(h, w)`, non-negative.
-        offset: added to every pixel. The published code adds 1e-7 to maps whose largest value
-            is 1. On a large canvas these offsets outweigh the map: for 512 x 512 LR pixels they
+        offset: Added to every pixel. The published code adds 1e-7 to maps whose largest value
+            is 1. On a large canvas the offsets outweigh the map: on 512 x 512 LR pixels they
             raise an n_eff of 40 to about 270.
 
-    >>> map_gini(torch.eye(4))
-    0.75
+    Example:
+        >>> map_gini(torch.eye(4))
+        0.75
     """
     if not absolute.any():
         return 1.0
@@ -32,24 +33,26 @@ def map_gini(absolute: Tensor, offset: float = 0.0) -> float:
 
 
 def diffusion_index(absolute: Tensor, offset: float = 0.0) -> float:
-    """DI = (1 - Gini) * 100, in percent of the canvas, of an absolute map `(h, w)`.
+    """Return DI = (1 - Gini) * 100, in percent of the canvas, of an absolute map `(h, w)`.
 
-    It divides by the number of pixels of the canvas: compare DI on one canvas size only, or
-    compare `effective_pixels`. Source: Gu and Dong, CVPR 2021, Eq. 11 and 12.
+    DI depends on the size of the canvas. Compare it only between canvases of equal size, or compare
+    `effective_pixels` instead. Source: Gu and Dong, CVPR 2021, Eq. 11 and 12.
 
-    >>> diffusion_index(torch.ones(4, 4))
-    100.0
+    Example:
+        >>> diffusion_index(torch.ones(4, 4))
+        100.0
     """
     return (1 - map_gini(absolute, offset)) * 100
 
 
 def effective_pixels(absolute: Tensor, offset: float = 0.0) -> float:
-    """n_eff = (1 - Gini) * pixels, which does not depend on the size of the canvas.
+    """Return n_eff = (1 - Gini) * pixels, which does not depend on the size of the canvas.
 
-    k equal pixels among zeros give k.
+    A map of k equal pixels among zeros has n_eff = k.
 
-    >>> effective_pixels(torch.eye(4))
-    4.0
+    Example:
+        >>> effective_pixels(torch.eye(4))
+        4.0
     """
     if not absolute.any():
         return 0.0
@@ -57,17 +60,18 @@ def effective_pixels(absolute: Tensor, offset: float = 0.0) -> float:
 
 
 def attributed_pixels(absolute: Tensor, share: float = 0.95) -> Tensor:
-    """The smallest set of pixels that holds a share of the whole map: a mask `(h, w)`.
+    """Return a mask `(h, w)` of the smallest set of pixels that holds a share of the whole map.
 
-    >>> attributed_pixels(torch.tensor([[0.0, 6.0], [3.0, 1.0]]), 0.9)
-    tensor([[False,  True],
-            [ True, False]])
+    Example:
+        >>> attributed_pixels(torch.tensor([[0.0, 6.0], [3.0, 1.0]]), 0.9)
+        tensor([[False,  True],
+                [ True, False]])
     """
     if not 0 < share <= 1:
         raise InputError(f"share {share}, expected above 0 and at most 1")
     values, order = absolute.double().flatten().sort(descending=True, stable=True)
     before = values.cumsum(0) - values
-    # Rounding of the sums must not let one pixel more in.
+    # Rounding errors of the sums must not add one more pixel.
     wanted = (before < share * values.sum() * (1 - 1e-12)) & (values > 0)
     mask = torch.zeros_like(values, dtype=torch.bool)
     mask[order] = wanted
@@ -75,39 +79,40 @@ def attributed_pixels(absolute: Tensor, share: float = 0.95) -> Tensor:
 
 
 def density(absolute: Tensor) -> Tensor:
-    """The smooth view of a map: a Gaussian kernel density of its pixels, the largest value 1.
+    """Return a Gaussian kernel density of a map's pixels, scaled to a maximum of 1.
 
-    The kernel has the map's own covariance, narrowed by Scott's rule, as in
+    The kernel has the covariance of the map, scaled by Scott's rule, as in
     `scipy.stats.gaussian_kde(pixels, weights=map)`, which the published code calls. On the pixel
-    grid the sum over all pairs of pixels is a convolution, so that an FFT does in N log N what
-    takes N^2.
+    grid the sum over all pairs of pixels is a convolution. An FFT computes it in O(N log N) instead
+    of O(N^2).
 
     Args:
         absolute: `(h, w)`, non-negative.
 
     Returns:
-        `(h, w)` in [0, 1]. A map whose pixels lie on one line has no such kernel, and is only
-        scaled.
+        `(h, w)` in [0, 1]. If all pixels of a map lie on one line, the covariance is singular, and
+        the map is only scaled.
 
-    >>> density(torch.rand(8, 8)).max().item()
-    1.0
+    Example:
+        >>> density(torch.rand(8, 8)).max().item()
+        1.0
     """
     weights = absolute.double().cpu().numpy()
     covariance = _kernel_covariance(weights)
     smooth = weights
     if np.linalg.matrix_rank(covariance, hermitian=True) == 2:
-        # The kernel at every offset that two pixels of a canvas can have.
+        # The kernel at every possible offset between two pixels of the canvas.
         height, width = weights.shape
         rows, columns = np.arange(1 - height, height)[:, None], np.arange(1 - width, width)
         (a, b), (_, c) = np.linalg.inv(covariance)
         kernel = np.exp(-0.5 * (a * rows**2 + 2 * b * rows * columns + c * columns**2))
         smooth = fftconvolve(weights, kernel, mode="valid")
-        smooth = smooth.clip(min=0)  # an FFT leaves about -1e-17 where nothing is
+        smooth = smooth.clip(min=0)  # an FFT gives about -1e-17 instead of 0
     return torch.from_numpy(smooth / max(smooth.max(), math.ulp(0.0))).to(absolute)
 
 
 def _kernel_covariance(weights: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Covariance of the pixels' (row, column), times Scott's factor squared."""
+    """Return the covariance of the pixels' (row, column), times Scott's factor squared."""
     total = weights.sum()
     if total == 0:
         return np.zeros((2, 2))

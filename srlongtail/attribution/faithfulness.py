@@ -1,4 +1,4 @@
-"""Whether to believe an attribution: pixels taken away and put back, and captum's measures."""
+"""Faithfulness of an attribution: deletion and insertion curves, and captum's measures."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,18 +18,18 @@ from srlongtail.errors import InputError
 Score = Callable[[Tensor], Tensor]
 """LR images `(N, 3, h, w)` -> the target's value for each, `(N,)`."""
 
-NOISE = 0.02  # the largest change of a pixel that sensitivity tries, captum's default
+NOISE = 0.02  # largest change of a pixel for sensitivity; captum's default
 
-_POINTS = 24  # of a curve, denser where it starts
-_SHARE_BLURRED = 0.2  # of the pixels, at random, for infidelity
+_POINTS = 24  # points of a curve, denser at its start
+_SHARE_BLURRED = 0.2  # share of the pixels blurred at random for infidelity
 
 
 class Curve(NamedTuple):
-    """What is left of the target as pixels are taken away, or what comes back.
+    """The target as a function of the share of pixels that are deleted or inserted.
 
     Attributes:
-        share: of the pixels changed, 0 to 1.
-        value: 1 is the target of the image, 0 that of its blurred version.
+        share: Share of the pixels changed, 0 to 1.
+        value: The target, scaled: 1 for the image, 0 for its blurred version.
     """
 
     share: NDArray[np.float64]
@@ -37,7 +37,7 @@ class Curve(NamedTuple):
 
     @property
     def area(self) -> float:
-        """The area below: small is good for deletion, large for insertion."""
+        """Area under the curve: lower is better for deletion, higher for insertion."""
         return float(trapezoid(self.value, self.share))
 
 
@@ -48,24 +48,25 @@ def pixel_curve(
     order: Tensor,
     kind: Literal["deletion", "insertion"],
 ) -> Curve:
-    """Blur pixels in the order given (deletion), or sharpen those of the blurred image (insertion).
+    """Measure the target while pixels are blurred (deletion) or restored (insertion) in order.
 
-    Source: Petsiuk, Das, Saenko, "RISE", BMVC 2018. A blurred pixel stands for an absent one, as
-    at the start of LAM's path.
+    A blurred pixel stands for a missing one, as at the start of LAM's path. Source: Petsiuk, Das,
+    Saenko, "RISE", BMVC 2018.
 
     Args:
-        score: the target.
+        score: The target.
         image, blurred: `(3, h, w)`.
-        order: indices of pixels, row by row, the first to change first; others stay.
-        kind: which of the two.
+        order: Pixel indices in row-major order, the first to change first; other pixels stay.
+        kind: "deletion" starts from the image, "insertion" from the blurred image.
 
     Raises:
-        InputError: the target is the same for both images.
+        InputError: The target is the same for both images.
 
-    >>> image, blurred = torch.ones(3, 2, 2), torch.zeros(3, 2, 2)
-    >>> total = lambda lr: lr.sum((1, 2, 3))
-    >>> pixel_curve(total, image, blurred, torch.arange(4), "deletion").value.tolist()
-    [1.0, 0.75, 0.5, 0.25, 0.0]
+    Example:
+        >>> image, blurred = torch.ones(3, 2, 2), torch.zeros(3, 2, 2)
+        >>> total = lambda lr: lr.sum((1, 2, 3))
+        >>> pixel_curve(total, image, blurred, torch.arange(4), "deletion").value.tolist()
+        [1.0, 0.75, 0.5, 0.25, 0.0]
     """
     before, after = (image, blurred) if kind == "deletion" else (blurred, image)
     rank = torch.full((image[0].numel(),), len(order), device=image.device)
@@ -76,7 +77,10 @@ def pixel_curve(
     with torch.no_grad():
         low, high = (float(score(end[None])) for end in (blurred, image))
         if low == high:
-            raise InputError(f"the target is {low:g} for the image and for the blurred one alike")
+            raise InputError(
+                f"the target is {low:g} for both the image and the blurred image, expected a "
+                f"target that blurring changes"
+            )
         values = [
             score(torch.stack([torch.where(rank < n, after, before) for n in some]))
             for some in np.array_split(counts, -(-len(counts) // at_once))
@@ -95,23 +99,26 @@ def infidelity(
     samples: int = 50,
     seed: int = 0,
 ) -> float:
-    """Captum's normalised infidelity, as a share of what attributions of 0 score, 0 to 1.
+    """Return captum's normalized infidelity relative to that of all-zero attributions, 0 to 1.
 
-    A fifth of the pixels is blurred at random, and the target's change compared with what the
-    attributions predict: 0 predicts all changes up to a factor, 1 none. Source: Yeh et al., "On
-    the (in)fidelity and sensitivity of explanations", NeurIPS 2019.
+    A fifth of the pixels is blurred at random, and the target's change is compared with the change
+    that the attributions predict. 0: the attributions predict all changes up to a factor. 1: they
+    predict none. Source: Yeh et al., "On the (in)fidelity and sensitivity of explanations",
+    NeurIPS 2019.
 
     Args:
-        score: the target.
+        score: The target.
         image, blurred, attributions: `(3, h, w)`.
-        baseline: the image against which the attributions are contributions; None for slopes.
-        samples: number of random changes.
-        seed: of the changes.
+        baseline: Reference image, if the attributions are contributions relative to one; None if
+            they are slopes.
+        samples: Number of random changes.
+        seed: Seed of the random changes.
 
-    >>> image, blurred = torch.rand(2, 3, 8, 8)
-    >>> slopes = torch.ones(3, 8, 8)
-    >>> round(infidelity(lambda lr: lr.sum((1, 2, 3)), image, blurred, slopes), 6)
-    0.0
+    Example:
+        >>> image, blurred = torch.rand(2, 3, 8, 8)
+        >>> slopes = torch.ones(3, 8, 8)
+        >>> round(infidelity(lambda lr: lr.sum((1, 2, 3)), image, blurred, slopes), 6)
+        0.0
     """
 
     @cm.infidelity_perturb_func_decorator(multiply_by_inputs=baseline is not None)
@@ -132,23 +139,24 @@ def infidelity(
                 max_examples_per_batch=min(images_at_once(image), samples),
                 normalize=True,
             )
-        unexplained.append(max(float(found), 0.0))  # a difference of sums, off by their rounding
+        unexplained.append(max(float(found), 0.0))  # rounding can make it slightly negative
     return unexplained[0] / unexplained[1] if unexplained[1] > 0 else nan
 
 
 def sensitivity(
     explain: Callable[[Tensor], Tensor], image: Tensor, *, samples: int = 10, seed: int = 0
 ) -> float:
-    """Captum's largest relative change of attributions when every pixel moves by up to 0.02.
+    """Return captum's largest relative change of attributions if every pixel changes by up to 0.02.
 
     Args:
-        explain: images `(1, 3, h, w)` -> attributions of the same shape.
+        explain: Images `(1, 3, h, w)` -> attributions of the same shape.
         image: `(3, h, w)`.
-        samples: number of random changes.
-        seed: of the changes, and of an explanation that draws at random.
+        samples: Number of random changes.
+        seed: Seed of the changes, and of explanations that use random numbers.
 
-    >>> sensitivity(torch.ones_like, torch.rand(3, 8, 8))
-    0.0
+    Example:
+        >>> sensitivity(torch.ones_like, torch.rand(3, 8, 8))
+        0.0
     """
 
     def explain_as_captum_asks(images: Tensor | tuple[Tensor]) -> Tensor | tuple[Tensor]:
@@ -168,13 +176,14 @@ def sensitivity(
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """Captum draws from torch's and numpy's global generators: seed them, then restore them.
+    """Seed the global generators of torch and NumPy, which captum uses; restore them at the end.
 
-    >>> with seeded(1):
-    ...     first = torch.rand(1)
-    >>> with seeded(1):
-    ...     bool(torch.rand(1) == first)
-    True
+    Example:
+        >>> with seeded(1):
+        ...     first = torch.rand(1)
+        >>> with seeded(1):
+        ...     bool(torch.rand(1) == first)
+        True
     """
     state = np.random.get_state()  # noqa: NPY002
     with torch.random.fork_rng():

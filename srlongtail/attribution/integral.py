@@ -1,4 +1,4 @@
-"""The path integral of gradients, summed step by step in batches that fit in memory."""
+"""The path integral of gradients, computed in batches that fit in memory."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,22 +14,22 @@ from srlongtail.errors import InputError
 from srlongtail.geometry import Box
 
 Model = Callable[[Tensor], Tensor]
-"""Anything that turns LR images `(N, 3, h, w)` into SR `(N, 3, h * scale, w * scale)`."""
+"""Any callable that maps LR images `(N, 3, h, w)` to SR `(N, 3, h * scale, w * scale)`."""
 
-# LR pixels in one pass. On a CPU larger passes fall out of the cache and become slower.
+# LR pixels in one pass. On a CPU, larger passes exceed the cache and are slower.
 _PIXELS_AT_ONCE = {"cuda": 2**18}
 _PIXELS_ELSEWHERE = 2**12
 
 
 @dataclass(frozen=True)
 class PathIntegral:
-    """Attributions of N images, and what was seen on the way.
+    """Attributions of N images, and diagnostics of their path.
 
     Attributes:
         attributions: `(N, C, h, w)`.
-        start, end: the target's value at both ends of the path, `(N,)`.
-        nan_steps: how many steps' gradients held a NaN, which was taken as 0, `(N,)`.
-        flat_steps: at how many steps the target had an infinite slope, `(N,)`.
+        start, end: The target's value at the two ends of the path, `(N,)`.
+        nan_steps: Number of steps whose gradient had a NaN, which was replaced by 0, `(N,)`.
+        flat_steps: Number of steps at which the target had an infinite slope, `(N,)`.
     """
 
     attributions: Tensor
@@ -50,25 +50,25 @@ def integrate(
     inside: Box | None = None,
     every_step: bool = False,
 ) -> PathIntegral:
-    """Sum_i grad F(p_i) * (p_i - p_{i-1}), the right Riemann sum along the points p_0 to p_n.
+    """Return sum_i grad F(p_i) * (p_i - p_{i-1}), the right Riemann sum over the points p_0 to p_n.
 
-    F is the target of the model's output. Steps that move no pixel by more than rounding error,
-    such as the last ones of the blur path, are left out.
+    F is the target of the model's output. Steps that change no pixel by more than a rounding error,
+    such as the last steps of the blur path, are skipped.
 
     Args:
         model: LR -> SR.
         target: SR -> `(N,)`.
         images: `(N, C, h, w)`.
-        path: where the points lie.
+        path: The path that the points lie on.
         n_steps: n, at least 1.
-        internal_batch_size: how many images go through the model at once (at least one step of
-            all N); by default what suits the device. It is halved where memory is short.
-        inside: integrate over this part of the images; the path is still that of all of it.
-        every_step: leave no step out.
+        internal_batch_size: Number of images in one pass of the model (at least one step of all
+            N); default: what suits the device. It is halved if memory is short.
+        inside: Integrate over this part of the images; the path is still that of the whole images.
+        every_step: Skip no step.
 
     Raises:
-        InputError: no batch of images, no steps, an output of the wrong size, or a target that is
-            not one finite number an image.
+        InputError: `images` is not a batch, `n_steps` is below 1, the output has the wrong size, or
+            the target is not one finite number per image.
     """
     if images.dim() != 4:
         raise InputError(f"images of shape {tuple(images.shape)}, expected (N, C, h, w)")
@@ -112,10 +112,11 @@ def integrate(
 
 
 def target_values(model: Model, target: Target, lr: Tensor) -> Tensor:
-    """The target of the model's output: `(N, 3, h, w)` -> `(N,)`, checked to be finite numbers.
+    """Return the target of the model's output, `(N, 3, h, w)` -> `(N,)`; all values are finite.
 
-    >>> target_values(torch.nn.Identity(), lambda sr: sr.sum((1, 2, 3)), torch.ones(2, 3, 4, 4))
-    tensor([48., 48.])
+    Example:
+        >>> target_values(torch.nn.Identity(), lambda sr: sr.sum((1, 2, 3)), torch.ones(2, 3, 4, 4))
+        tensor([48., 48.])
     """
     sr = model(lr)
     output_scale(lr, sr)
@@ -130,36 +131,39 @@ def target_values(model: Model, target: Target, lr: Tensor) -> Tensor:
 
 
 def images_at_once(like: Tensor) -> int:
-    """How many LR images of this size go through a network at once on this device.
+    """Return the number of LR images of this size for one pass of a network on this device.
 
-    >>> images_at_once(torch.rand(3, 32, 32))
-    4
+    Example:
+        >>> images_at_once(torch.rand(3, 32, 32))
+        4
     """
     pixels = _PIXELS_AT_ONCE.get(like.device.type, _PIXELS_ELSEWHERE)
     return max(1, pixels // (like.shape[-2] * like.shape[-1]))
 
 
 def keeping_input(model: Model) -> Model:
-    """Return the model for callers who need their images unchanged: some networks overwrite them.
+    """Return the model with its input protected: some networks overwrite the images they get.
 
-    >>> images = torch.ones(1, 3, 2, 2)
-    >>> keeping_input(lambda lr: lr.mul_(0))(images).sum(), images.sum()
-    (tensor(0.), tensor(12.))
+    Example:
+        >>> images = torch.ones(1, 3, 2, 2)
+        >>> keeping_input(lambda lr: lr.mul_(0))(images).sum(), images.sum()
+        (tensor(0.), tensor(12.))
     """
     return lambda lr: model(lr.clone())
 
 
 def keeping_saved(model: Model) -> Model:
-    """Return a model that overwrites what its gradient needs so that the gradient is right.
+    """Return a model whose gradient is correct even if it overwrites tensors the gradient needs.
 
-    What autograd saves is copied at once, at the cost of memory. PyTorch's own
-    `allow_mutation_on_saved_tensors` copies only what is overwritten later, but knows tensors by
-    their addresses: over many passes, which use memory again, it was seen to mix them up.
+    Every tensor that autograd saves is copied at once, which costs memory. PyTorch's own
+    `allow_mutation_on_saved_tensors` copies only tensors that are overwritten later, but identifies
+    tensors by their addresses. Over many passes, which reuse memory, it was seen to mix them up.
 
-    >>> model = lambda lr: lr.sigmoid().mul_(2)
-    >>> lr = torch.zeros(1, 1, 1, 1, requires_grad=True)
-    >>> torch.autograd.grad(keeping_saved(model)(lr).sum(), lr)[0].item()
-    0.5
+    Example:
+        >>> model = lambda lr: lr.sigmoid().mul_(2)
+        >>> lr = torch.zeros(1, 1, 1, 1, requires_grad=True)
+        >>> torch.autograd.grad(keeping_saved(model)(lr).sum(), lr)[0].item()
+        0.5
     """
 
     def run(lr: Tensor) -> Tensor:
@@ -170,14 +174,15 @@ def keeping_saved(model: Model) -> Model:
 
 
 def gradients_at(model: Model, target: Target, lr: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the gradients of the target at images `(N, C, h, w)`, and the output for them.
+    """Return the target's gradients at images `(N, C, h, w)`, and the model's output.
 
     Raises:
-        InputError: the output does not depend on the input, as far as autograd knows.
+        InputError: Autograd finds no dependence of the output on the input.
 
-    >>> images = torch.ones(1, 3, 1, 1)
-    >>> gradients_at(torch.nn.Identity(), lambda sr: sr.sum(), images)[0].flatten()
-    tensor([1., 1., 1.])
+    Example:
+        >>> images = torch.ones(1, 3, 1, 1)
+        >>> gradients_at(torch.nn.Identity(), lambda sr: sr.sum(), images)[0].flatten()
+        tensor([1., 1., 1.])
     """
     with torch.enable_grad():
         leaf = lr.detach().requires_grad_()
@@ -188,19 +193,19 @@ def gradients_at(model: Model, target: Target, lr: Tensor) -> tuple[Tensor, Tens
             (gradients,) = torch.autograd.grad(total, leaf, allow_unused=True)
     if gradients is None:
         raise InputError(
-            "the network's output has no gradient, which attribution needs: is it computed under "
-            "torch.no_grad or torch.inference_mode, in NumPy, or detached?"
+            "the network's output has no gradient, which attribution needs: is the "
+            "output computed under torch.no_grad or torch.inference_mode, in NumPy, or detached?"
         )
     return gradients, sr.detach()
 
 
 def modified_in_place(error: RuntimeError) -> bool:
-    """Tell whether autograd failed because a network overwrote what its gradient needs."""
+    """Return whether autograd failed because a network overwrote a tensor its gradient needs."""
     return "modified by an inplace operation" in str(error)
 
 
 def _gradients(model: Model, target: Target, points: Tensor) -> tuple[Tensor, Tensor]:
-    """Gradients at points `(T, N, C, h, w)`, and `(T, N)`: whether the target was flat there."""
+    """Return gradients at points `(T, N, C, h, w)`, and whether the target was flat, `(T, N)`."""
     lr = points.flatten(0, 1)
     gradients, sr = gradients_at(model, target, lr)
     flat = torch.zeros(len(lr), dtype=torch.bool, device=lr.device)

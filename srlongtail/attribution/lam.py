@@ -1,7 +1,7 @@
-"""Local attribution maps (LAM): which LR pixels a window of the SR image was made of.
+"""Local attribution maps (LAM): which LR pixels influence a window of the SR image.
 
 Source: Gu and Dong, "Interpreting super-resolution networks with local attribution maps",
-CVPR 2021; the settings of their published code are the defaults.
+CVPR 2021. The defaults are the settings of their published code.
 """
 
 import warnings
@@ -31,28 +31,29 @@ from srlongtail.attribution.trust import (
     AttributionWarning,
     difference_of_runs,
     doubts,
-    is_quantised,
+    is_quantized,
 )
 from srlongtail.device import eval_mode
 from srlongtail.errors import InputError
 from srlongtail.geometry import Box, Window, check_window
 
 N_STEPS = 50
-PUBLISHED_OFFSET = 1e-7  # what the published code adds to each pixel of a map before its Gini
+PUBLISHED_OFFSET = 1e-7  # the published code adds it to each pixel of a map before the Gini
 
 
 class LocalAttribution(GradientAttribution):
-    """LAM in captum's manner; captum's NoiseTunnel, infidelity and sensitivity take it.
+    """LAM with captum's interface; works with captum's NoiseTunnel, infidelity and sensitivity.
 
     Args:
         forward_func: LR `(N, 3, h, w)` -> SR.
 
-    >>> lam = LocalAttribution(torch.nn.Upsample(scale_factor=2))
-    >>> lam.attribute(torch.rand(1, 3, 8, 8), GradientDetector((4, 4, 4))).shape
-    torch.Size([1, 3, 8, 8])
+    Example:
+        >>> lam = LocalAttribution(torch.nn.Upsample(scale_factor=2))
+        >>> lam.attribute(torch.rand(1, 3, 8, 8), GradientDetector((4, 4, 4))).shape
+        torch.Size([1, 3, 8, 8])
     """
 
-    @log_usage()  # NoiseTunnel calls what this decorator wraps, and finds it by it
+    @log_usage()  # NoiseTunnel calls the function that this decorator wraps
     def attribute(
         self,
         inputs: Tensor | tuple[Tensor],
@@ -65,14 +66,14 @@ class LocalAttribution(GradientAttribution):
         """Attribute the target to the LR pixels, with sign.
 
         Args:
-            inputs: `(N, C, h, w)`; captum's tools hand it over in a tuple, and get one back.
-            target: SR -> `(N,)` for any N: steps, and the copies that captum's tools make, go
-                through the network together.
-            path: `BlurPath()` unless given.
-            n_steps: steps along the path, at least 1.
-            internal_batch_size: how many images go through the network at once.
-            return_convergence_delta: return, too, by how much the sum of the attributions
-                exceeds the target's change along the path, `(N,)`.
+            inputs: `(N, C, h, w)`. Captum's tools pass a tuple and get a tuple back.
+            target: SR -> `(N,)` for any N: several steps, or the copies that captum's tools make,
+                share one pass of the network.
+            path: Path of integration; default: `BlurPath()`.
+            n_steps: Steps along the path, at least 1.
+            internal_batch_size: Number of images in one pass of the network.
+            return_convergence_delta: Also return the sum of the attributions minus the target's
+                change along the path, `(N,)`.
 
         Returns:
             Attributions `(N, C, h, w)`.
@@ -93,27 +94,27 @@ class LocalAttribution(GradientAttribution):
         return attributions, found.sum((1, 2, 3)) - (integral.end - integral.start)
 
     def has_convergence_delta(self) -> bool:
-        """Yes: it is known what the attributions should sum to."""
+        """Return True: it is known what the attributions should sum to."""
         return True
 
 
 @dataclass(frozen=True)
 class AttributionMap:
-    """The local attribution map of one window, and what its numbers depend on.
+    """The local attribution map of one window, with its settings and diagnostics.
 
     Attributes:
-        attributions: with sign, `(3, h, w)`: every LR pixel of the whole image (the canvas).
-        window: row, column and size of what was attributed, in SR pixels.
-        field: the LR pixels that the window can depend on; outside, attributions are 0.
-        computed_on: the part of the image that went through the network, and why.
-        target_start, target_end: the target's value at both ends of the path.
-        nan_steps: at how many steps the gradient held a NaN, which was taken as 0.
-        flat_steps: at how many steps the target's slope was infinite: the published code gets a
-            NaN there; by default the subgradient 0 is taken instead.
-        gini_offset: added to every pixel of the absolute map before its Gini.
-        settings: what a DI must be quoted with, as JSON takes it.
-        run_difference: how much two runs of the network differ, as a share of the largest value.
-        quantised: whether the output lies on whole levels of 255.
+        attributions: Signed, `(3, h, w)`, for every LR pixel of the whole image (the canvas).
+        window: Row, column and size of the attributed window, in SR pixels.
+        field: The LR pixels that the window can depend on; outside, attributions are 0.
+        computed_on: The part of the image that the network was run on, and the reason.
+        target_start, target_end: The target's value at the two ends of the path.
+        nan_steps: Number of steps whose gradient had a NaN, which was replaced by 0.
+        flat_steps: Number of steps at which the target's slope was infinite. The published code
+            gets a NaN there; by default the subgradient 0 is used instead.
+        gini_offset: Added to every pixel of the absolute map before its Gini.
+        settings: The settings to quote with a DI, as JSON values.
+        run_difference: Difference of two runs of the network, as a share of the largest value.
+        quantized: Whether the output lies on whole levels of 255.
     """
 
     attributions: Tensor
@@ -127,23 +128,23 @@ class AttributionMap:
     gini_offset: float
     settings: dict[str, Any]
     run_difference: float = 0.0
-    quantised: bool = False
+    quantized: bool = False
 
     @property
     def signed(self) -> Tensor:
-        """The sum over the channels, `(h, w)`."""
+        """Sum over the channels, with sign, `(h, w)`."""
         return self.attributions.sum(0)
 
     @property
     def absolute(self) -> Tensor:
-        """The absolute sum over the channels over its maximum, `(h, w)` in [0, 1]."""
+        """Absolute value of `signed` divided by its maximum, `(h, w)` in [0, 1]."""
         absolute = self.signed.abs()
         largest = absolute.max()
         return absolute / largest if largest > 0 else absolute
 
     @property
     def canvas(self) -> tuple[int, int]:
-        """Height and width of the LR image, over which Gini and DI are taken."""
+        """Height and width of the LR image, over which Gini and DI are computed."""
         height, width = self.attributions.shape[-2:]
         return height, width
 
@@ -159,32 +160,32 @@ class AttributionMap:
 
     @property
     def n_eff(self) -> float:
-        """Effective number of LR pixels, DI / 100 * pixels: comparable between canvases."""
+        """Effective number of LR pixels, DI / 100 * pixels; comparable between canvases."""
         return (1 - self.gini) * self.attributions[0].numel()
 
     @property
     def attribution_sum(self) -> float:
-        """The sum of all attributions; `target_end - target_start` if the map is complete."""
+        """Sum of all attributions; `target_end - target_start` if the map is complete."""
         return float(self.attributions.sum())
 
     @property
     def completeness_error(self) -> float:
-        """How far the sum is off the target's change; see the function of this name."""
+        """Relative error of the sum; see the function `completeness_error`."""
         return completeness_error(self.attribution_sum, self.target_end - self.target_start)
 
     @property
     def doubts(self) -> tuple[str, ...]:
-        """Why this map is not to be believed, one sentence a reason; empty for a sound map."""
+        """Reasons not to trust this map, one sentence each; empty if there are none."""
         return doubts(
             self.attributions,
             (self.target_start, self.target_end),
             self.completeness_error,
             self.run_difference,
-            self.quantised,
+            self.quantized,
         )
 
     def record(self) -> dict[str, Any]:
-        """The numbers, as JSON takes them, and the doubts where there are any."""
+        """Return the numbers as JSON values, and the doubts if there are any."""
         numbers = {
             "diffusion_index": self.diffusion_index,
             "gini": self.gini,
@@ -201,7 +202,7 @@ class AttributionMap:
         return numbers | ({"doubts": list(self.doubts)} if self.doubts else {})
 
     def frame(self) -> pd.DataFrame:
-        """The numbers as a table of one row."""
+        """Return the numbers as a table of one row."""
         row, column, size = self.window
         height, width = self.canvas
         numbers = self.record()
@@ -212,12 +213,17 @@ class AttributionMap:
 
 
 def completeness_error(attribution_sum: float, change: float) -> float:
-    """How far attributions are off the target's change along the path, as a share of the change.
+    """Return |sum - change| / |change|: the relative error of the sum of the attributions.
 
-    Where the target does not change, it is the absolute sum itself.
+    If the target does not change, return the absolute sum.
 
-    >>> round(completeness_error(9.8, 10.0), 6)
-    0.02
+    Args:
+        attribution_sum: Sum of the attributions.
+        change: Change of the target along the path.
+
+    Example:
+        >>> round(completeness_error(9.8, 10.0), 6)
+        0.02
     """
     return abs(attribution_sum - change) / (abs(change) or 1.0)
 
@@ -235,39 +241,41 @@ def local_attribution(
     field: ReceptiveField | None = None,
     sr: Tensor | None = None,
 ) -> AttributionMap:
-    """The local attribution map of a window of the SR image.
+    """Return the local attribution map of a window of the SR image.
 
-    A network with a finite receptive field is run on the LR pixels that the window depends on.
-    The map is that of the whole image; DI and n_eff refer to it. Before, the crop's output in
-    the window is compared with that of the whole image `sr`, or, without `sr`, of as large a
-    part of the image as costs little (all of it, if it is small). Where they differ, or the
-    network reads farther, the whole image is computed. `settings` says what was done and why.
+    A network with a finite receptive field is run only on the LR pixels that the window depends
+    on. The map still covers the whole image, and DI and n_eff refer to the whole image. First,
+    the crop's output in the window is compared with that of the whole image `sr`; without `sr`,
+    with that of a larger part of the image (all of a small image). If they differ, or if the
+    receptive field is too large, the network is run on the whole image. `settings` records what
+    was done and why.
 
     Args:
-        model: any `(N, 3, h, w)` -> `(N, 3, h * scale, w * scale)`, not clamped; an `nn.Module`
+        model: Any `(N, 3, h, w)` -> `(N, 3, h * scale, w * scale)`, not clamped. An `nn.Module`
             is run in eval mode.
         lr: `(3, h, w)`, in [0, 1].
-        window: row, column and size in SR pixels; published maps have size 16.
-        target: makes the target from a window. Only a `WindowTarget` can be cropped.
-        path: `BlurPath()` unless given.
-        n_steps: steps along the path, at least 1.
-        internal_batch_size: how many images go through the network at once.
-        published: reproduce the published code: the whole image step by step, NaN left in the
-            gradient and then taken as 0, and a Gini with an offset of 1e-7.
-        field: the network's receptive field, if it is known from an earlier call.
-        sr: the model's output `(3, H, W)` for `lr`, if at hand.
+        window: Row, column and size in SR pixels; published maps have size 16.
+        target: Makes the target from a window. Only a `WindowTarget` can be cropped.
+        path: Path of integration; default: `BlurPath()`.
+        n_steps: Steps along the path, at least 1.
+        internal_batch_size: Number of images in one pass of the network.
+        published: Reproduce the published code: the whole image step by step, NaN in the
+            gradient replaced by 0, and a Gini with an offset of 1e-7.
+        field: The network's receptive field, if it is known from an earlier call.
+        sr: The model's output `(3, H, W)` for `lr`, if it is available.
 
-    Raises:
-        InputError: a window that is not inside the SR image, no steps, an output of the wrong
-            size, one that is not finite, or one without a gradient.
+        Raises:
+            InputError: The window is not inside the SR image, `n_steps` is below 1, or the output
+                has the wrong size, is not finite or has no gradient.
 
-    Warns:
-        AttributionWarning: the map is not to be believed; see `AttributionMap.doubts`.
+        Warns:
+            AttributionWarning: The map is not reliable; see `AttributionMap.doubts`.
 
-    >>> upsample = torch.nn.Upsample(scale_factor=4, mode="bicubic")
-    >>> found = local_attribution(upsample, torch.rand(3, 32, 32), (40, 40, 16))
-    >>> found.canvas, found.field
-    ((32, 32), Box(top=8, left=8, bottom=16, right=16))
+    Example:
+        >>> upsample = torch.nn.Upsample(scale_factor=4, mode="bicubic")
+        >>> found = local_attribution(upsample, torch.rand(3, 32, 32), (40, 40, 16))
+        >>> found.canvas, found.field
+        ((32, 32), Box(top=8, left=8, bottom=16, right=16))
     """
     if lr.dim() != 3:
         raise InputError(f"LR image of shape {tuple(lr.shape)}, expected (3, h, w)")
@@ -300,7 +308,7 @@ def local_attribution(
             every_step=published,
         )
         seen = part.box.cut(lr)[None]
-        run_difference, quantised = difference_of_runs(model, seen), is_quantised(model, seen)
+        run_difference, quantized = difference_of_runs(model, seen), is_quantized(model, seen)
     attributions = torch.zeros_like(lr)
     part.box.cut(attributions).copy_(integral.attributions[0])
     offset = PUBLISHED_OFFSET if published else 0.0
@@ -324,7 +332,7 @@ def local_attribution(
             "because": part.why,
         },
         run_difference=run_difference,
-        quantised=quantised,
+        quantized=quantized,
     )
     for doubt in found.doubts:
         warnings.warn(f"attribution: {doubt}", AttributionWarning, stacklevel=2)

@@ -1,4 +1,4 @@
-"""The same target under LAM and under captum's other methods, by the same measures."""
+"""Compare LAM with captum's other attribution methods on one target, by the same measures."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -35,20 +35,20 @@ from srlongtail.attribution.trust import differentiable
 from srlongtail.device import eval_mode
 from srlongtail.geometry import Box, Window
 
-_OCCLUSIONS = 400  # blocks that an image is divided into, about
+_OCCLUSIONS = 400  # approximate number of blocks that occlusion divides an image into
 
 _KINDS: tuple[Literal["deletion", "insertion"], ...] = ("deletion", "insertion")
 
 
 @dataclass(frozen=True)
 class MethodComparison:
-    """The same target of the same window under several attribution methods.
+    """Attributions of one target of one window by several methods.
 
     Attributes:
-        lam: the local attribution map.
-        attributions: method -> with sign, `(3, h, w)` on the whole canvas; LAM is the first.
-        table: one row a method, then one for each order of pixels that ignores the network.
-        curves: tidy: `method, kind, share, value`.
+        lam: The local attribution map.
+        attributions: Method -> signed map `(3, h, w)` on the whole canvas; LAM is the first.
+        table: One row per method, then one row per pixel order that ignores the network.
+        curves: Tidy table: `method, kind, share, value`.
     """
 
     lam: AttributionMap
@@ -57,7 +57,7 @@ class MethodComparison:
     curves: pd.DataFrame
 
     def frame(self) -> pd.DataFrame:
-        """One row a method; see `compare_methods`."""
+        """Return a table with one row per method; see `compare_methods`."""
         return self.table
 
 
@@ -73,24 +73,24 @@ def compare_methods(
     field: ReceptiveField | None = None,
     sr: Tensor | None = None,
 ) -> MethodComparison:
-    """LAM, captum's methods, and orders of pixels that ignore the network, by the same measures.
+    """Compare LAM, captum's methods, and pixel orders that ignore the network.
 
     The columns of the table:
 
     - `method`, and `diffusion_index` and `n_eff` of its absolute map on the whole canvas;
-    - `attribution_sum`, and the `completeness_error` of methods that promise what the sum is;
-    - `infidelity` and `sensitivity`: see `faithfulness`; small is good;
-    - `deletion` (small is good) and `insertion` (large is good): the areas below the curves of
-      `pixel_curve` over the pixels that the window can depend on.
+    - `attribution_sum`, and `completeness_error` for methods whose sum is known in theory;
+    - `infidelity` and `sensitivity`: see `faithfulness`; lower is better;
+    - `deletion` (lower is better) and `insertion` (higher is better): areas under the curves of
+      `pixel_curve`, over the pixels that the window can depend on.
 
     Args:
-        model, lr, window, target, field, sr: see `local_attribution`.
-        n_steps: of the paths, and about how many passes every other method may take, too.
-        samples: how often `sensitivity` repeats each method, and how many random orders there are.
-        seed: of all that is random.
+        model, lr, window, target, field, sr: See `local_attribution`.
+        n_steps: Steps of the paths, and approximate number of passes of every other method.
+        samples: Repetitions of each method for `sensitivity`, and number of random pixel orders.
+        seed: Seed of everything that is random.
 
-    Raises:
-        InputError: as `local_attribution`; or a target that blurring does not change.
+        Raises:
+            InputError: See `local_attribution`; or blurring does not change the target.
     """
     height, width = lr.shape[-2:]
     with eval_mode(model):
@@ -140,7 +140,7 @@ def compare_methods(
 
 @dataclass(frozen=True)
 class _Part:
-    """A part of an image, `(3, h, w)`, with the target and its field as seen from there."""
+    """A part of an image, `(3, h, w)`, with the target and its field in the part's coordinates."""
 
     model: Model
     target: WindowTarget
@@ -156,7 +156,7 @@ class _Part:
         return self.target(self.model(lr))
 
     def curves(self, importances: list[Tensor]) -> dict[str, Curve]:
-        """Both curves of the field's pixels, the most important first; mean over the orders."""
+        """Return both curves over the field's pixels, most important first; mean over orders."""
         inside = torch.zeros_like(self.image[0], dtype=torch.bool)
         self.field.cut(inside).fill_(True)
         orders = [
@@ -178,9 +178,10 @@ class _Method:
     """An attribution method.
 
     Attributes:
-        explain: images -> attributions of the same shape.
-        baseline: the image against which attributions are contributions; None for slopes.
-        complete: whether they promise to sum to the target's change from the baseline.
+        explain: Images -> attributions of the same shape.
+        baseline: Reference image, if the attributions are contributions relative to one; None if
+            they are slopes.
+        complete: Whether they sum, in theory, to the target's change from the baseline.
     """
 
     name: str
@@ -190,7 +191,7 @@ class _Method:
 
 
 def _methods(part: _Part, n_steps: int) -> list[_Method]:
-    """LAM and captum's methods, each with about as many passes as LAM has."""
+    """Return LAM and captum's methods, each with about as many passes as LAM."""
     black, blurred = torch.zeros_like(part.image), part.blurred
     at_once = images_at_once(part.image)
     block = ceil(sqrt(part.image[0].numel() / _OCCLUSIONS))
@@ -229,7 +230,7 @@ def _methods(part: _Part, n_steps: int) -> list[_Method]:
 
 
 def _leaf(images: Tensor) -> Tensor:
-    """What some of captum's methods take without a warning."""
+    """Return the images as a leaf that requires gradients; captum's methods warn otherwise."""
     return images.detach().requires_grad_()
 
 
@@ -251,13 +252,13 @@ def _trust(
 
 
 def _blind_importances(part: _Part, samples: int, seed: int) -> dict[str, list[Tensor]]:
-    """Orders that ignore the network: by the distance to the window, and at random."""
+    """Return importances that ignore the network: distance to the window, and random values."""
     height, width = part.image.shape[-2:]
     row, column, size = part.target.window
     middle = [(start + size / 2) / part.scale - 0.5 for start in (row, column)]
     rows, columns = (
-        torch.arange(length, device=part.image.device) - centre
-        for length, centre in zip((height, width), middle, strict=True)
+        torch.arange(length, device=part.image.device) - center
+        for length, center in zip((height, width), middle, strict=True)
     )
     generator = torch.Generator().manual_seed(seed)
     draws = [torch.rand(height, width, generator=generator) for _ in range(samples)]

@@ -1,4 +1,4 @@
-"""Paths from an uninformative image to the image itself, along which gradients are summed."""
+"""Paths of integration, from an uninformative image to the image itself."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -11,36 +11,38 @@ from srlongtail.errors import InputError
 
 
 class Path(Protocol):
-    """A curve through image space: position 0 is its start, position 1 the image itself.
+    """A curve through image space: position 0 is its start, position 1 is the image itself.
 
     Attributes:
-        reach: how many pixels away a pixel's curve looks; a path on a crop that is this much
-            wider is the path on the whole image.
+        reach: Distance in pixels up to which other pixels influence a pixel's curve. A crop
+            with this margin gives the same path as the whole image.
     """
 
     @property
     def reach(self) -> int: ...
 
     def __call__(self, images: Tensor, positions: Tensor) -> Tensor:
-        """`(N, C, h, w)` and `(T,)` in [0, 1] -> the points `(T, N, C, h, w)`."""
+        """Return the points `(T, N, C, h, w)` for images `(N, C, h, w)` and positions `(T,)`."""
         ...
 
 
 @dataclass(frozen=True)
 class BlurPath:
-    """From blurred to sharp: a Gaussian whose sigma falls linearly to 0, as LAM uses.
+    """LAM's path from blurred to sharp: a Gaussian blur whose sigma falls linearly to 0.
 
     Borders are mirrored without repeating the edge pixel. Source: Gu and Dong, "Interpreting
-    super-resolution networks with local attribution maps", CVPR 2021; values of their code.
+    super-resolution networks with local attribution maps", CVPR 2021; the defaults are those of
+    their code.
 
     Args:
-        sigma: of the blur at the start, in LR pixels.
-        size: taps of the kernel along each axis, odd.
+        sigma: Standard deviation of the blur at the start, in LR pixels.
+        size: Number of kernel taps along each axis, odd.
 
-    >>> image = torch.rand(1, 3, 8, 8)
-    >>> points = BlurPath()(image, torch.tensor([0.0, 1.0]))
-    >>> points.shape, torch.equal(points[1], image)
-    (torch.Size([2, 1, 3, 8, 8]), True)
+    Example:
+        >>> image = torch.rand(1, 3, 8, 8)
+        >>> points = BlurPath()(image, torch.tensor([0.0, 1.0]))
+        >>> points.shape, torch.equal(points[1], image)
+        (torch.Size([2, 1, 3, 8, 8]), True)
     """
 
     sigma: float = 1.2
@@ -49,22 +51,22 @@ class BlurPath:
     def __post_init__(self) -> None:
         if self.sigma <= 0 or self.size < 1 or self.size % 2 == 0:
             raise InputError(
-                f"blur of sigma {self.sigma} and {self.size} taps, expected a positive sigma and "
+                f"blur with sigma {self.sigma} and {self.size} taps, expected a positive sigma and "
                 f"an odd number of taps"
             )
 
     @property
     def reach(self) -> int:
-        """Half the kernel."""
+        """Half the width of the kernel, in pixels."""
         return self.size // 2
 
     def __call__(self, images: Tensor, positions: Tensor) -> Tensor:
-        """The images blurred with sigma * (1 - position)."""
+        """Return the images blurred with sigma * (1 - position)."""
         count, channels, height, width = images.shape
         if min(height, width) <= self.reach:
             raise InputError(
                 f"image of {height} x {width} pixels, expected at least {self.reach + 1} x "
-                f"{self.reach + 1} for a blur of {self.size} taps"
+                f"{self.reach + 1} for a blur with {self.size} taps"
             )
         kernels = self._kernels(positions).to(images)
         planes = images.reshape(-1, 1, height, width)
@@ -73,8 +75,8 @@ class BlurPath:
         return blurred.transpose(0, 1).reshape(-1, count, channels, height, width)
 
     def _kernels(self, positions: Tensor) -> Tensor:
-        """`(T,)` -> normalised kernels `(T, size, size)`; at sigma 0 the centre tap alone."""
-        # The published code adds 1e-5 so that sigma 0 needs no case of its own.
+        """Return normalized kernels `(T, size, size)`; at sigma 0 only the center tap is not 0."""
+        # The published code adds 1e-5, so that sigma 0 is no special case.
         sigmas = self.sigma * (1 - positions.double()) + 1e-5
         taps = torch.arange(-self.reach, self.reach + 1, dtype=torch.float64)
         squares = taps[:, None] ** 2 + taps**2
@@ -84,25 +86,26 @@ class BlurPath:
 
 @dataclass(frozen=True)
 class LinearPath:
-    """From a constant image to the image along a straight line: integrated gradients.
+    """The path of integrated gradients: a straight line from a constant image to the image.
 
     Source: Sundararajan, Taly, Yan, "Axiomatic attribution for deep networks", ICML 2017.
 
     Args:
-        level: of the constant image; 0 is black.
+        level: Value of the constant image; 0 is black.
 
-    >>> LinearPath()(torch.ones(1, 1, 1, 1), torch.tensor([0.25])).item()
-    0.25
+    Example:
+        >>> LinearPath()(torch.ones(1, 1, 1, 1), torch.tensor([0.25])).item()
+        0.25
     """
 
     level: float = 0.0
 
     @property
     def reach(self) -> int:
-        """A pixel's line depends on that pixel alone."""
+        """0: a pixel's path depends on that pixel alone."""
         return 0
 
     def __call__(self, images: Tensor, positions: Tensor) -> Tensor:
-        """`level + position * (image - level)`."""
+        """Return `level + position * (image - level)`."""
         steps = positions.to(images).reshape(-1, 1, 1, 1, 1)
         return self.level + steps * (images - self.level)

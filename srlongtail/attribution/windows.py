@@ -1,4 +1,4 @@
-"""Which windows to attribute, and what many of them say of an image or of two networks."""
+"""Choose windows to attribute, and attribute many of them on an image or with two networks."""
 
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -24,23 +24,24 @@ from srlongtail.longtail.tail import Limits, split_by_rank
 from srlongtail.parallel import gather, share
 from srlongtail.stats import mean_interval
 
-SIZE = 16  # SR pixels, the published window
+SIZE = 16  # SR pixels; size of the published windows
 
 
 def hardest_window(difference: Tensor, size: int = SIZE) -> tuple[Window, float]:
-    """The window with the largest share of tail pixels, and that share.
+    """Return the window with the largest share of tail pixels, and that share.
 
-    The tail is the image's own, by `Limits.of_image`. Of equal windows it is the one
-    with the largest mean difference.
+    The tail is that of the image itself, by `Limits.of_image`. If several windows have the same
+    share, the one with the largest mean difference is returned.
 
     Args:
-        difference: bicubic's AD, `(H, W)`; the choice must not depend on a network's own error.
-        size: of the window, in SR pixels.
+        difference: Bicubic's AD, `(H, W)`; the choice must not depend on a network's own error.
+        size: Side of the window in SR pixels.
 
-    >>> difference = torch.zeros(40, 40)
-    >>> difference[20:28, 4:12] = 9.0
-    >>> hardest_window(difference, 8)
-    ((20, 4, 8), 1.0)
+    Example:
+        >>> difference = torch.zeros(40, 40)
+        >>> difference[20:28, 4:12] = 9.0
+        >>> hardest_window(difference, 8)
+        ((20, 4, 8), 1.0)
     """
     height, width = difference.shape
     if not 1 <= size <= min(height, width):
@@ -48,21 +49,22 @@ def hardest_window(difference: Tensor, size: int = SIZE) -> tuple[Window, float]
     values = difference.double()
     tail = Limits.of_image(values).tail(values)
     shares, means = (F.avg_pool2d(m.double()[None], size, stride=1)[0] for m in (tail, values))
-    # Shares are multiples of 1 / size^2; what is left of them by rounding is no difference.
+    # Shares are multiples of 1 / size^2; smaller differences are rounding errors.
     best = shares > shares.max() - 0.5 / size**2
     row, column = divmod(int(means.where(best, -torch.inf).argmax()), means.shape[1])
     return (row, column, size), float(shares.max())
 
 
 def grid_windows(height: int, width: int, size: int = SIZE, step: int = SIZE) -> list[Window]:
-    """Windows on a regular grid over an SR image, row by row; what is left at the end is not used.
+    """Return the windows of a regular grid over an SR image, row by row; a remainder is not used.
 
-    >>> grid_windows(32, 40, size=16, step=16)
-    [(0, 0, 16), (0, 16, 16), (16, 0, 16), (16, 16, 16)]
+    Example:
+        >>> grid_windows(32, 40, size=16, step=16)
+        [(0, 0, 16), (0, 16, 16), (16, 0, 16), (16, 16, 16)]
     """
     if size < 1 or step < 1 or size > min(height, width):
         raise InputError(
-            f"windows of size {size} every {step} pixels, expected a size of 1 to "
+            f"windows of size {size} every {step} pixels, expected a size from 1 to "
             f"{min(height, width)} and a step of at least 1"
         )
     rows, columns = (range(0, length - size + 1, step) for length in (height, width))
@@ -71,36 +73,37 @@ def grid_windows(height: int, width: int, size: int = SIZE, step: int = SIZE) ->
 
 @dataclass(frozen=True)
 class WindowGrid:
-    """What the windows of a grid over one image say; one row a window."""
+    """The numbers of all windows of a grid over one image."""
 
     table: pd.DataFrame
 
     def frame(self) -> pd.DataFrame:
-        """One row a window: its place, DI, n_eff and the rest of its numbers."""
+        """Return one row per window: its position, DI, n_eff and its other numbers."""
         return self.table
 
     def map(self, what: str = "n_eff") -> Tensor:
-        """One of the numbers as a picture, one pixel a window."""
+        """Return one of the numbers as an image with one pixel per window."""
         return torch.tensor(self.table.pivot(index="row", columns="col", values=what).to_numpy())
 
 
 def attribute_grid(
     model: Model, lr: Tensor, size: int = SIZE, step: int = SIZE, **settings: Any
 ) -> WindowGrid:
-    """DI and n_eff all over an image.
+    """Measure DI and n_eff on a grid over an image.
 
-    One window is held at a time. Under `torchrun` the processes share the windows out, and each
-    gets the whole result.
+    Only one map is kept in memory. Under `torchrun` the windows are divided among the processes,
+    and each process gets the whole result.
 
     Args:
-        model: see `local_attribution`.
+        model: See `local_attribution`.
         lr: `(3, h, w)`.
-        size, step: of the windows, in SR pixels.
-        settings: for `local_attribution`.
+        size, step: Side and spacing of the windows, in SR pixels.
+        settings: Passed on to `local_attribution`.
 
-    >>> upsample = torch.nn.Upsample(scale_factor=4, mode="bicubic")
-    >>> attribute_grid(upsample, torch.rand(3, 16, 24), step=32).map().shape
-    torch.Size([2, 3])
+        Example:
+            >>> upsample = torch.nn.Upsample(scale_factor=4, mode="bicubic")
+        >>> attribute_grid(upsample, torch.rand(3, 16, 24), step=32).map().shape
+        torch.Size([2, 3])
     """
     sr = whole_output(model, lr)
     height, width = sr.shape[-2:]
@@ -114,28 +117,29 @@ def attribute_grid(
 def windows_by_band(
     difference: Tensor, *, size: int = SIZE, bands: int = 10, per_band: int = 1, seed: int = 0
 ) -> list[tuple[int, Window]]:
-    """Draw windows of every difficulty: `(band, window)`, band 1 the easiest.
+    """Draw windows of every difficulty: `(band, window)`, where band 1 is the easiest.
 
-    An image's windows on a grid of their size are ordered by their mean difference and cut into
-    bands of equal number, from each of which `per_band` are drawn without replacement.
+    The windows of a grid without overlap are sorted by their mean difference and divided into
+    bands of equal size. From each band, `per_band` windows are drawn without replacement.
 
     Args:
-        difference: bicubic's AD, `(H, W)`.
-        size: of the windows, in SR pixels.
-        bands: 10 are deciles.
-        per_band: how many are drawn (all, where a band has fewer).
-        seed: the same seed draws the same windows.
+        difference: Bicubic's AD, `(H, W)`.
+        size: Side of the windows in SR pixels.
+        bands: Number of bands; 10 are deciles.
+        per_band: Number of windows drawn per band (all of them if a band has fewer).
+        seed: The same seed draws the same windows.
 
-    >>> drawn = windows_by_band(torch.arange(4096.0).reshape(64, 64), bands=2)
-    >>> [band for band, _ in drawn]
-    [1, 2]
+    Example:
+        >>> drawn = windows_by_band(torch.arange(4096.0).reshape(64, 64), bands=2)
+        >>> [band for band, _ in drawn]
+        [1, 2]
     """
     height, width = difference.shape
     windows = grid_windows(height, width, size, size)
     if not 1 <= bands <= len(windows) or per_band < 1:
         raise InputError(
-            f"{per_band} windows of each of {bands} bands, expected at least 1 of at most "
-            f"{len(windows)} bands, the number of {size} x {size} windows in the image"
+            f"{per_band} windows from each of {bands} bands, expected at least 1 window and at "
+            f"most {len(windows)} bands, the number of {size} x {size} windows in the image"
         )
     means = torch.stack([crop(difference, window).mean() for window in windows])
     generator = torch.Generator().manual_seed(seed)
@@ -151,22 +155,22 @@ class WindowComparison:
     """Two networks on the same windows.
 
     Attributes:
-        models: the reference and the network compared with it.
-        table: one row for each network, image and window.
+        models: The reference and the network compared with it.
+        table: One row per network, image and window.
     """
 
     models: tuple[str, str]
     table: pd.DataFrame
 
     def frame(self) -> pd.DataFrame:
-        """One row for each network, image and window: `model, image, band, row, col, ...`."""
+        """Return one row per network, image and window: `model, image, band, row, col, ...`."""
         return self.table
 
     def summary(self, what: str = "n_eff", **options: Any) -> pd.DataFrame:
-        """How much the second network exceeds the first in each band, with its interval.
+        """Return how much the second network exceeds the first in each band, with an interval.
 
-        The windows of a band are averaged in each image first; the interval is over images
-        (`options` are those of `mean_interval`). One row a band:
+        The windows of a band are first averaged within each image; the interval is over images
+        (`options` are passed on to `mean_interval`). One row per band:
         `band, images, difference, low, high`.
         """
         means = self.table.groupby(["band", "image", "model"])[what].mean().unstack("model")
@@ -189,26 +193,28 @@ def compare_by_band(
     seed: int = 0,
     **settings: Any,
 ) -> WindowComparison:
-    """Attribute the same windows, drawn by difficulty, under two networks.
+    """Attribute the same windows, drawn by difficulty, with two networks.
 
-    One image is held at a time. Under `torchrun` the processes share the images out, and each
-    gets the whole result. A module gets the images on its own device.
+    Only one image is kept in memory. Under `torchrun` the images are divided among the processes,
+    and each process gets the whole result. Images are moved to the device of an `nn.Module`.
 
     Args:
-        models: two, by name: the reference first.
-        pairs: the images, each with a name of its own.
-        difference: bicubic's AD of a pair, `(H, W)`: what makes a window hard.
-        size, bands, per_band, seed: see `windows_by_band`.
-        settings: for `local_attribution`.
+        models: Two networks by name, the reference first.
+        pairs: The images, each with a unique name.
+        difference: Returns bicubic's AD `(H, W)` of a pair, which defines how hard a window is.
+        size, bands, per_band, seed: See `windows_by_band`.
+        settings: Passed on to `local_attribution`.
 
     Raises:
-        InputError: not two networks, no images, or fewer windows in an image than bands.
+        InputError: There are not two networks, no images, or an image has fewer windows than
+            bands.
 
-    >>> pair = ImagePair("noise", torch.rand(3, 64, 64), torch.rand(3, 16, 16))
-    >>> once = torch.nn.Upsample(scale_factor=4)
-    >>> found = compare_by_band({"a": once, "b": once}, [pair], lambda pair: pair.hr[0], bands=2)
-    >>> found.summary()[["band", "images", "difference"]].to_numpy().tolist()
-    [[1.0, 1.0, 0.0], [2.0, 1.0, 0.0]]
+    Example:
+        >>> pair = ImagePair("noise", torch.rand(3, 64, 64), torch.rand(3, 16, 16))
+        >>> once = torch.nn.Upsample(scale_factor=4)
+        >>> found = compare_by_band({"a": once, "b": once}, [pair], lambda p: p.hr[0], bands=2)
+        >>> found.summary()[["band", "images", "difference"]].to_numpy().tolist()
+        [[1.0, 1.0, 0.0], [2.0, 1.0, 0.0]]
     """
     if len(models) != 2 or not len(pairs):
         raise InputError(
@@ -241,20 +247,20 @@ def compare_by_band(
 def _maps(
     model: Model, lr: Tensor, sr: Tensor, windows: Sequence[Window], **settings: Any
 ) -> Iterator[AttributionMap]:
-    """The maps of several windows of one image, whose receptive field is looked for once."""
+    """Yield the maps of several windows of one image; the receptive field is found only once."""
     with eval_mode(model):
         field = receptive_field(model, lr)
     doubts: list[str] = []
     for window in windows:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", AttributionWarning)  # said once for all, below
+            warnings.simplefilter("ignore", AttributionWarning)  # one warning for all, below
             found = local_attribution(model, lr, window, field=field, sr=sr, **settings)
         doubts += found.doubts[:1]
         yield found
     if doubts:
         warnings.warn(
-            f"attribution: {len(doubts)} of {len(windows)} maps are not to be believed; of the "
-            f"first, {doubts[0]}",
+            f"attribution: {len(doubts)} of {len(windows)} maps are not reliable; the first: "
+            f"{doubts[0]}",
             AttributionWarning,
             stacklevel=2,
         )

@@ -50,7 +50,9 @@ def test_the_true_order_deletes_faster_than_any_other(linear):
 
 def test_a_target_that_blurring_does_not_change():
     image = torch.rand(3, 4, 4)
-    with pytest.raises(InputError, match="the target is 2 for the image and for the blurred one"):
+    with pytest.raises(
+        InputError, match="the target is 2 for both the image and the blurred image"
+    ):
         pixel_curve(lambda lr: 2 + 0 * lr.sum((1, 2, 3)), image, image, torch.arange(4), "deletion")
 
 

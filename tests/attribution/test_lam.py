@@ -98,7 +98,7 @@ def test_networks_without_a_finite_field_are_run_on_the_whole_image(name, size, 
     found = local_attribution(model, lr, (20, 16, 16), n_steps=3)
     assert relative(found.attributions, plain(model, lr, (20, 16, 16), n_steps=3)) < 1e-4
     assert found.computed_on.box == found.field == Box(0, 0, *size)
-    assert "every SR pixel reads farther" in found.settings["because"]
+    assert "the receptive field exceeds a canvas" in found.settings["because"]
 
 
 class OnGrid(nn.Module):
@@ -119,7 +119,7 @@ def test_a_network_on_a_grid_is_found_out(window):
     expected = slope[0] * (lr - BlurPath()(lr[None], torch.zeros(1))[0, 0])
     assert relative(found.attributions, expected) < 1e-5
     assert found.computed_on.box == found.field == Box(0, 0, 40, 40)
-    assert "does not look the same everywhere" in found.settings["because"]
+    assert "the network is not shift-invariant" in found.settings["because"]
 
 
 class EvenSizes(nn.Module):
@@ -132,7 +132,7 @@ class EvenSizes(nn.Module):
 def test_a_network_that_refuses_the_crops_size():
     found = local_attribution(EvenSizes(), torch.rand(3, 40, 40), (9, 9, 4), n_steps=2)
     assert found.computed_on.box == Box(0, 0, 40, 40)
-    assert "5 x 5 LR pixels do not go through: pixel_unshuffle" in found.computed_on.why
+    assert "the network refuses 5 x 5 LR pixels: pixel_unshuffle" in found.computed_on.why
 
 
 class SizeAware(nn.Module):

@@ -52,5 +52,7 @@ def test_mistakes():
         BlurPath(0)
     with pytest.raises(InputError, match=r"8 taps, expected .* an odd number"):
         BlurPath(1.2, 8)
-    with pytest.raises(InputError, match="4 x 20 pixels, expected at least 5 x 5 for a blur of 9"):
+    with pytest.raises(
+        InputError, match="4 x 20 pixels, expected at least 5 x 5 for a blur with 9"
+    ):
         BlurPath()(torch.rand(1, 3, 4, 20), POSITIONS)

@@ -1,4 +1,4 @@
-"""A map that is not to be believed says so: networks that deceive the gradient, one fault each."""
+"""An unreliable map says so: networks that deceive the gradient, one fault each."""
 
 import warnings
 
@@ -9,7 +9,7 @@ from torch import nn
 
 from srlongtail.attribution.lam import local_attribution
 from srlongtail.attribution.methods import compare_methods
-from srlongtail.attribution.trust import AttributionWarning, difference_of_runs, is_quantised
+from srlongtail.attribution.trust import AttributionWarning, difference_of_runs, is_quantized
 from srlongtail.attribution.windows import attribute_grid
 from srlongtail.errors import InputError
 from srlongtail.image.resample import upsample_bicubic
@@ -130,41 +130,39 @@ def test_a_sound_map_has_no_doubts(lr):
 
 @pytest.mark.parametrize("network", [WithoutGradient(), Detached()])
 def test_no_gradient_is_an_error(lr, network):
-    with pytest.raises(InputError, match="output has no gradient, which attribution needs: is it"):
+    with pytest.raises(InputError, match="output has no gradient, which attribution needs: is the"):
         local_attribution(network, lr, WINDOW)
 
 
 def test_two_runs_differ(lr):
     first, *_ = warned(Dropping(), lr)
     assert "the network is not deterministic: two runs on one image differ by" in first
-    assert "(dropout or noise that eval() does not switch off?)" in first
+    assert "(does it use dropout or noise that eval() does not switch off?)" in first
 
 
 def test_rounded_output(lr):
-    quantised, zeros = warned(Rounding(), lr)
-    assert "the output is quantised to whole levels of 255, so that its gradient is" in quantised
+    quantized, zeros = warned(Rounding(), lr)
+    assert "the output is quantized to whole levels of 255, so its gradient is" in quantized
     assert "the map is all zeros, although the target changes by" in zeros
     (made_up,) = warned(StraightThrough(), lr)
-    assert made_up == quantised
+    assert made_up == quantized
 
 
-def test_levels_that_are_the_inputs_own_are_not_quantised():
+def test_levels_that_are_the_inputs_own_are_not_quantized():
     levels = torch.randint(256, (1, 3, 8, 8), generator=torch.Generator().manual_seed(0)) / 255
-    assert not is_quantised(nn.Upsample(scale_factor=2), levels)
-    assert not is_quantised(torch.zeros_like, levels)  # flat, and whatever else
+    assert not is_quantized(nn.Upsample(scale_factor=2), levels)
+    assert not is_quantized(torch.zeros_like, levels)  # flat, and whatever else
 
 
 def test_a_map_that_does_not_sum_to_the_targets_change(lr):
     (message,) = warned(HalfTheGradient(), lr)
-    share = int(message.partition("its sum is ")[2].partition("%")[0])
+    share = int(message.partition("from the target's change by ")[2].partition("%")[0])
     assert share == pytest.approx(50, abs=5)  # the other half was detached
 
 
 def test_a_flat_image(lr):
     (message,) = warned(Sound(), torch.full_like(lr, 0.5), target=_first_pixel)
-    assert message.endswith(
-        "the target does not change along the path, so that the map says nothing"
-    )
+    assert message.endswith("the target does not change along the path, so the map has no meaning")
 
 
 def _first_pixel(window):
@@ -175,7 +173,7 @@ def test_many_windows_warn_once(lr):
     with pytest.warns(AttributionWarning) as caught:
         attribute_grid(HalfTheGradient(), lr, size=16, step=32)
     assert len(caught) == 1
-    assert "4 of 4 maps are not to be believed; of the first, the map is not complete" in str(
+    assert "4 of 4 maps are not reliable; the first: the map is not complete" in str(
         caught[0].message
     )
 

@@ -49,7 +49,7 @@ def test_of_equal_windows_the_one_with_the_larger_difference():
 def test_windows_larger_than_the_image():
     with pytest.raises(InputError, match="window of size 16, expected 1 to 12"):
         hardest_window(torch.rand(12, 20))
-    with pytest.raises(InputError, match="size 16 every 16 pixels, expected a size of 1 to 12"):
+    with pytest.raises(InputError, match="size 16 every 16 pixels, expected a size from 1 to 12"):
         grid_windows(12, 20)
     with pytest.raises(InputError, match="a step of at least 1"):
         grid_windows(32, 32, 16, 0)
