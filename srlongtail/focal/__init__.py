@@ -1,1 +1,1 @@
-"""Focal Pixel Learning: structure priors, the weights made of them, and the loss."""
+"""Focal Pixel Learning: structure priors, focal weights, and the loss."""

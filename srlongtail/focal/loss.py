@@ -12,20 +12,21 @@ from srlongtail.focal.weights import FocalParameters, focal_weight, structure_pr
 class FocalPixelLoss(nn.Module):
     """Mean of `W(y_sp) * W(y_lp) * |f(x) - target|^p`; no gradient flows through the weights.
 
-    Each of the three parts can be switched off. With all three off it is the plain L1 (p = 1)
-    or L2 (p = 2) loss of a network that predicts the image.
+    Each of the three parts can be switched off. With all three off, it is the plain L1 (p = 1) or
+    L2 (p = 2) loss of a network that predicts the image.
 
     Args:
-        skip: the target is the residual over bicubic (Eq. 6), else HR itself.
-        static: weight by bicubic's error (Eq. 3).
-        learnable: weight by the network's own error (Eq. 4).
-        focal: alphas, gammas and scope of the weights; the paper's unless given.
-        p: exponent, 1 in the paper.
+        skip: Use the residual over bicubic as target (Eq. 6); if False, use HR.
+        static: Weight by bicubic's error (Eq. 3).
+        learnable: Weight by the network's own error (Eq. 4).
+        focal: Alphas, gammas and scope of the weights; default: the paper's.
+        p: Exponent, 1 or 2; 1 in the paper.
 
-    >>> loss = FocalPixelLoss(static=False, learnable=False)
-    >>> hr, bicubic = torch.rand(2, 1, 3, 8, 8)
-    >>> torch.equal(loss(torch.zeros_like(hr), hr, bicubic), (hr - bicubic).abs().mean())
-    True
+    Example:
+        >>> loss = FocalPixelLoss(static=False, learnable=False)
+        >>> hr, bicubic = torch.rand(2, 1, 3, 8, 8)
+        >>> torch.equal(loss(torch.zeros_like(hr), hr, bicubic), (hr - bicubic).abs().mean())
+        True
     """
 
     def __init__(
@@ -47,12 +48,12 @@ class FocalPixelLoss(nn.Module):
         self.p = p
 
     def forward(self, output: Tensor, hr: Tensor, bicubic: Tensor) -> Tensor:
-        """The loss of a batch.
+        """Return the loss of a batch.
 
         Args:
-            output: f(x), the residual where `skip` is on, else the image; `(N, C, H, W)`.
-            hr: y, in [0, 1].
-            bicubic: f_BI(x), the enlarged LR images.
+            output: f(x), the residual if `skip` is on, else the image; `(N, C, H, W)`.
+            hr: y, in [0, 1], of the same shape.
+            bicubic: f_BI(x), the enlarged LR images, of the same shape.
         """
         target = hr - bicubic if self.skip else hr
         distance = (output - target).abs()
@@ -64,6 +65,6 @@ class FocalPixelLoss(nn.Module):
         if self.learnable:
             prior = structure_prior(target, output)
             weights.append(focal_weight(prior, p.alpha_lp, p.gamma_lp, p.scope))
-        if weights:  # multiplied first, because none of them has a gradient to go through
+        if weights:  # multiply the weights first: they carry no gradient
             error = error * reduce(torch.mul, weights)
         return torch.mean(error)

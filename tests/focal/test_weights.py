@@ -64,7 +64,7 @@ def test_priors_have_no_gradient():
 
 
 def test_mistakes():
-    with pytest.raises(InputError, match=r"alpha 0 and 1.0, expected above 0"):
+    with pytest.raises(InputError, match=r"alpha 0 and 1.0, expected both above 0"):
         FocalParameters(alpha_sp=0)
     with pytest.raises(InputError, match="scope 'pixel', expected 'batch', 'world' or 'image'"):
         FocalParameters(scope="pixel")
