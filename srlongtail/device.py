@@ -1,4 +1,4 @@
-"""Which device to compute on, how to run a network there, and how to tell that memory is short."""
+"""Choose a device, run networks in eval mode, and recognize out-of-memory errors."""
 
 import contextlib
 import os
@@ -11,15 +11,15 @@ from srlongtail.errors import InputError
 
 
 def find_device(name: str | torch.device | None = None) -> torch.device:
-    """Return the device of a name, or the best there is.
+    """Return the device with this name, or the best available one.
 
-    Under `torchrun` each process has its own GPU, which becomes the current one.
+    Under `torchrun`, each process gets its own GPU, which becomes the current device.
 
     Args:
-        name: "cpu", "cuda", "cuda:1", ...; by default CUDA where there is some.
+        name: "cpu", "cuda", "cuda:1", ...; default: CUDA if it is available, else the CPU.
 
     Raises:
-        InputError: There is no such device.
+        InputError: The device does not exist or cannot be used.
 
     Example:
         >>> find_device("cpu")
@@ -41,7 +41,7 @@ def find_device(name: str | torch.device | None = None) -> torch.device:
 
 
 def device_of(model: object) -> torch.device:
-    """Return where a module's first parameter is; the CPU for any other callable.
+    """Return the device of a module's first parameter; the CPU for any other callable.
 
     Example:
         >>> device_of(nn.Conv2d(3, 3, 1)), device_of(len)
@@ -53,9 +53,9 @@ def device_of(model: object) -> torch.device:
 
 @contextlib.contextmanager
 def eval_mode(model: object) -> Iterator[None]:
-    """Run a module in eval mode, and leave each of its layers in the mode that it was in.
+    """Put a module in eval mode, and restore the mode of each of its layers at the end.
 
-    Any other callable is left alone.
+    Any other callable is left unchanged.
 
     Example:
         >>> network = nn.Dropout()
@@ -78,10 +78,10 @@ def eval_mode(model: object) -> Iterator[None]:
 
 
 def is_out_of_memory(error: Exception) -> bool:
-    """Return whether an error says that memory is short, on a GPU or on the CPU.
+    """Return whether an error means that memory is short, on a GPU or on the CPU.
 
-    What can do with less catches `RuntimeError`, asks this, and tries again outside of its
-    `except` clause: inside, the error's traceback still holds the tensors of the failed attempt.
+    To retry with less memory, catch `RuntimeError`, call this function, and retry outside the
+    `except` clause: inside it, the traceback still holds the tensors of the failed attempt.
 
     Example:
         >>> is_out_of_memory(torch.OutOfMemoryError("CUDA out of memory"))
@@ -89,5 +89,5 @@ def is_out_of_memory(error: Exception) -> bool:
         >>> is_out_of_memory(RuntimeError("shapes cannot be multiplied"))
         False
     """
-    # On the CPU torch raises no error of its own kind.
+    # On the CPU, torch has no exception class for this.
     return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)

@@ -1,4 +1,4 @@
-"""Writing files so that nobody ever sees half of one."""
+"""Write files atomically, so that an incomplete file is never visible."""
 
 import contextlib
 import os
@@ -11,20 +11,24 @@ from srlongtail.errors import InputError
 
 @contextlib.contextmanager
 def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Give a temporary path beside `path`; rename it to `path` once the block has succeeded.
+    """Yield a temporary path next to `path`, and rename it to `path` if the block succeeds.
 
-    The temporary file has the suffix of `path`, so that libraries which choose a format by the
-    name choose the right one. If the block fails, whatever stood at `path` stays as it was.
+    The temporary file has the suffix of `path`, so that libraries choose the right format. If the
+    block fails, an existing file at `path` stays unchanged.
+
+    Args:
+        path: The file to write; its folder is created if needed.
 
     Raises:
-        InputError: the folder cannot be made or written, or `path` is a folder.
+        InputError: The folder cannot be created or written to, or `path` is a folder.
 
-    >>> import tempfile
-    >>> target = Path(tempfile.mkdtemp()) / "new" / "a.txt"
-    >>> with replacing(target) as temporary:
-    ...     _ = temporary.write_text("whole")
-    >>> target.read_text()
-    'whole'
+    Example:
+        >>> import tempfile
+        >>> target = Path(tempfile.mkdtemp()) / "new" / "a.txt"
+        >>> with replacing(target) as temporary:
+        ...     _ = temporary.write_text("whole")
+        >>> target.read_text()
+        'whole'
     """
     path = Path(path)
     if path.is_dir():
@@ -38,7 +42,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     temporary = Path(name)
     try:
         yield temporary
-        temporary.chmod(0o666 & ~_umask())  # mkstemp makes files that only their owner may read
+        temporary.chmod(0o666 & ~_umask())  # mkstemp makes files readable only by their owner
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)

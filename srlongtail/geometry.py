@@ -1,7 +1,7 @@
-"""Where in an image: square windows of SR pixels, boxes of pixels, and the way between SR and LR.
+"""Positions in an image: windows of SR pixels, boxes of pixels, conversion between SR and LR.
 
-All windows are `(row, column, size)` in SR pixels. A box is of either; its methods `to_lr` and
-`to_sr` change from one to the other.
+All windows are square, `(row, column, size)` in SR pixels. A box holds SR or LR pixels; its
+methods `to_lr` and `to_sr` convert between them.
 """
 
 from dataclasses import dataclass
@@ -13,14 +13,14 @@ from torch import Tensor
 from srlongtail.errors import InputError
 
 Window = tuple[int, int, int]
-"""A square window: row and column of its first pixel and its side, all in SR pixels."""
+"""A square window: row and column of its first pixel, and its side, all in SR pixels."""
 
 Image = TypeVar("Image", Tensor, NDArray[Any])
 
 
 @dataclass(frozen=True)
 class Box:
-    """A rectangle of pixels: rows from `top` to before `bottom`, columns likewise.
+    """A rectangle of pixels: rows `top` to `bottom - 1`, columns `left` to `right - 1`.
 
     Example:
         >>> Box(2, 3, 4, 9).height, Box(2, 3, 4, 9).width
@@ -34,7 +34,7 @@ class Box:
 
     @classmethod
     def of(cls, window: Window) -> "Box":
-        """Return the SR pixels of a window.
+        """Return the box of a window, in SR pixels.
 
         Example:
             >>> Box.of((2, 3, 4))
@@ -59,7 +59,7 @@ class Box:
         return self.height * self.width
 
     def to_lr(self, scale: int) -> "Box":
-        """Return the LR pixels that a box of SR pixels lies on, those partly covered included.
+        """Return the LR pixels that a box of SR pixels covers fully or partly.
 
         Example:
             >>> Box(3, 4, 9, 8).to_lr(4)
@@ -70,7 +70,7 @@ class Box:
         )
 
     def to_sr(self, scale: int) -> "Box":
-        """Return the SR pixels that lie on a box of LR pixels.
+        """Return the SR pixels that a box of LR pixels covers.
 
         Example:
             >>> Box(0, 1, 3, 2).to_sr(4)
@@ -79,7 +79,7 @@ class Box:
         return Box(self.top * scale, self.left * scale, self.bottom * scale, self.right * scale)
 
     def grown(self, margin: int, height: int, width: int) -> "Box":
-        """Return the box with a margin, cut at the borders of a `height` x `width` image."""
+        """Return the box with a margin, clipped to a `height` x `width` image."""
         return Box(
             max(self.top - margin, 0),
             max(self.left - margin, 0),
@@ -88,7 +88,7 @@ class Box:
         )
 
     def seen_from(self, other: "Box") -> "Box":
-        """Return this box in the coordinates of a part of the image that `other` cut out."""
+        """Return this box in the coordinates of the part of the image that `other` cuts out."""
         return Box(
             self.top - other.top,
             self.left - other.left,
@@ -97,7 +97,7 @@ class Box:
         )
 
     def lies_in(self, height: int, width: int) -> bool:
-        """Return whether a `height` x `width` image holds all of the box, which is not empty.
+        """Return whether the box is not empty and lies inside a `height` x `width` image.
 
         Example:
             >>> Box(0, 4, 2, 8).lies_in(2, 8), Box(0, 4, 2, 8).lies_in(2, 7)
@@ -122,16 +122,16 @@ def crop(image: Image, window: Window) -> Image:
 
 
 def check_window(window: Any, height: int, width: int, image: str = "the SR image") -> None:
-    """Refuse a window that does not lie inside an image of `height` x `width` SR pixels.
+    """Raise an error unless a window lies inside an image of `height` x `width` SR pixels.
 
     Args:
-        window: Row, column and size, to be checked.
-        height: Of the image, in SR pixels.
-        width: Likewise.
-        image: What the error calls it.
+        window: Row, column and size to check.
+        height: Height of the image in SR pixels.
+        width: Width of the image in SR pixels.
+        image: What the error message calls the image.
 
     Raises:
-        InputError: No three integers, no size that fits, or a place outside.
+        InputError: `window` is not three integers, its size does not fit, or it lies outside.
 
     Example:
         >>> check_window((0, 8, 16), 24, 24)

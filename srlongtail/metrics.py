@@ -1,4 +1,4 @@
-"""How close a restored image is to the true one: PSNR, SSIM, and the protocols of the papers."""
+"""Image quality: PSNR, SSIM, and the evaluation protocols of papers."""
 
 import math
 from collections.abc import Iterable, Iterator
@@ -15,7 +15,7 @@ from srlongtail.image.color import luma
 from srlongtail.image.io import quantize
 from srlongtail.image.tiles import Tiling
 
-WindowName = Literal["uniform", "gaussian"]
+KernelName = Literal["uniform", "gaussian"]
 
 _PAPER_TILES = Tiling(size=32, step=28)  # LR pixels
 
@@ -23,8 +23,8 @@ _PAPER_TILES = Tiling(size=32, step=28)  # LR pixels
 def psnr(a: Tensor, b: Tensor, data_range: float = 1.0) -> Tensor:
     """Return the peak signal-to-noise ratio of two images, in dB.
 
-    PSNR = 10 log10(data_range^2 / MSE), with the squared error averaged over channels and
-    pixels together, in float64: the value of scikit-image's `peak_signal_noise_ratio`. Nothing
+    PSNR = 10 log10(data_range^2 / MSE). The squared error is averaged over all channels and
+    pixels, in float64. The value equals that of scikit-image's `peak_signal_noise_ratio`. Nothing
     is clamped, rounded or cropped; a `Protocol` does that.
 
     Args:
@@ -49,10 +49,13 @@ def psnr(a: Tensor, b: Tensor, data_range: float = 1.0) -> Tensor:
 
 
 def mean_psnr(values: Iterable[float]) -> float:
-    """Return the mean of images' PSNR, leaving out those that are restored perfectly.
+    """Return the mean PSNR of several images, without those that are restored perfectly.
 
-    Their PSNR is infinite, and so would be any mean over them. Infinite where all are; NaN where
-    there are none.
+    The PSNR of a perfect image is infinite and would make the mean infinite. The result is
+    infinite if all images are perfect, and NaN if there are none.
+
+    Args:
+        values: PSNR of each image, in dB.
 
     Example:
         >>> mean_psnr([30.0, math.inf, 32.0])
@@ -65,22 +68,23 @@ def mean_psnr(values: Iterable[float]) -> float:
     return sum(finite) / len(finite)
 
 
-def ssim(a: Tensor, b: Tensor, window: WindowName = "uniform", data_range: float = 1.0) -> Tensor:
+def ssim(a: Tensor, b: Tensor, kernel: KernelName = "uniform", data_range: float = 1.0) -> Tensor:
     """Return the mean structural similarity of two images (1: equal).
 
     Two conventions are in use, and their values differ in the second decimal:
 
-    - `"uniform"`: 7x7 box, sample covariance (divided by N - 1): the defaults of scikit-image.
-    - `"gaussian"`: 11x11 Gaussian of sigma 1.5, population covariance: Wang et al. and most SR
-      papers; scikit-image's `gaussian_weights=True, sigma=1.5, use_sample_covariance=False`.
+    - `"uniform"`: 7x7 box and sample covariance (divided by N - 1), the defaults of scikit-image.
+    - `"gaussian"`: 11x11 Gaussian with sigma 1.5 and population covariance, as in Wang et al. and
+      most SR papers; in scikit-image, `gaussian_weights=True, sigma=1.5,
+      use_sample_covariance=False`.
 
-    In both K1 = 0.01, K2 = 0.03, and the mean is over the windows that lie wholly inside the
-    image, then over the channels. Computed in float64; differentiable.
+    Both use K1 = 0.01 and K2 = 0.03. The mean is over all kernel positions inside the image, then
+    over the channels. Computed in float64; differentiable.
 
     Args:
         a: Images of shape `(..., C, H, W)`.
         b: Images of the same shape.
-        window: Which of the two conventions.
+        kernel: The convention, "uniform" or "gaussian".
         data_range: Distance between the smallest and the largest possible value.
 
     Returns:
@@ -88,7 +92,7 @@ def ssim(a: Tensor, b: Tensor, window: WindowName = "uniform", data_range: float
 
     Raises:
         InputError: The shapes differ, have fewer than three dimensions, or are smaller than the
-            window; or the window is unknown.
+            kernel; or the convention is unknown.
 
     Source: Wang, Bovik, Sheikh, Simoncelli, "Image quality assessment: from error visibility to
     structural similarity", IEEE TIP 2004, equation 13.
@@ -96,17 +100,17 @@ def ssim(a: Tensor, b: Tensor, window: WindowName = "uniform", data_range: float
     Example:
         >>> import torch
         >>> image = torch.rand(3, 16, 16)
-        >>> ssim(image, image, window="gaussian")
+        >>> ssim(image, image, kernel="gaussian")
         tensor(1., dtype=torch.float64)
     """
     _check_pair(a, b)
-    settings = _window(window)
+    settings = _kernel(kernel)
     height, width = a.shape[-2:]
     size = len(settings.taps)
     if min(height, width) < size:
         raise InputError(
-            f"an image of {height}x{width} pixels is smaller than the {window} SSIM window "
-            f"of {size}x{size}"
+            f"an image of {height}x{width} pixels is smaller than the {kernel} SSIM kernel of "
+            f"{size}x{size}"
         )
     planes_at_once = max(1, _PIXELS_AT_ONCE // (height * width))
     pairs = zip(
@@ -118,7 +122,7 @@ def ssim(a: Tensor, b: Tensor, window: WindowName = "uniform", data_range: float
 
 
 class Score(NamedTuple):
-    """What a protocol measures on one image."""
+    """PSNR in dB and SSIM of one image."""
 
     psnr_db: float
     ssim: float
@@ -126,16 +130,16 @@ class Score(NamedTuple):
 
 @dataclass(frozen=True)
 class Protocol:
-    """How a paper scores SR: numbers of two protocols must never share a table.
+    """The evaluation protocol of a paper; numbers of two protocols must never share a table.
 
     Attributes:
-        name: What tables and files call it.
+        name: Name in tables and files.
         channels: Score on `"rgb"`, or on `"y"`, the luma of BT.601 (see `luma`).
-        window: Which SSIM (see `ssim`).
-        border: Pixels left out on each side of the SR image; None leaves out `scale` pixels.
+        kernel: The SSIM convention (see `ssim`).
+        border: Pixels to crop on each side of the SR image; None crops `scale` pixels.
         tiled_datasets: Data sets whose images every network restores in tiles.
         tiled_architectures: Architectures that restore every image in tiles.
-        tiles: Those tiles.
+        tiles: The tiles to use in these cases.
 
     Example:
         >>> import torch
@@ -148,7 +152,7 @@ class Protocol:
 
     name: str
     channels: Literal["rgb", "y"]
-    window: WindowName
+    kernel: KernelName
     border: int | None = None
     tiled_datasets: frozenset[str] = frozenset()
     tiled_architectures: frozenset[str] = frozenset()
@@ -159,14 +163,15 @@ class Protocol:
             raise InputError(f"border {self.border}, expected 0 or more pixels")
         if self.channels not in ("rgb", "y"):
             raise InputError(f"channels must be 'rgb' or 'y', got {self.channels!r}")
-        _window(self.window)
+        _kernel(self.kernel)
 
     def tiling(self, architecture: str | None, dataset: str) -> Tiling | None:
-        """Return the tiles in which the protocol restores this data set; None: as a whole.
+        """Return the tiles in which the protocol restores this data set; None for whole images.
 
         Args:
-            architecture: Name of the network's architecture; None if it is not known.
-            dataset: Name of the data set. Letter case is of no account in either name.
+            architecture: Name of the network's architecture, in any letter case; None if it is
+                not known.
+            dataset: Name of the data set, in any letter case.
         """
         tiled = _listed(dataset, self.tiled_datasets) or (
             architecture is not None and _listed(architecture, self.tiled_architectures)
@@ -176,69 +181,69 @@ class Protocol:
     def score(self, sr: Tensor, hr: Tensor, scale: int) -> Score:
         """Score one restored image: clamp, round to 8 bits, crop the border, compare.
 
-        With `channels="y"` the luma is taken of the rounded RGB and not rounded again, as in
-        BasicSR.
+        With `channels="y"`, the luma is computed from the rounded RGB image and not rounded
+        again, as in BasicSR.
 
         Args:
             sr: Restored RGB image of shape `(3, H, W)`, nominally in [0, 1].
             hr: True image of the same shape.
-            scale: The factor between LR and SR, which sets the border unless `border` does.
+            scale: Factor between LR and SR; it is the border if `border` is None.
 
         Raises:
-            InputError: The images differ in shape, are not single RGB images, or what the crop
-                leaves is smaller than the SSIM window.
+            InputError: The images differ in shape, are not single RGB images, or are smaller than
+                the SSIM kernel after cropping.
         """
         _check_pair(sr, hr)
         if sr.ndim != 3 or sr.shape[0] != 3:
             raise InputError(f"score needs one image of shape (3, H, W), got {tuple(sr.shape)}")
         border = scale if self.border is None else self.border
         height, width = sr.shape[-2:]
-        size = len(_window(self.window).taps)
+        size = len(_kernel(self.kernel).taps)
         if min(height, width) - 2 * border < size:
             raise InputError(
                 f"an image of {height}x{width} pixels is too small: {border} are cropped on each "
-                f"side, and the {self.window} SSIM window needs {size}x{size} of what is left"
+                f"side, and the {self.kernel} SSIM kernel needs {size}x{size} of the rest"
             )
         inner = Box(border, border, height - border, width - border)
         # float64 first, so that the levels are exact whatever the images' dtype.
         a, b = (inner.cut(quantize(image.double())) for image in (sr, hr))
         if self.channels == "y":
             a, b = luma(a), luma(b)
-        return Score(psnr(a, b).item(), ssim(a, b, self.window).item())
+        return Score(psnr(a, b).item(), ssim(a, b, self.kernel).item())
 
     def smallest_side(self, scale: int) -> int:
-        """Return the smallest side of an HR image that can be scored, in pixels.
+        """Return the side of the smallest HR image that can be scored, in pixels.
 
         Example:
             >>> PAPER.smallest_side(scale=4)
             15
         """
         border = scale if self.border is None else self.border
-        return 2 * border + len(_window(self.window).taps)
+        return 2 * border + len(_kernel(self.kernel).taps)
 
 
-class _Window(NamedTuple):
-    taps: tuple[float, ...]  # the window is separable: weights along one side, of sum 1
+class _Kernel(NamedTuple):
+    taps: tuple[float, ...]  # the kernel is separable: weights along one axis, with sum 1
     covariance_factor: float
 
 
 _GAUSSIAN = [math.exp(-(offset**2) / (2 * 1.5**2)) for offset in range(-5, 6)]
-_WINDOWS = {
-    "uniform": _Window(taps=(1 / 7,) * 7, covariance_factor=49 / 48),
-    "gaussian": _Window(tuple(tap / sum(_GAUSSIAN) for tap in _GAUSSIAN), covariance_factor=1.0),
+_KERNELS = {
+    "uniform": _Kernel(taps=(1 / 7,) * 7, covariance_factor=49 / 48),
+    "gaussian": _Kernel(tuple(tap / sum(_GAUSSIAN) for tap in _GAUSSIAN), covariance_factor=1.0),
 }
 
 # Strips of this size stay in the cache, which makes SSIM several times faster than on whole
-# images; much smaller ones lose by their overlap.
+# images. Much smaller strips are slower because they overlap.
 _PIXELS_AT_ONCE = 2**16
 
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """Keep torch to one CPU thread: operations on a strip are too short to share out.
+    """Restrict torch to one CPU thread: operations on a strip are too short to divide.
 
-    Two threads are a third faster on an idle machine; on a busy one, where they wait for each
-    other after every operation, they are several times slower.
+    On an idle machine, two threads are a third faster. On a busy machine they wait for each other
+    after every operation and are several times slower.
     """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -248,37 +253,37 @@ def _one_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def _window(name: str) -> _Window:
-    if name not in _WINDOWS:
-        raise InputError(f"the SSIM window must be 'uniform' or 'gaussian', got {name!r}")
-    return _WINDOWS[name]
+def _kernel(name: str) -> _Kernel:
+    if name not in _KERNELS:
+        raise InputError(f"the SSIM kernel must be 'uniform' or 'gaussian', got {name!r}")
+    return _KERNELS[name]
 
 
-def _plane_ssim(x: Tensor, y: Tensor, window: _Window, data_range: float) -> Tensor:
-    """Mean SSIM of each plane of `(N, H, W)`, summed up over horizontal strips."""
+def _plane_ssim(x: Tensor, y: Tensor, kernel: _Kernel, data_range: float) -> Tensor:
+    """Return the mean SSIM of each plane of `(N, H, W)`, computed in horizontal strips."""
     height, width = x.shape[-2:]
-    overlap = len(window.taps) - 1
+    overlap = len(kernel.taps) - 1
     rows = max(1, _PIXELS_AT_ONCE // width)
     total = x.new_zeros(len(x), dtype=torch.float64)
     for top in range(0, height - overlap, rows):
         strip = slice(top, top + rows + overlap)
-        similarity = _ssim_map(x[:, strip].double(), y[:, strip].double(), window, data_range)
+        similarity = _ssim_map(x[:, strip].double(), y[:, strip].double(), kernel, data_range)
         total = total + similarity.sum((-2, -1))
     return total / ((height - overlap) * (width - overlap))
 
 
-def _ssim_map(x: Tensor, y: Tensor, window: _Window, data_range: float) -> Tensor:
+def _ssim_map(x: Tensor, y: Tensor, kernel: _Kernel, data_range: float) -> Tensor:
     moments = torch.stack((x, y, x * x + y * y, x * y))
-    mean_x, mean_y, mean_squares, mean_xy = _weighted_mean(moments, window.taps)
+    mean_x, mean_y, mean_squares, mean_xy = _weighted_mean(moments, kernel.taps)
     c1, c2 = (0.01 * data_range) ** 2, (0.03 * data_range) ** 2
     product, squares = mean_x * mean_y, mean_x.square() + mean_y.square()
-    covariance = window.covariance_factor * (mean_xy - product)
-    variances = window.covariance_factor * (mean_squares - squares)
+    covariance = kernel.covariance_factor * (mean_xy - product)
+    variances = kernel.covariance_factor * (mean_squares - squares)
     return (2 * product + c1) * (2 * covariance + c2) / ((squares + c1) * (variances + c2))
 
 
 def _weighted_mean(images: Tensor, taps: tuple[float, ...]) -> Tensor:
-    """Mean in every window that lies inside; adding shifted images beats a convolution here."""
+    """Return the kernel mean at every inner position; faster than a convolution here."""
     for dim in (-2, -1):
         length = images.shape[dim] - len(taps) + 1
         mean = images.narrow(dim, 0, length) * taps[0]
@@ -302,14 +307,14 @@ def _listed(name: str, names: frozenset[str]) -> bool:
 PAPER = Protocol(
     name="paper",
     channels="rgb",
-    window="uniform",
+    kernel="uniform",
     tiled_datasets=frozenset({"Test2K"}),
     tiled_architectures=frozenset({"SwinIR"}),
 )
 """Tables 1 to 3 of the Focal Pixel Learning paper: RGB, 7x7 uniform SSIM."""
 
-Y_CHANNEL = Protocol(name="y", channels="y", window="gaussian")
+Y_CHANNEL = Protocol(name="y", channels="y", kernel="gaussian")
 """Table 4 of that paper (BSRN), and most SR papers: luma, Gaussian SSIM."""
 
 PROTOCOLS = {protocol.name: protocol for protocol in (PAPER, Y_CHANNEL)}
-"""The protocols by name."""
+"""All protocols by name."""

@@ -1,6 +1,6 @@
-"""Sharing images out over the processes that `torchrun` started; torch.distributed does the work.
+"""Divide images among the processes that `torchrun` started, with torch.distributed.
 
-Without `torchrun` there is one process, and everything here is a no-op.
+Without `torchrun` there is one process, and all functions here do nothing.
 """
 
 import contextlib
@@ -16,14 +16,15 @@ T = TypeVar("T")
 
 @contextlib.contextmanager
 def process_group() -> Iterator[None]:
-    """Join the group of processes that `torchrun` started, and leave it at the end.
+    """Join the process group of `torchrun`, and leave it at the end.
 
-    Where there is CUDA, each process has the GPU of its local rank as the current one, and the
-    group passes on both what lies on the GPUs (nccl) and what does not (gloo).
+    With CUDA, each process uses the GPU of its local rank, and the group exchanges tensors both
+    on GPUs (nccl) and on the CPU (gloo).
 
-    >>> with process_group():
-    ...     is_writer()
-    True
+    Example:
+        >>> with process_group():
+        ...     is_writer()
+        True
     """
     if int(os.environ.get("WORLD_SIZE", "1")) == 1 or dist.is_initialized():
         yield
@@ -39,29 +40,32 @@ def process_group() -> Iterator[None]:
 
 
 def is_writer() -> bool:
-    """Whether this is the one process that writes files and prints.
+    """Return whether this is the one process that writes files and prints.
 
-    >>> is_writer()
-    True
+    Example:
+        >>> is_writer()
+        True
     """
     return not dist.is_initialized() or dist.get_rank() == 0
 
 
 def share(items: Sequence[T]) -> Iterator[T]:
-    """The items that fall to this process: every n-th of n processes.
+    """Return this process's share of the items: every n-th item, for n processes.
 
-    >>> list(share("abc"))
-    ['a', 'b', 'c']
+    Example:
+        >>> list(share("abc"))
+        ['a', 'b', 'c']
     """
     rank, world = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
     return (items[index] for index in range(rank, len(items), world))
 
 
 def gather(value: T) -> list[T]:
-    """The values of all processes, in the order of their ranks, in every process.
+    """Return the values of all processes, in order of rank, in every process.
 
-    >>> gather(3)
-    [3]
+    Example:
+        >>> gather(3)
+        [3]
     """
     if not dist.is_initialized():
         return [value]

@@ -1,4 +1,4 @@
-"""Results as files: tables as CSV, records as JSON, arrays as NPZ, each whole or not at all."""
+"""Write results to files atomically: tables as CSV, records as JSON, maps as NPZ."""
 
 import json
 from collections.abc import Mapping

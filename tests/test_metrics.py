@@ -19,17 +19,17 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from srlongtail import metrics
 from srlongtail.errors import InputError
 from srlongtail.image.tiles import Tiling
-from srlongtail.metrics import PAPER, PROTOCOLS, Y_CHANNEL, Protocol, WindowName, psnr, ssim
+from srlongtail.metrics import PAPER, PROTOCOLS, Y_CHANNEL, KernelName, Protocol, psnr, ssim
 
-WINDOWS: dict[WindowName, dict[str, object]] = {
+KERNELS: dict[KernelName, dict[str, object]] = {
     "uniform": {},
     "gaussian": {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False},
 }
-SIZES: dict[WindowName, int] = {"uniform": 7, "gaussian": 11}
+SIZES: dict[KernelName, int] = {"uniform": 7, "gaussian": 11}
 
 Metric = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
-either_window = pytest.mark.parametrize("window", get_args(WindowName))
+either_kernel = pytest.mark.parametrize("kernel", get_args(KernelName))
 
 
 def noisy_pair(*shape: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -45,12 +45,12 @@ def photo_pair() -> tuple[np.ndarray, np.ndarray]:
     return a, np.round(np.clip(a + noise, 0, 1) * 255) / 255
 
 
-def skimage_ssim(a: np.ndarray, b: np.ndarray, window: WindowName, data_range: float = 1) -> float:
-    return structural_similarity(a, b, channel_axis=0, data_range=data_range, **WINDOWS[window])
+def skimage_ssim(a: np.ndarray, b: np.ndarray, kernel: KernelName, data_range: float = 1) -> float:
+    return structural_similarity(a, b, channel_axis=0, data_range=data_range, **KERNELS[kernel])
 
 
-def our_ssim(a: np.ndarray, b: np.ndarray, window: WindowName, data_range: float = 1) -> float:
-    return ssim(torch.from_numpy(a), torch.from_numpy(b), window, data_range).item()
+def our_ssim(a: np.ndarray, b: np.ndarray, kernel: KernelName, data_range: float = 1) -> float:
+    return ssim(torch.from_numpy(a), torch.from_numpy(b), kernel, data_range).item()
 
 
 # PSNR
@@ -95,98 +95,98 @@ def test_psnr_gives_one_value_per_leading_index() -> None:
 # SSIM
 
 
-@either_window
-def test_ssim_of_a_photo_is_that_of_scikit_image(window: WindowName) -> None:
+@either_kernel
+def test_ssim_of_a_photo_is_that_of_scikit_image(kernel: KernelName) -> None:
     a, b = photo_pair()
-    assert our_ssim(a, b, window) == pytest.approx(skimage_ssim(a, b, window), abs=1e-12)
+    assert our_ssim(a, b, kernel) == pytest.approx(skimage_ssim(a, b, kernel), abs=1e-12)
 
 
-@either_window
-def test_ssim_of_a_float32_photo_is_that_of_scikit_image(window: WindowName) -> None:
+@either_kernel
+def test_ssim_of_a_float32_photo_is_that_of_scikit_image(kernel: KernelName) -> None:
     a, b = photo_pair()
-    ours = our_ssim(a.astype(np.float32), b.astype(np.float32), window)
-    assert ours == pytest.approx(skimage_ssim(a, b, window), abs=1e-6)
+    ours = our_ssim(a.astype(np.float32), b.astype(np.float32), kernel)
+    assert ours == pytest.approx(skimage_ssim(a, b, kernel), abs=1e-6)
 
 
-@either_window
-def test_ssim_is_the_mean_over_the_channels(window: WindowName) -> None:
+@either_kernel
+def test_ssim_is_the_mean_over_the_channels(kernel: KernelName) -> None:
     a, b = photo_pair()
     channels = [
-        structural_similarity(x, y, data_range=1, **WINDOWS[window])
+        structural_similarity(x, y, data_range=1, **KERNELS[kernel])
         for x, y in zip(a, b, strict=True)
     ]
-    assert our_ssim(a, b, window) == pytest.approx(np.mean(channels), abs=1e-12)
+    assert our_ssim(a, b, kernel) == pytest.approx(np.mean(channels), abs=1e-12)
 
 
-@either_window
+@either_kernel
 @settings(deadline=None, max_examples=25)
 @given(drawn=st.data())
 def test_ssim_of_any_image_is_that_of_scikit_image(
-    window: WindowName, drawn: st.DataObject
+    kernel: KernelName, drawn: st.DataObject
 ) -> None:
-    side = st.integers(SIZES[window], 40)
+    side = st.integers(SIZES[kernel], 40)
     shape = drawn.draw(st.tuples(st.integers(1, 4), side, side), label="shape")
     a, b = noisy_pair(*shape, seed=drawn.draw(st.integers(0, 99), label="seed"))
     if drawn.draw(st.booleans(), label="8-bit levels"):
         a, b = np.round(a * 255) / 255, np.round(b * 255) / 255
-    assert our_ssim(a, b, window) == pytest.approx(skimage_ssim(a, b, window), abs=1e-12)
+    assert our_ssim(a, b, kernel) == pytest.approx(skimage_ssim(a, b, kernel), abs=1e-12)
 
 
-@either_window
-def test_ssim_of_an_image_that_is_one_window(window: WindowName) -> None:
-    a, b = noisy_pair(3, SIZES[window], SIZES[window])
-    assert our_ssim(a, b, window) == pytest.approx(skimage_ssim(a, b, window), abs=1e-12)
+@either_kernel
+def test_ssim_of_an_image_that_is_one_kernel(kernel: KernelName) -> None:
+    a, b = noisy_pair(3, SIZES[kernel], SIZES[kernel])
+    assert our_ssim(a, b, kernel) == pytest.approx(skimage_ssim(a, b, kernel), abs=1e-12)
 
 
-@either_window
-def test_ssim_follows_the_data_range(window: WindowName) -> None:
+@either_kernel
+def test_ssim_follows_the_data_range(kernel: KernelName) -> None:
     a, b = (x * 255 for x in photo_pair())
-    assert our_ssim(a, b, window, 255) == pytest.approx(skimage_ssim(a, b, window, 255), abs=1e-12)
+    assert our_ssim(a, b, kernel, 255) == pytest.approx(skimage_ssim(a, b, kernel, 255), abs=1e-12)
 
 
-@either_window
+@either_kernel
 @pytest.mark.parametrize("pixels", [1, 500, 5000])
 def test_ssim_does_not_depend_on_the_strips(
-    window: WindowName, pixels: int, monkeypatch: pytest.MonkeyPatch
+    kernel: KernelName, pixels: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     a, b = noisy_pair(3, 30, 41)
-    expected = skimage_ssim(a, b, window)
+    expected = skimage_ssim(a, b, kernel)
 
     monkeypatch.setattr(metrics, "_PIXELS_AT_ONCE", pixels)
 
-    assert our_ssim(a, b, window) == pytest.approx(expected, abs=1e-12)
+    assert our_ssim(a, b, kernel) == pytest.approx(expected, abs=1e-12)
 
 
-@either_window
+@either_kernel
 @pytest.mark.parametrize(("low", "high"), [(0.0, 1.0), (0.4, 0.5), (200 / 255, 201 / 255)])
-def test_ssim_of_flat_images(window: WindowName, low: float, high: float) -> None:
+def test_ssim_of_flat_images(kernel: KernelName, low: float, high: float) -> None:
     a, b = torch.full((3, 16, 16), low), torch.full((3, 16, 16), high)
     c1 = 0.01**2
     expected = (2 * low * high + c1) / (low**2 + high**2 + c1)
-    assert ssim(a, b, window).item() == pytest.approx(expected, abs=1e-6)
+    assert ssim(a, b, kernel).item() == pytest.approx(expected, abs=1e-6)
 
 
-@either_window
-def test_ssim_of_an_image_with_itself_is_one(window: WindowName) -> None:
+@either_kernel
+def test_ssim_of_an_image_with_itself_is_one(kernel: KernelName) -> None:
     a = torch.rand(3, 16, 16)
-    assert ssim(a, a, window).item() == pytest.approx(1, abs=1e-14)
+    assert ssim(a, a, kernel).item() == pytest.approx(1, abs=1e-14)
 
 
-@either_window
-def test_ssim_of_a_batch_is_that_of_each_image(window: WindowName) -> None:
+@either_kernel
+def test_ssim_of_a_batch_is_that_of_each_image(kernel: KernelName) -> None:
     a, b = map(torch.from_numpy, noisy_pair(2, 5, 3, 13, 15))
 
-    values = ssim(a, b, window)
+    values = ssim(a, b, kernel)
 
     assert values.shape == (2, 5)
     for index in np.ndindex(2, 5):
-        assert values[index].item() == pytest.approx(ssim(a[index], b[index], window).item())
+        assert values[index].item() == pytest.approx(ssim(a[index], b[index], kernel).item())
 
 
-@either_window
-def test_ssim_is_differentiable(window: WindowName) -> None:
+@either_kernel
+def test_ssim_is_differentiable(kernel: KernelName) -> None:
     a, b = (torch.from_numpy(x).requires_grad_() for x in noisy_pair(1, 12, 12))
-    assert torch.autograd.gradcheck(lambda x, y: ssim(x, y, window), (a, b))
+    assert torch.autograd.gradcheck(lambda x, y: ssim(x, y, kernel), (a, b))
 
 
 def test_ssim_leaves_the_number_of_threads_alone() -> None:
@@ -200,26 +200,26 @@ def test_ssim_leaves_the_number_of_threads_alone() -> None:
 
 
 @pytest.mark.gpu
-@either_window
-def test_ssim_on_a_gpu_is_that_on_the_cpu(window: WindowName) -> None:
+@either_kernel
+def test_ssim_on_a_gpu_is_that_on_the_cpu(kernel: KernelName) -> None:
     a, b = map(torch.from_numpy, photo_pair())
-    on_gpu = ssim(a.cuda(), b.cuda(), window)
+    on_gpu = ssim(a.cuda(), b.cuda(), kernel)
     assert on_gpu.is_cuda
-    assert on_gpu.item() == pytest.approx(ssim(a, b, window).item(), abs=1e-12)
+    assert on_gpu.item() == pytest.approx(ssim(a, b, kernel).item(), abs=1e-12)
 
 
 @pytest.mark.parametrize(
-    ("window", "shape", "size"),
+    ("kernel", "shape", "size"),
     [("uniform", (3, 6, 20), "7x7"), ("gaussian", (3, 20, 10), "11x11")],
 )
-def test_ssim_refuses_images_smaller_than_the_window(
-    window: WindowName, shape: tuple[int, ...], size: str
+def test_ssim_refuses_images_smaller_than_the_kernel(
+    kernel: KernelName, shape: tuple[int, ...], size: str
 ) -> None:
-    with pytest.raises(InputError, match=f"{shape[1]}x{shape[2]} .* smaller .* {window} .* {size}"):
-        ssim(torch.zeros(shape), torch.zeros(shape), window)
+    with pytest.raises(InputError, match=f"{shape[1]}x{shape[2]} .* smaller .* {kernel} .* {size}"):
+        ssim(torch.zeros(shape), torch.zeros(shape), kernel)
 
 
-def test_ssim_refuses_an_unknown_window() -> None:
+def test_ssim_refuses_an_unknown_kernel() -> None:
     with pytest.raises(InputError, match="'uniform' or 'gaussian', got 'box'"):
         ssim(torch.zeros(3, 9, 9), torch.zeros(3, 9, 9), "box")  # type: ignore[arg-type]
 
@@ -268,7 +268,7 @@ def test_y_protocol_is_scikit_image_on_unrounded_luma() -> None:
 
     score = Y_CHANNEL.score(sr, hr, scale=4)
 
-    expected_ssim = structural_similarity(a, b, data_range=255, **WINDOWS["gaussian"])
+    expected_ssim = structural_similarity(a, b, data_range=255, **KERNELS["gaussian"])
     assert score.psnr_db == pytest.approx(peak_signal_noise_ratio(a, b, data_range=255), rel=1e-12)
     assert score.ssim == pytest.approx(expected_ssim, abs=1e-9)
 
@@ -342,13 +342,13 @@ def test_protocols_are_found_by_name() -> None:
 
 
 def test_the_paper_settings() -> None:
-    assert (PAPER.channels, PAPER.window, PAPER.border) == ("rgb", "uniform", None)
+    assert (PAPER.channels, PAPER.kernel, PAPER.border) == ("rgb", "uniform", None)
 
 
 @pytest.mark.parametrize(
-    ("channels", "window", "message"),
+    ("channels", "kernel", "message"),
     [("Y", "uniform", "'rgb' or 'y', got 'Y'"), ("y", "box", "'gaussian', got 'box'")],
 )
-def test_a_protocol_refuses_unknown_settings(channels: str, window: str, message: str) -> None:
+def test_a_protocol_refuses_unknown_settings(channels: str, kernel: str, message: str) -> None:
     with pytest.raises(InputError, match=message):
-        Protocol("mine", channels, window)  # type: ignore[arg-type]
+        Protocol("mine", channels, kernel)  # type: ignore[arg-type]

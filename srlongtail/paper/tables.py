@@ -433,7 +433,7 @@ def _notes(
     spec = table.spec
     color = "RGB" if spec.protocol.channels == "rgb" else "luma"
     yield (
-        f"Scored on {color} with the {spec.protocol.window} SSIM window, {spec.scale} pixels "
+        f"Scored on {color} with the {spec.protocol.kernel} SSIM window, {spec.scale} pixels "
         f"cropped on each side; means over the images of "
         f"{', '.join(f'{data.name} ({len(data)})' for data in datasets)}."
     )

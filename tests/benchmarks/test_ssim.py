@@ -11,7 +11,7 @@ import pytest
 import torch
 from skimage.metrics import structural_similarity
 
-from srlongtail.metrics import WindowName, ssim
+from srlongtail.metrics import KernelName, ssim
 
 ROUNDS = 7
 GAUSSIAN = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False}
@@ -19,9 +19,9 @@ GAUSSIAN = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": Fal
 
 @pytest.mark.benchmark
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
-@pytest.mark.parametrize(("window", "options"), [("uniform", {}), ("gaussian", GAUSSIAN)])
+@pytest.mark.parametrize(("kernel", "options"), [("uniform", {}), ("gaussian", GAUSSIAN)])
 def test_ssim_of_a_2k_rgb_image(
-    window: WindowName, options: dict[str, object], dtype: type[np.floating]
+    kernel: KernelName, options: dict[str, object], dtype: type[np.floating]
 ) -> None:
     rng = np.random.default_rng(0)
     hr = rng.random((1356, 2040, 3)).astype(dtype)
@@ -31,13 +31,13 @@ def test_ssim_of_a_2k_rgb_image(
     times = [
         (
             seconds(lambda: structural_similarity(sr, hr, channel_axis=2, data_range=1, **options)),
-            seconds(lambda: ssim(sr_tensor, hr_tensor, window)),
+            seconds(lambda: ssim(sr_tensor, hr_tensor, kernel)),
         )
         for _ in range(ROUNDS)
     ]
     theirs, ours = (median(column) for column in zip(*times, strict=True))
     print(
-        f"\n{window} {np.dtype(dtype).name}: "
+        f"\n{kernel} {np.dtype(dtype).name}: "
         f"scikit-image {theirs:.3f} s, ours {ours:.3f} s, ratio {theirs / ours:.1f}"
     )
     assert theirs / ours > (2.5 if dtype is np.float64 else 1.5)
