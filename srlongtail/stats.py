@@ -1,4 +1,4 @@
-"""Inequality, heavy tails and uncertainty, on plain arrays."""
+"""Measures of inequality, heavy tails and uncertainty for plain arrays."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -10,13 +10,13 @@ from numpy.typing import ArrayLike, NDArray
 
 from srlongtail.errors import InputError
 
-BOOTSTRAP_FROM = 30  # images; fewer get Student's t
+BOOTSTRAP_FROM = 30  # images; for fewer, Student's t is used
 STUDENT = "Student's t"
-_FITTED = 20_000  # values that a distribution is fitted to: more only take longer
+_FITTED = 20_000  # maximum number of values for a fit; more only take longer
 
 
 class Interval(NamedTuple):
-    """An estimate, the ends of its interval, and the method in words where one is stated."""
+    """An estimate, the ends of its interval, and the method in words ("" if not stated)."""
 
     estimate: float
     low: float
@@ -25,7 +25,7 @@ class Interval(NamedTuple):
 
 
 class SignTest(NamedTuple):
-    """How many values have which sign, and the two-sided p-value of even odds."""
+    """Numbers of positive and negative values, and the two-sided p-value for equal chances."""
 
     positive: int
     negative: int
@@ -33,23 +33,24 @@ class SignTest(NamedTuple):
 
 
 def gini(values: ArrayLike) -> float:
-    """How unequal non-negative values are: 0 for equal ones, 1 - 1/N where one has it all.
+    """Return the Gini coefficient: 0 if all values are equal, 1 - 1/N if only one is not 0.
 
     G = sum_i (2i - N - 1) x_i / (N sum_i x_i), with x sorted ascending and i from 1 to N.
-    Where all values are 0, they are equal: G = 0.
+    If all values are 0, they are equal, and G = 0.
 
     Args:
-        values: any shape, non-negative and finite.
+        values: Any shape, non-negative and finite.
 
     Raises:
-        InputError: no values, or negative, infinite or NaN ones.
+        InputError: There are no values, or some are negative, infinite or NaN.
 
-    >>> gini([1, 1, 1, 1]), gini([0, 0, 0, 5])
-    (0.0, 0.75)
+    Example:
+        >>> gini([1, 1, 1, 1]), gini([0, 0, 0, 5])
+        (0.0, 0.75)
     """
     array = _shares_of(values, "gini")
     count = array.size
-    # Zeros add nothing to the sum; without them there is little to sort in a local map.
+    # Zeros add nothing to the sum. Without them, a local map has few values to sort.
     positive = np.sort(array[array > 0])
     if positive.size == 0:
         return 0.0
@@ -58,20 +59,21 @@ def gini(values: ArrayLike) -> float:
 
 
 def lorenz(values: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The Lorenz curve: the share of the total that the smallest values hold together.
+    """Return the Lorenz curve: the share of the total that the smallest values hold.
 
     Args:
-        values: N of any shape, non-negative and finite.
+        values: N values of any shape, non-negative and finite.
 
     Returns:
         The share of the values, 0 to 1, and the share of the total, 0 to 1; N + 1 points each.
-        The Gini coefficient of `gini` is 1 minus twice the area below.
+        The Gini coefficient of `gini` is 1 minus twice the area under the curve.
 
     Raises:
-        InputError: no values, or negative, infinite or NaN ones.
+        InputError: There are no values, or some are negative, infinite or NaN.
 
-    >>> lorenz([3, 1])[1]
-    array([0.  , 0.25, 1.  ])
+    Example:
+        >>> lorenz([3, 1])[1]
+        array([0.  , 0.25, 1.  ])
     """
     array = np.sort(_shares_of(values, "lorenz"))
     shares = np.linspace(0, 1, array.size + 1)
@@ -83,29 +85,31 @@ def lorenz(values: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]
 def top_share(values: ArrayLike, share: float) -> float:
     """Return the share of the total that the largest values hold, read from the Lorenz curve.
 
-    For an exponential distribution it is q (1 - log q): the top tenth holds 33.0%.
+    For an exponential distribution it is q (1 - log q): the top 10% hold 33.0%.
 
     Args:
-        values: any shape, non-negative and finite.
-        share: q, the share of the values that is the top, 0 to 1.
+        values: Any shape, non-negative and finite.
+        share: q, the share of the values that count as the largest, 0 to 1.
 
-    >>> top_share([1, 1, 1, 7], 0.25)
-    0.7
+    Example:
+        >>> top_share([1, 1, 1, 7], 0.25)
+        0.7
     """
     shares, held = lorenz(values)
     return float(1 - np.interp(1 - share, shares, held))
 
 
 def effective_number(values: ArrayLike) -> float:
-    """Return how many equal values would be as unequal as these: (1 - Gini) N, from 1 to N.
+    """Return the effective number of values, (1 - Gini) N, from 1 to N.
 
-    k equal values among zeros give k, however many zeros there are.
+    k equal values give k, whatever the number of zeros beside them.
 
     Args:
-        values: N of any shape, non-negative and finite.
+        values: N values of any shape, non-negative and finite.
 
-    >>> effective_number([2, 2, 0, 0, 0])
-    2.0
+    Example:
+        >>> effective_number([2, 2, 0, 0, 0])
+        2.0
     """
     return (1 - gini(values)) * np.size(values)
 
@@ -113,58 +117,62 @@ def effective_number(values: ArrayLike) -> float:
 def hill(values: ArrayLike, k: int) -> float:
     """Return Hill's estimate of the tail index alpha from the k largest values.
 
-    A tail is heavy where P(X > x) falls as x ** -alpha; a smaller alpha is a heavier tail.
-    alpha = k / sum_(i <= k) log(x_i / x_(k+1)), with x sorted descending. Where the k + 1 largest
+    A tail is heavy if P(X > x) falls as x ** -alpha; a smaller alpha means a heavier tail.
+    alpha = k / sum_(i <= k) log(x_i / x_(k+1)), with x sorted descending. If the k + 1 largest
     values are equal, alpha is infinite.
 
     Args:
-        values: N of any shape, of which the k + 1 largest are positive.
-        k: number of values taken as the tail, 1 <= k < N.
+        values: N values of any shape; the k + 1 largest must be positive.
+        k: Number of values in the tail, 1 <= k < N.
 
     Raises:
-        InputError: k is not in that range, or the values above are not positive and finite.
+        InputError: k is out of range, or the k + 1 largest values are not positive and finite.
 
     Source: Hill, Annals of Statistics 3(5), 1975.
 
-    >>> round(hill([1, 1, 2, 4, 8], k=3), 3)
-    0.721
+    Example:
+        >>> round(hill([1, 1, 2, 4, 8], k=3), 3)
+        0.721
     """
     return float(hill_table(values, [k])["tail_index"].iloc[0])
 
 
 def hill_table(values: ArrayLike, ks: Sequence[int] | None = None) -> pd.DataFrame:
-    """Return Hill's estimate for many numbers of tail values: the Hill plot, as a table.
+    """Return Hill's estimate for several numbers of tail values: the Hill plot as a table.
 
-    Trust the estimate only where it stays level over a range of k. The column `standard_error`
-    is alpha / sqrt(k), which holds for independent values; pixels of one image are not.
+    Trust the estimate only where it is constant over a range of k. The column `standard_error`
+    is alpha / sqrt(k). This holds for independent values; pixels of one image are not independent.
 
     Args:
-        values: see `hill`.
-        ks: numbers of tail values; default: up to 30 of them, from 10 (or 1) to N / 5, equally
+        values: See `hill`.
+        ks: Numbers of tail values; default: up to 30 numbers from 10 (or 1) to N / 5, equally
             spaced on a logarithmic axis.
 
     Returns:
-        One row a k: `k, threshold, tail_index, standard_error`; the threshold is x_(k+1).
+        One row per k: `k, threshold, tail_index, standard_error`; the threshold is x_(k+1).
 
-    >>> hill_table([1, 1, 2, 4, 8], ks=[1, 2])["tail_index"].round(2).tolist()
-    [1.44, 0.96]
+    Example:
+        >>> hill_table([1, 1, 2, 4, 8], ks=[1, 2])["tail_index"].round(2).tolist()
+        [1.44, 0.96]
     """
     array = np.asarray(values, dtype=np.float64).ravel()
     if ks is None:
         last = max(array.size // 5, 1)
         ks = np.unique(np.geomspace(min(10, last), last, 30).round().astype(int)).tolist()
     if not len(ks) or min(ks) < 1 or max(ks) >= array.size:
-        raise InputError(f"hill: k of {list(ks)}, expected 1 to {array.size - 1} of {array.size}")
+        raise InputError(
+            f"hill: k {list(ks)}, expected 1 to {array.size - 1} for {array.size} values"
+        )
     chosen = np.asarray(ks)
     largest = np.sort(np.partition(array, -chosen.max() - 1)[-chosen.max() - 1 :])[::-1]
     if not np.isfinite(largest).all() or largest[-1] <= 0:
         raise InputError(
-            f"hill: the {largest.size} largest values run from {largest[-1]:g} to "
-            f"{largest[0]:g}, expected positive and finite ones"
+            f"hill: the {largest.size} largest values range from {largest[-1]:g} to "
+            f"{largest[0]:g}, expected positive and finite values"
         )
     logs = np.log(largest)
     excess = np.cumsum(logs)[chosen - 1] - chosen * logs[chosen]
-    # Rounding of the sums must not pass for a spread among equal values.
+    # Rounding errors of the sums must not look like a spread of equal values.
     excess[largest[0] == largest[chosen]] = 0
     with np.errstate(divide="ignore"):
         index = chosen / excess
@@ -179,41 +187,45 @@ def hill_table(values: ArrayLike, ks: Sequence[int] | None = None) -> pd.DataFra
 
 
 def pareto_shape(values: ArrayLike, k: int) -> float:
-    """Return the shape xi of the generalised Pareto distribution of the k largest values.
+    """Return the shape xi of the generalized Pareto distribution of the k largest values.
 
-    It is fitted by maximum likelihood (scipy) to what these values exceed the next one by. A
-    positive xi is a heavy tail of index 1 / xi, 0 an exponential one, and a negative xi a tail
-    that ends. Of more than 20,000 values, so many of evenly spaced ranks are fitted.
+    The distribution is fitted by maximum likelihood (SciPy) to the excesses of these values over
+    the next largest one. A positive xi means a heavy tail with index 1 / xi, 0 an exponential
+    tail, and a negative xi a tail with an upper end. If k exceeds 20,000, the fit uses 20,000
+    values of evenly spaced ranks.
 
     Args:
-        values: N of any shape, finite.
-        k: number of values taken as the tail, 10 <= k < N.
+        values: N values of any shape, finite.
+        k: Number of values in the tail, 10 <= k < N.
 
     Raises:
-        InputError: k is not in that range, values are not finite, or the k + 1 largest are equal.
+        InputError: k is out of range, values are not finite, or the k + 1 largest are equal.
 
     Source: Pickands, Annals of Statistics 3(1), 1975.
 
-    >>> import scipy.stats
-    >>> values = scipy.stats.genpareto.ppf((np.arange(500) + 0.5) / 500, c=0.25)
-    >>> round(pareto_shape(values, k=499), 1)
-    0.2
+    Example:
+        >>> import scipy.stats
+        >>> values = scipy.stats.genpareto.ppf((np.arange(500) + 0.5) / 500, c=0.25)
+        >>> round(pareto_shape(values, k=499), 1)
+        0.2
     """
     from scipy.stats import genpareto
 
     array = np.asarray(values, dtype=np.float64).ravel()
     if not 10 <= k < array.size:
-        raise InputError(f"pareto_shape: k {k}, expected 10 to {array.size - 1} of {array.size}")
+        raise InputError(
+            f"pareto_shape: k {k}, expected 10 to {array.size - 1} for {array.size} values"
+        )
     largest = np.partition(array, -k - 1)[-k - 1 :]  # the smallest of them comes first
     excesses = largest[1:] - largest[0]
     if not np.isfinite(largest).all() or not excesses.any():
         raise InputError(
-            f"pareto_shape: the {k + 1} largest values run from {largest.min():g} to "
-            f"{largest.max():g}, expected finite ones that differ"
+            f"pareto_shape: the {k + 1} largest values range from {largest.min():g} to "
+            f"{largest.max():g}, expected finite values that differ"
         )
     if k > _FITTED:
         excesses = np.sort(excesses)[np.linspace(0, k - 1, _FITTED).round().astype(int)]
-    # Started from the moments, the fit takes a fraction of the time.
+    # Starting from the moments makes the fit several times faster.
     mean, variance = excesses.mean(), excesses.var()
     start = (1 - mean**2 / variance) / 2
     shape, _, _ = genpareto.fit(excesses, start, floc=0, scale=mean * (1 - start))
@@ -221,19 +233,23 @@ def pareto_shape(values: ArrayLike, k: int) -> float:
 
 
 def holm(p_values: ArrayLike) -> NDArray[np.float64]:
-    """Return Holm's adjusted p-values of several tests, in the order given.
+    """Return Holm's adjusted p-values of several tests, in the given order.
 
-    To reject where the adjusted value is at most 0.05 keeps the chance of even one false
-    rejection at 5%, whether or not the tests are independent. A NaN is a test that was not made:
-    it stays NaN and does not count.
+    If every test with an adjusted value of at most 0.05 is rejected, the probability of any false
+    rejection is at most 5%, whether or not the tests are independent. NaN stands for a test that
+    was not made: it stays NaN and is not counted.
+
+    Args:
+        p_values: One p-value per test, in [0, 1] or NaN.
 
     Raises:
-        InputError: a value outside [0, 1].
+        InputError: A value lies outside [0, 1].
 
     Source: Holm, Scandinavian Journal of Statistics 6(2), 1979.
 
-    >>> holm([0.04, 0.01, 0.03]).round(2)
-    array([0.06, 0.03, 0.06])
+    Example:
+        >>> holm([0.04, 0.01, 0.03]).round(2)
+        array([0.06, 0.03, 0.06])
     """
     array = np.asarray(p_values, dtype=np.float64).ravel()
     made = np.flatnonzero(~np.isnan(array))
@@ -249,29 +265,31 @@ def holm(p_values: ArrayLike) -> NDArray[np.float64]:
 def mean_interval(
     values: ArrayLike, confidence: float = 0.95, *, resamples: int = 9999, seed: int = 0
 ) -> Interval:
-    """Return the mean over images, such as that of paired differences, with its interval.
+    """Return the mean over images (for example, of paired differences) with its interval.
 
-    Below 30 images it is Student's t, from 30 the bias-corrected and accelerated (BCa) bootstrap,
-    which follows skewed values; `Interval.method` says which. A percentile bootstrap of few
-    images is too narrow: of 5 normal values it holds the mean 86% of the time, not 95%.
+    For fewer than 30 images, the interval is Student's t; from 30 images, the bias-corrected and
+    accelerated (BCa) bootstrap, which adapts to skewed values. `Interval.method` states which. A
+    percentile bootstrap of few images is too narrow: for 5 normal values, it contains the true mean
+    in 86% of the cases, not 95%.
 
-    One image tells nothing about the spread: both ends are NaN. Without spread both ends are the
-    mean.
+    For one image, both ends are NaN, because the spread is unknown. If all values are equal, both
+    ends equal the mean.
 
     Args:
-        values: `(N,)`, one number an image. Pixels of one image are not independent: reduce each
-            image to one number first.
-        confidence: share of such intervals that hold the true mean, between 0 and 1.
-        resamples: number of bootstrap samples, from 30 images.
-        seed: the same seed gives the same interval.
+        values: `(N,)`, one number per image. Pixels of one image are not independent, so reduce
+            each image to one number first.
+        confidence: Share of such intervals that contain the true mean, between 0 and 1.
+        resamples: Number of bootstrap samples, used from 30 images.
+        seed: The same seed gives the same interval.
 
     Raises:
-        InputError: not one finite number an image, or a confidence outside (0, 1).
+        InputError: `values` is not one finite number per image, or `confidence` is not in (0, 1).
 
     Source: Efron, Journal of the American Statistical Association 82(397), 1987.
 
-    >>> mean_interval([1.0, 2.0, 3.0])
-    Interval(estimate=2.0, low=-0.48..., high=4.48..., method="Student's t")
+    Example:
+        >>> mean_interval([1.0, 2.0, 3.0])
+        Interval(estimate=2.0, low=-0.48..., high=4.48..., method="Student's t")
     """
     from scipy.stats import t as student
 
@@ -283,7 +301,7 @@ def mean_interval(
     mean = float(array.mean())
     if array.size == 1:
         return Interval(mean, np.nan, np.nan, STUDENT)
-    if np.ptp(array) == 0:  # the sum may round, so that the mean differs from the values
+    if np.ptp(array) == 0:  # rounding may make the mean differ from the values
         return Interval(float(array[0]), float(array[0]), float(array[0]), STUDENT)
     error = array.std(ddof=1) / np.sqrt(array.size)
     half = float(student.ppf((1 + confidence) / 2, array.size - 1) * error)
@@ -291,16 +309,17 @@ def mean_interval(
 
 
 def sign_test(values: ArrayLike) -> SignTest:
-    """Return how many values are positive and negative, and how surprising that is by chance.
+    """Return the numbers of positive and negative values, and the p-value of the sign test.
 
-    The p-value is that of the exact two-sided binomial test with even odds. Zeros do not count;
-    without any other value it is 1. The test asks for no distribution and ignores by how much.
+    It is the exact two-sided binomial test with equal chances. Zeros are not counted; without any
+    other value, the p-value is 1. The test assumes no distribution and ignores magnitudes.
 
     Args:
-        values: paired differences, one an image; any shape, finite.
+        values: Paired differences, one per image; any shape, finite.
 
-    >>> sign_test([0.2, 0.1, 0.4, 0.3, 0.1, 0.0])
-    SignTest(positive=5, negative=0, p_value=0.0625)
+    Example:
+        >>> sign_test([0.2, 0.1, 0.4, 0.3, 0.1, 0.0])
+        SignTest(positive=5, negative=0, p_value=0.0625)
     """
     array = np.asarray(values, dtype=np.float64)
     positive, negative = int((array > 0).sum()), int((array < 0).sum())
@@ -310,23 +329,24 @@ def sign_test(values: ArrayLike) -> SignTest:
 
 
 def smallest_detectable_mean(values: ArrayLike, power: float = 0.8, level: float = 0.05) -> float:
-    """Return the smallest true mean that a t-test on such values would find with this power.
+    """Return the smallest true mean that a t-test on such values detects with a given power.
 
-    Were the true mean that large, and the values as many and as spread out as these, the two-sided
-    one-sample t-test at this level would reject a mean of 0 in a share `power` of all samples. With
-    t_c the test's limit and d the noncentrality for which P(T > t_c) = power, it is d s / sqrt(N).
-    The chance to reject on the wrong side, some millionths at 80%, is left out.
+    If the true mean were this large, the two-sided one-sample t-test at this level would reject a
+    mean of 0 with probability `power`, for as many values with the same spread. Let t_c be the
+    critical value of the test, and d the noncentrality for which P(T > t_c) = power. The result is
+    d s / sqrt(N). The probability of rejection on the wrong side is neglected (about 1e-6 at 80%).
 
     Args:
-        values: `(N,)`, paired differences, one an image.
-        power: chance to find the mean, between 0 and 1.
-        level: chance to find one where there is none.
+        values: `(N,)`, paired differences, one per image.
+        power: Probability of detecting the mean, between 0 and 1.
+        level: Probability of a false detection, between 0 and 1.
 
     Returns:
-        NaN for fewer than two values.
+        The mean in the units of `values`; NaN for fewer than two values.
 
-    >>> round(smallest_detectable_mean([0.1, 0.2, 0.3, 0.4]), 3)
-    0.275
+    Example:
+        >>> round(smallest_detectable_mean([0.1, 0.2, 0.3, 0.4]), 3)
+        0.275
     """
     from scipy.special import nctdtrinc, stdtrit
 
@@ -398,22 +418,23 @@ def bootstrap_interval(
 ) -> Interval:
     """Return a statistic over images with its bootstrap interval; for a mean, see `mean_interval`.
 
-    Pixels of one image are not independent: reduce each image to one number first. One image
-    tells nothing about the spread, and its interval is NaN at both ends.
+    Pixels of one image are not independent, so reduce each image to one number first. For one
+    image, both ends are NaN, because the spread is unknown.
 
     Args:
-        values: `(N,)`, one number an image.
-        statistic: takes an array and `axis`.
-        confidence: share of such intervals that hold the true value, between 0 and 1.
-        resamples: number of bootstrap samples.
-        seed: the same seed gives the same interval.
-        method: see `scipy.stats.bootstrap`.
+        values: `(N,)`, one number per image.
+        statistic: A function of an array and `axis`.
+        confidence: Share of such intervals that contain the true value, between 0 and 1.
+        resamples: Number of bootstrap samples.
+        seed: The same seed gives the same interval.
+        method: See `scipy.stats.bootstrap`.
 
     Raises:
-        InputError: not one finite number an image, or a confidence outside (0, 1).
+        InputError: `values` is not one finite number per image, or `confidence` is not in (0, 1).
 
-    >>> bootstrap_interval([1.0, 2.0, 3.0]).estimate
-    2.0
+    Example:
+        >>> bootstrap_interval([1.0, 2.0, 3.0]).estimate
+        2.0
     """
     from scipy.stats import bootstrap
 
@@ -440,8 +461,8 @@ def _one_an_image(values: ArrayLike, confidence: float, caller: str) -> NDArray[
     array = np.asarray(values, dtype=np.float64)
     if array.ndim != 1 or array.size == 0 or not np.isfinite(array).all():
         raise InputError(
-            f"{caller}: values of shape {array.shape}, expected one finite number each "
-            f"of one or more images"
+            f"{caller}: values of shape {array.shape}, expected one finite number per image, "
+            f"for at least one image"
         )
     if not 0 < confidence < 1:
         raise InputError(f"{caller}: confidence {confidence}, expected between 0 and 1")
@@ -451,7 +472,7 @@ def _one_an_image(values: ArrayLike, confidence: float, caller: str) -> NDArray[
 def _shares_of(values: ArrayLike, caller: str) -> NDArray[np.float64]:
     array = np.asarray(values, dtype=np.float64).ravel()
     if array.size == 0:
-        raise InputError(f"{caller}: no values, expected one or more")
+        raise InputError(f"{caller}: no values, expected at least one")
     if not np.isfinite(array).all() or array.min() < 0:
         raise InputError(f"{caller}: values from {array.min():g} to {array.max():g}, expected >= 0")
     return array

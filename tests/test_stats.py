@@ -62,7 +62,7 @@ def test_gini_is_twice_the_area_between_lorenz_curve_and_diagonal(values):
 @pytest.mark.parametrize("measure", [gini, lorenz])
 @pytest.mark.parametrize("values", [[], [1.0, -0.1], [np.nan, 1.0], [np.inf]])
 def test_values_that_have_no_inequality(measure, values):
-    with pytest.raises(InputError, match=rf"{measure.__name__}: .*expected (one or more|>= 0)"):
+    with pytest.raises(InputError, match=rf"{measure.__name__}: .*expected (at least one|>= 0)"):
         measure(values)
 
 
@@ -213,17 +213,17 @@ def test_equal_values_among_zeros_count_as_many_as_they_are(count):
 def test_mistakes():
     with pytest.raises(InputError, match=r"mean_interval: values of shape \(0,\)"):
         mean_interval([])
-    with pytest.raises(InputError, match=r"hill: k of \[5\], expected 1 to 4 of 5"):
+    with pytest.raises(InputError, match=r"hill: k \[5\], expected 1 to 4 for 5 values"):
         hill([1, 2, 3, 4, 5], 5)
-    with pytest.raises(InputError, match="hill: the 3 largest values run from 0 to 2"):
+    with pytest.raises(InputError, match="hill: the 3 largest values range from 0 to 2"):
         hill([0, 0, 0, 1, 2], 2)
-    with pytest.raises(InputError, match="pareto_shape: k 4, expected 10 to 19 of 20"):
+    with pytest.raises(InputError, match="pareto_shape: k 4, expected 10 to 19 for 20 values"):
         pareto_shape(np.arange(20), 4)
-    with pytest.raises(InputError, match="run from 1 to 1, expected finite ones that differ"):
+    with pytest.raises(InputError, match="range from 1 to 1, expected finite values that differ"):
         pareto_shape(np.ones(20), 15)
     with pytest.raises(InputError, match=r"holm: p-values \[0.5, 2.0\], expected 0 to 1"):
         holm([0.5, 2.0])
-    with pytest.raises(InputError, match=r"shape \(2, 2\), expected one finite number each"):
+    with pytest.raises(InputError, match=r"shape \(2, 2\), expected one finite number per image"):
         bootstrap_interval(np.ones((2, 2)))
     with pytest.raises(InputError, match="expected one finite number"):
         bootstrap_interval([1.0, np.nan])
