@@ -1,4 +1,4 @@
-"""Conversions between colour spaces."""
+"""Conversions between color spaces."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def luma(image: Tensor) -> Tensor:
         Y of shape `(..., 1, H, W)`, on the dtype and device of `image`.
 
     Raises:
-        InputError: The image has not three channels, or holds integers.
+        InputError: The image does not have three channels, or holds integers.
 
     Source: ITU-R Recommendation BT.601, at 8 bits.
 
@@ -38,19 +38,19 @@ def luma(image: Tensor) -> Tensor:
 def luma_levels(image: Tensor) -> Tensor:
     """Return the luma of `luma` in levels, 16 to 235, in float64 and computed from levels.
 
-    It differs from `luma(image) * 255` by rounding alone. Levels of an 8-bit image are whole
-    numbers here, as they are in code that works on 8-bit arrays, so that the last bit is the same
-    as there; this matters where equal values are ranked.
+    It differs from `luma(image) * 255` only by rounding. Levels of an 8-bit image are whole
+    numbers here, as in code for 8-bit arrays, so the result is the same to the last bit. This
+    matters where equal values are ranked.
 
     Args:
         image: RGB of shape `(..., 3, H, W)`, floating point, in [0, 1].
 
     Returns:
-        Y of shape `(..., 1, H, W)`, float64, on the device of `image`, or on the CPU where that
+        Y of shape `(..., 1, H, W)`, float64, on the device of `image`; on the CPU if that device
         is Apple's GPU, which has no float64.
 
     Raises:
-        InputError: The image has not three channels, or holds integers.
+        InputError: The image does not have three channels, or holds integers.
 
     Example:
         >>> import torch
@@ -64,7 +64,7 @@ def luma_levels(image: Tensor) -> Tensor:
 
 
 def rgb_to_ycbcr(image: Tensor) -> Tensor:
-    """Return an RGB image as YCbCr of full range, as JPEG stores it.
+    """Convert an RGB image to full-range YCbCr, as in JPEG.
 
     Args:
         image: RGB of shape `(..., 3, H, W)`, in [0, 1].
@@ -85,7 +85,7 @@ def rgb_to_ycbcr(image: Tensor) -> Tensor:
 
 
 def ycbcr_to_rgb(image: Tensor) -> Tensor:
-    """Return a full-range YCbCr image as RGB: the inverse of `rgb_to_ycbcr`.
+    """Convert a full-range YCbCr image to RGB: the inverse of `rgb_to_ycbcr`.
 
     Args:
         image: Y, Cb, Cr of shape `(..., 3, H, W)`.

@@ -1,4 +1,4 @@
-"""How an LR image is made from an HR one: frozen, callable, seeded."""
+"""Degradations: how an LR image is made from an HR image."""
 
 import hashlib
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from srlongtail.image.resample import imresize
 
 
 class Degradation(Protocol):
-    """Makes an LR image of a given scale; `key` (the image's name) seeds what is random."""
+    """A function that makes an LR image; `key` (the image's name) seeds any random part."""
 
     @property
     def scale(self) -> int: ...
@@ -28,38 +28,41 @@ class Degradation(Protocol):
 
 @dataclass(frozen=True)
 class Bicubic:
-    """MATLAB's bicubic in floating point, rounded to 8 bits once (Tables 1, 2 and 4).
+    """MATLAB's bicubic in floating point, then rounded once to 8 bits (Tables 1, 2 and 4).
 
-    >>> Bicubic(scale=4)(torch.rand(3, 24, 12)).shape
-    torch.Size([3, 6, 3])
+    Example:
+        >>> Bicubic(scale=4)(torch.rand(3, 24, 12)).shape
+        torch.Size([3, 6, 3])
     """
 
     name: ClassVar[DegradationName] = "bicubic"
     scale: int
 
     def __call__(self, hr: Tensor, key: str = "") -> Tensor:
-        """`(..., H, W)` in [0, 1] -> `(..., H/scale, W/scale)` on 256 levels."""
+        """Return LR `(..., H/scale, W/scale)` on 256 levels for HR `(..., H, W)` in [0, 1]."""
         return quantize(imresize(hr, 1 / self.scale))
 
 
 @dataclass(frozen=True)
 class BlurNoise:
-    """Eq. 8 of the paper (Table 3): bicubic down, then Gaussian blur, then white Gaussian noise.
+    """Eq. 8 of the paper (Table 3): bicubic downsampling, Gaussian blur, white Gaussian noise.
 
-    The paper leaves open what happens at borders and to the values. Here the border pixels are
-    repeated for the blur, and the result is clipped and rounded to 8 bits once, at the end. The
-    noise depends on `seed` and `key` alone, not on the order of the images.
+    The paper does not state how it treats borders and values. Here the border pixels are repeated
+    for the blur, and the result is clipped and rounded to 8 bits once, at the end. The noise
+    depends only on `seed` and `key`, not on the order of the images.
 
     Args:
-        scale: of the bicubic.
-        kernel_size: taps of the blur along each axis, odd.
-        sigma: of the blur, in LR pixels.
-        noise: standard deviation, in levels of 255.
+        scale: Factor of the bicubic downsampling.
+        kernel_size: Number of taps of the blur along each axis, odd.
+        sigma: Standard deviation of the blur, in LR pixels.
+        noise: Standard deviation of the noise, in levels of 255.
+        seed: Seed of the noise, together with each image's `key`.
 
-    >>> degrade = BlurNoise(scale=4)
-    >>> hr = torch.rand(3, 24, 24)
-    >>> bool((degrade(hr, "baby") == degrade(hr, "baby")).all())
-    True
+    Example:
+        >>> degrade = BlurNoise(scale=4)
+        >>> hr = torch.rand(3, 24, 24)
+        >>> bool((degrade(hr, "baby") == degrade(hr, "baby")).all())
+        True
     """
 
     name: ClassVar[DegradationName] = "blur-noise"
@@ -74,11 +77,11 @@ class BlurNoise:
             raise InputError(f"kernel_size {self.kernel_size}, expected a positive odd number")
 
     def __call__(self, hr: Tensor, key: str = "") -> Tensor:
-        """`(..., C, H, W)` in [0, 1] -> `(..., C, H/scale, W/scale)` on 256 levels."""
+        """Return LR `(..., C, H/scale, W/scale)` on 256 levels for HR in [0, 1]."""
         lr = self._blur(imresize(hr, 1 / self.scale))
         digest = hashlib.sha256(f"{self.seed}/{key}".encode()).digest()
         seed = int.from_bytes(digest[:8], "big", signed=True)
-        # Drawn on the CPU, because every device has a random sequence of its own.
+        # Drawn on the CPU, because each device type has its own random sequence.
         noise = torch.randn(lr.shape, generator=torch.Generator().manual_seed(seed)).to(lr)
         return quantize(lr + noise * (self.noise / 255))
 
@@ -93,13 +96,14 @@ class BlurNoise:
 
 
 def named_degradation(name: DegradationName, scale: int) -> Degradation:
-    """Return the degradation of a name, as recipes and the command line give it.
+    """Return the degradation with a name from a recipe or the command line.
 
     Raises:
-        InputError: an unknown name.
+        InputError: The name is unknown.
 
-    >>> named_degradation("blur-noise", scale=2)
-    BlurNoise(scale=2, kernel_size=3, sigma=5.0, noise=5.0, seed=0)
+    Example:
+        >>> named_degradation("blur-noise", scale=2)
+        BlurNoise(scale=2, kernel_size=3, sigma=5.0, noise=5.0, seed=0)
     """
     kinds: dict[str, type[Bicubic] | type[BlurNoise]] = {k.name: k for k in (Bicubic, BlurNoise)}
     if name not in kinds:

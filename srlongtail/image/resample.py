@@ -1,4 +1,4 @@
-"""The field's two bicubics, kept apart: MATLAB's for making LR, torch's inside the SR task."""
+"""The two bicubic kernels in use: MATLAB's to make LR images, torch's to enlarge them."""
 
 from fractions import Fraction
 from math import ceil
@@ -11,21 +11,22 @@ from srlongtail.errors import InputError
 
 
 def imresize(image: Tensor, scale: float) -> Tensor:
-    """Resize as MATLAB's `imresize(image, scale, "bicubic")` does in floating point.
+    """Resize like MATLAB's `imresize(image, scale, "bicubic")` in floating point.
 
-    Keys' cubic with a = -0.5, widened when shrinking (antialiasing), symmetric borders. The
-    output has `ceil(scale * size)` pixels and is not clamped. Computed in float64, returned in
-    the dtype of `image`, and differentiable.
+    It uses Keys' cubic with a = -0.5, widened when shrinking (antialiasing), and symmetric
+    borders. The output has `ceil(scale * size)` pixels and is not clamped. It is computed in
+    float64, returned in the dtype of `image`, and differentiable.
 
     Args:
         image: `(..., H, W)`, float.
-        scale: output size / input size, for example `1/4`.
+        scale: Output size / input size, for example `1/4`.
 
-    Raises:
-        InputError: a scale that is not positive, or an integer image (see `imresize_uint8`).
+        Raises:
+            InputError: The scale is not positive, or the image is integer (see `imresize_uint8`).
 
-    >>> imresize(torch.rand(3, 10, 8), 1 / 4).shape
-    torch.Size([3, 3, 2])
+    Example:
+        >>> imresize(torch.rand(3, 10, 8), 1 / 4).shape
+        torch.Size([3, 3, 2])
     """
     if not image.is_floating_point():
         raise InputError(f"imresize: {image.dtype} image, expected floating point")
@@ -34,17 +35,18 @@ def imresize(image: Tensor, scale: float) -> Tensor:
 
 
 def imresize_uint8(image: Tensor, scale: float) -> Tensor:
-    """Resize as MATLAB's `imresize` does on uint8: rows first, rounded after each pass.
+    """Resize like MATLAB's `imresize` on uint8: rows first, with rounding after each pass.
 
-    This rounding twice is how the published `LR_bicubic` folders were made; it moves 10-14 % of
-    the pixels by one level against rounding once.
+    The published `LR_bicubic` folders were made this way. Compared with rounding once, rounding
+    twice changes 10% to 14% of the pixels by one level.
 
     Args:
         image: `(..., H, W)`, uint8.
-        scale: output size / input size.
+        scale: Output size / input size.
 
-    >>> imresize_uint8(torch.full((1, 8, 8), 7, dtype=torch.uint8), 1 / 2).unique()
-    tensor([7], dtype=torch.uint8)
+    Example:
+        >>> imresize_uint8(torch.full((1, 8, 8), 7, dtype=torch.uint8), 1 / 2).unique()
+        tensor([7], dtype=torch.uint8)
     """
     if image.dtype != torch.uint8:
         raise InputError(f"imresize_uint8: {image.dtype} image, expected uint8")
@@ -55,12 +57,18 @@ def imresize_uint8(image: Tensor, scale: float) -> Tensor:
 
 
 def upsample_bicubic(lr: Tensor, scale: int) -> Tensor:
-    """Enlarge as `f_BI` of the paper: torch's bicubic, a = -0.75, `align_corners=False`.
+    """Enlarge with `f_BI` of the paper: torch's bicubic, a = -0.75, `align_corners=False`.
 
-    `(..., C, h, w)` -> `(..., C, h * scale, w * scale)`; not clamped; differentiable.
+    Args:
+        lr: `(..., C, h, w)`.
+        scale: Factor to enlarge by.
 
-    >>> upsample_bicubic(torch.rand(3, 5, 6), 4).shape
-    torch.Size([3, 20, 24])
+    Returns:
+        `(..., C, h * scale, w * scale)`; not clamped, differentiable.
+
+    Example:
+        >>> upsample_bicubic(torch.rand(3, 5, 6), 4).shape
+        torch.Size([3, 20, 24])
     """
     images = lr.reshape(-1, *lr.shape[-3:])
     enlarged = F.interpolate(images, scale_factor=scale, mode="bicubic", align_corners=False)
@@ -68,10 +76,11 @@ def upsample_bicubic(lr: Tensor, scale: int) -> Tensor:
 
 
 def pad_symmetric(image: Tensor, before: int, after: int, axis: int) -> Tensor:
-    """Pad one axis by mirroring with the edge pixel repeated, as often as it takes.
+    """Pad one axis by mirroring with the edge pixel repeated, as many times as needed.
 
-    >>> pad_symmetric(torch.tensor([1, 2, 3]), 2, 4, axis=0)
-    tensor([2, 1, 1, 2, 3, 3, 2, 1, 1])
+    Example:
+        >>> pad_symmetric(torch.tensor([1, 2, 3]), 2, 4, axis=0)
+        tensor([2, 1, 1, 2, 3, 3, 2, 1, 1])
     """
     if before == after == 0:
         return image
@@ -85,8 +94,8 @@ def _resize_axis(image: Tensor, scale: float, axis: int) -> Tensor:
     if ratio <= 0:
         raise InputError(f"imresize: scale {scale}, expected a positive number")
     size = image.shape[axis]
-    # `interpolate` starts its output grid at the edge of what it is given. A padding that maps
-    # to a whole number of output pixels leaves MATLAB's grid where it was.
+    # `interpolate` starts its output grid at the edge of its input. A padding that maps to a
+    # whole number of output pixels keeps MATLAB's grid in place.
     reach = ceil(2 / min(Fraction(1), ratio)) + 1
     before = ceil(Fraction(reach, ratio.denominator)) * ratio.denominator
     padded = pad_symmetric(image, before, reach + ratio.denominator, axis)

@@ -1,4 +1,4 @@
-"""Cut an image into overlapping tiles, and lay restored tiles together again."""
+"""Split an image into overlapping tiles, and merge restored tiles."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,13 +12,14 @@ from srlongtail.geometry import Box, crop
 
 @dataclass(frozen=True)
 class Tiling:
-    """Square tiles of `size` LR pixels, one every `step`; the paper uses 32 and 28.
+    """Square tiles of `size` LR pixels, one every `step` pixels; the paper uses 32 and 28.
 
-    The last tile of a row or column is moved back to end at the image's edge. An image smaller
-    than a tile is one tile.
+    The last tile of a row or column is moved back so that it ends at the image's border. An image
+    smaller than a tile is one tile.
 
-    >>> Tiling(32, 28).starts(70)
-    [0, 28, 38]
+    Example:
+        >>> Tiling(32, 28).starts(70)
+        [0, 28, 38]
     """
 
     size: int = 32
@@ -27,26 +28,27 @@ class Tiling:
     def __post_init__(self) -> None:
         if not 1 <= self.step <= self.size:
             raise InputError(
-                f"tiles of {self.size} with step {self.step}, expected 1 <= step <= size"
+                f"tiles of size {self.size} with step {self.step}, expected 1 <= step <= size"
             )
 
     def starts(self, length: int) -> list[int]:
-        """Where the tiles start along an axis of `length` pixels."""
+        """Return the first pixel of each tile along an axis of `length` pixels."""
         last = max(0, length - self.size)
         return [*range(0, last, self.step), last]
 
     def corners(self, height: int, width: int) -> list[tuple[int, int]]:
-        """The (row, column) of every tile's first pixel."""
+        """Return the (row, column) of every tile's first pixel."""
         return [(r, c) for r in self.starts(height) for c in self.starts(width)]
 
 
 def split(image: Tensor, tiling: Tiling) -> Tensor:
-    """Cut `(C, H, W)` into tiles `(T, C, size, size)`, in the order of `tiling.corners`.
+    """Split `(C, H, W)` into tiles `(T, C, size, size)`, in the order of `tiling.corners`.
 
-    Along an axis shorter than a tile, the tile is as short as the image.
+    If the image is shorter than a tile along an axis, so is the tile.
 
-    >>> split(torch.rand(3, 40, 20), Tiling(32, 28)).shape
-    torch.Size([2, 3, 32, 20])
+    Example:
+        >>> split(torch.rand(3, 40, 20), Tiling(32, 28)).shape
+        torch.Size([2, 3, 32, 20])
     """
     height, width = image.shape[-2:]
     return torch.stack(
@@ -55,17 +57,19 @@ def split(image: Tensor, tiling: Tiling) -> Tensor:
 
 
 def merge(tiles: Tensor, tiling: Tiling, height: int, width: int, scale: int = 1) -> Tensor:
-    """Lay tiles together into `(C, height * scale, width * scale)`; overlaps are averaged.
+    """Merge tiles into an image `(C, height * scale, width * scale)`; overlaps are averaged.
 
     Args:
         tiles: `(T, C, size * scale, size * scale)`, in the order of `split`.
-        tiling: what `split` was given; `height` and `width` are those of the image it cut.
-        scale: how much larger the tiles are than those that `split` gave.
+        tiling: The tiling that `split` used.
+        height, width: Size of the image that was split.
+        scale: Factor by which the tiles were enlarged after `split`.
 
-    >>> image = torch.rand(3, 40, 50)
-    >>> tiles = split(image, Tiling(16, 12))
-    >>> torch.allclose(merge(tiles, Tiling(16, 12), 40, 50), image)
-    True
+    Example:
+        >>> image = torch.rand(3, 40, 50)
+        >>> tiles = split(image, Tiling(16, 12))
+        >>> torch.allclose(merge(tiles, Tiling(16, 12), 40, 50), image)
+        True
     """
     total = tiles.new_zeros(tiles.shape[1], height * scale, width * scale)
     count = tiles.new_zeros(1, height * scale, width * scale)
@@ -84,10 +88,19 @@ def apply_in_tiles(
 
     Args:
         enlarge: `(N, C, h, w)` -> `(N, C, h * scale, w * scale)`.
+        lr: `(C, h, w)`.
+        scale: Factor of `enlarge`.
+        tiling: Size and step of the tiles.
+        batch: Number of tiles per call of `enlarge`.
 
-    >>> from srlongtail.image.resample import upsample_bicubic
-    >>> apply_in_tiles(lambda t: upsample_bicubic(t, 2), torch.rand(3, 9, 40), 2, Tiling()).shape
-    torch.Size([3, 18, 80])
+        Returns:
+            `(C, h * scale, w * scale)`.
+
+        Example:
+            >>> from srlongtail.image.resample import upsample_bicubic
+            >>> lr = torch.rand(3, 9, 40)
+            >>> apply_in_tiles(lambda tiles: upsample_bicubic(tiles, 2), lr, 2, Tiling()).shape
+            torch.Size([3, 18, 80])
     """
     tiles = split(lr, tiling)
     enlarged = torch.cat([enlarge(chunk) for chunk in tiles.split(batch)])

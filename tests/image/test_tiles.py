@@ -46,5 +46,5 @@ def test_a_pointwise_enlargement_is_the_same_in_tiles(batch):
 
 
 def test_steps_that_would_leave_gaps_are_refused():
-    with pytest.raises(InputError, match="tiles of 8 with step 9, expected 1 <= step <= size"):
+    with pytest.raises(InputError, match="tiles of size 8 with step 9, expected 1 <= step <= size"):
         Tiling(8, 9)
