@@ -1,4 +1,4 @@
-"""How large a network is, and how much it computes."""
+"""Count the parameters and floating-point operations of a network."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -11,26 +11,28 @@ from srlongtail.models.sr_model import SRModel
 
 
 def count_parameters(model: SRModel) -> int:
-    """The number of trainable numbers; BatchNorm's running statistics are not among them.
+    """Return the number of parameters, without BatchNorm's running statistics.
 
-    >>> from srlongtail.models.sr_model import bicubic
-    >>> count_parameters(bicubic(4))
-    0
+    Example:
+        >>> from srlongtail.models.sr_model import bicubic
+        >>> count_parameters(bicubic(4))
+        0
     """
     return sum(parameter.numel() for parameter in model.network.parameters())
 
 
 def count_operations(model: SRModel, height: int = 32, width: int = 32) -> int:
-    """Floating point operations of the network for one `height` x `width` LR image.
+    """Return the floating-point operations of a network for one `height` x `width` LR image.
 
-    Counted by the rules of `torch.utils.flop_counter`: two for each multiply-add of convolutions
-    and matrix products; a transposed convolution counts at the size of its *input*; activations,
-    normalization and the bicubic skip are not counted.
+    The rules are those of `torch.utils.flop_counter`: two operations for each multiply-add of
+    convolutions and matrix products. A transposed convolution counts at the size of its
+    *input*. Activations, normalization and the bicubic skip are not counted.
 
-    >>> from srlongtail.models.sr_model import SRModel
-    >>> conv = torch.nn.Conv2d(3, 3, 1)
-    >>> count_operations(SRModel(conv, scale=1)) == 2 * 9 * 32 * 32
-    True
+    Example:
+        >>> from srlongtail.models.sr_model import SRModel
+        >>> conv = torch.nn.Conv2d(3, 3, 1)
+        >>> count_operations(SRModel(conv, scale=1)) == 2 * 9 * 32 * 32
+        True
     """
     with torch.no_grad(), _OperationCounter() as counter:
         model.output(torch.zeros(1, 3, height, width, device=model.device))

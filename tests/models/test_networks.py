@@ -445,7 +445,7 @@ def test_bsrn_by_hand(scale: int) -> None:
 def test_bsrn_names_its_smallest_input() -> None:
     network = BSRN(scale=2, **SMALL[BSRN])
     assert network(torch.rand(1, 3, 15, 15)).shape == (1, 3, 30, 30)
-    with pytest.raises(InputError, match="BSRN input of 40x14 pixels: expected at least 15x15"):
+    with pytest.raises(InputError, match="BSRN: input of 40x14 pixels, expected at least 15x15"):
         network(torch.rand(1, 3, 40, 14))
 
 
@@ -586,7 +586,7 @@ def test_loading_into_swinir_leaves_the_callers_dict_alone() -> None:
 def test_swinir_refuses_sizes_that_no_windows_fill(size: tuple[int, int]) -> None:
     height, width = size
     message = (
-        f"SwinIR input of {height}x{width} pixels: "
+        f"SwinIR: input of {height}x{width} pixels, "
         "expected height and width to be multiples of the window, 8"
     )
     with pytest.raises(InputError, match=message):

@@ -334,7 +334,9 @@ def test_an_image_moved_by_pixels_gives_an_output_moved_by_scale_times_as_many(n
 def test_the_smallest_input_is_named(name: str) -> None:
     network, x = small(name, size=(40, 14))
     label = CATALOG[name].label
-    with pytest.raises(InputError, match=f"{label} input of 40x14 pixels: expected at least 15x15"):
+    with pytest.raises(
+        InputError, match=f"{label}: input of 40x14 pixels, expected at least 15x15"
+    ):
         network(x)
 
 

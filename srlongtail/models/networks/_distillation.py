@@ -1,4 +1,4 @@
-"""What the information distillation networks share: IMDN, RFDN, RLFN and BSRN with their kin."""
+"""Layers shared by the information distillation networks: IMDN, RFDN, RLFN, BSRN and variants."""
 
 from collections.abc import Callable
 
@@ -9,24 +9,24 @@ from torch import Tensor, nn
 from srlongtail.errors import InputError
 from srlongtail.models.networks._layers import same_conv
 
-# The spatial attention pools 7x7 windows of what a 3x3 convolution with stride 2 leaves.
+# The spatial attention pools 7x7 pixels of the output of a 3x3 convolution with stride 2.
 _SMALLEST = 2 * (7 - 1) + 3
 
 
 def check_size(x: Tensor, name: str) -> None:
-    """Refuse an image that is too small for the spatial attention of the network `name`."""
+    """Raise an error if an image is too small for the spatial attention of the network `name`."""
     height, width = x.shape[-2:]
     if min(height, width) < _SMALLEST:
         raise InputError(
-            f"{name} input of {height}x{width} pixels: expected at least {_SMALLEST}x{_SMALLEST}"
+            f"{name}: input of {height}x{width} pixels, expected at least {_SMALLEST}x{_SMALLEST}"
         )
 
 
 def distill(block: nn.Module, x: Tensor, activate: Callable[[Tensor], Tensor]) -> Tensor:
     """Run the steps `c1` to `c5` of a residual feature distillation block.
 
-    Each of three steps refines what the step before it left (`cN_r`, plus its input) and puts a
-    distilled copy aside (`cN_d`); a last one only distills (`c4`), and `c5` fuses the four copies.
+    Each of three steps keeps a distilled copy of its input (`cN_d`) and refines the input (`cN_r`,
+    plus the input). A last step only distills (`c4`), and `c5` fuses the four copies.
     """
     distilled = []
     for step in ("c1", "c2", "c3"):
@@ -37,9 +37,9 @@ def distill(block: nn.Module, x: Tensor, activate: Callable[[Tensor], Tensor]) -
 
 
 class SpatialAttention(nn.Module):
-    """ESA: gates every pixel by what a coarse view of its wide surroundings shows.
+    """ESA: gates every pixel, based on a coarse view of a large area around it.
 
-    A subclass makes the layers, and says what happens to the coarse view.
+    A subclass creates the layers and defines how the coarse view is processed.
     """
 
     conv1: nn.Module
@@ -48,7 +48,7 @@ class SpatialAttention(nn.Module):
     conv_f: nn.Module
 
     def coarse(self, pooled: Tensor) -> Tensor:
-        """The layers between pooling and enlarging."""
+        """Apply the layers between pooling and enlarging."""
         raise NotImplementedError
 
     def forward(self, x: Tensor) -> Tensor:
@@ -61,7 +61,7 @@ class SpatialAttention(nn.Module):
 
 
 class ContrastAttention(nn.Module):
-    """CCA: gates every channel by its mean plus its contrast, the population's deviation."""
+    """CCA: gates every channel by its mean plus its contrast (population standard deviation)."""
 
     def __init__(self, features: int) -> None:
         super().__init__()
@@ -71,6 +71,6 @@ class ContrastAttention(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        # `std` rather than the root of a mean square: its gradient is finite on a constant channel.
+        # `std` instead of the root of a mean square: its gradient is finite on a constant channel.
         contrast = x.std(dim=(2, 3), correction=0, keepdim=True)
         return x * self.conv_du(contrast + x.mean(dim=(2, 3), keepdim=True))

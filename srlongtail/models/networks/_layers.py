@@ -1,4 +1,4 @@
-"""What several networks have in common: layers and the reading of state dictionaries."""
+"""Helpers for several networks: layers, and functions that read state dictionaries."""
 
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -10,36 +10,37 @@ from torch import Tensor, nn
 
 from srlongtail.errors import InputError
 
-# The mean colour of DIV2K in [0, 1], which the published weights were trained with.
+# The mean color of DIV2K in [0, 1], which the published weights were trained with.
 RGB_MEAN = (0.4488, 0.4371, 0.4040)
 
 _SHUFFLE_FACTORS = {2: (2,), 3: (3,), 4: (2, 2)}
 
 
 def shuffle_factors(scale: int) -> tuple[int, ...]:
-    """The pixel shuffles that enlarge by `scale`, one after the other."""
+    """Return the factors of the successive pixel shuffles that enlarge by `scale`."""
     if scale not in _SHUFFLE_FACTORS:
         raise InputError(f"scale {scale!r}: expected 2, 3 or 4")
     return _SHUFFLE_FACTORS[scale]
 
 
 def same_conv(inputs: int, outputs: int, kernel: int = 3, *, groups: int = 1) -> nn.Conv2d:
-    """A convolution with an odd kernel that keeps the image's size."""
+    """Return a convolution with an odd kernel that keeps the image's size."""
     return nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2, groups=groups)
 
 
 def named(**stages: nn.Module) -> nn.Sequential:
-    """Stages in a row that bear names instead of numbers in the state dictionary."""
+    """Return a sequence of stages with names instead of numbers in the state dictionary."""
     return nn.Sequential(OrderedDict(stages))
 
 
 def add_layer(network: nn.Module, name: str, layer: nn.Module) -> None:
     """Register a layer under a nested name, such as `body.0.conv1`, of the state dictionary.
 
-    >>> network = nn.Module()
-    >>> add_layer(network, "body.0.conv1", nn.PReLU())
-    >>> list(network.state_dict())
-    ['body.0.conv1.weight']
+    Example:
+        >>> network = nn.Module()
+        >>> add_layer(network, "body.0.conv1", nn.PReLU())
+        >>> list(network.state_dict())
+        ['body.0.conv1.weight']
     """
     *parents, last = name.split(".")
     for parent in parents:
@@ -50,7 +51,7 @@ def add_layer(network: nn.Module, name: str, layer: nn.Module) -> None:
 
 
 def mean_shift(sign: int) -> nn.Conv2d:
-    """A trainable 1x1 convolution that starts out adding `sign` times the mean colour."""
+    """Return a trainable 1x1 convolution that initially adds `sign` times the mean color."""
     shift = nn.Conv2d(3, 3, kernel_size=1)
     with torch.no_grad():
         shift.weight.copy_(torch.eye(3)[:, :, None, None])
@@ -59,11 +60,11 @@ def mean_shift(sign: int) -> nn.Conv2d:
 
 
 def count_keys(state: Mapping[str, Tensor], pattern: str, start: int = 0) -> int:
-    """How many of the keys `pattern.format(start)`, `pattern.format(start + 1)`, ... there are."""
+    """Count the keys `pattern.format(start)`, `pattern.format(start + 1)`, ... up to a gap."""
     return next(n for n in count() if pattern.format(start + n) not in state)
 
 
 def shuffled_scale(state: Mapping[str, Tensor], prefix: str, channels: int) -> int:
-    """The scale of the shuffling convolutions `prefix`N, which hand on `channels` channels."""
+    """Return the scale of the shuffling convolutions `prefix`N with `channels` output channels."""
     weights = [w for key, w in state.items() if key.startswith(prefix) and w.ndim == 4]
     return prod(isqrt(len(weight) // channels) for weight in weights)

@@ -3,7 +3,7 @@
 Zheyuan Li, Yingqi Liu, Xiangyu Chen, Haoming Cai, Jinjin Gu, Yu Qiao and Chao Dong, "Blueprint
 Separable Residual Network for Efficient Image Super-Resolution", CVPR Workshops 2022.
 
-Particular here: the spatial attention shrinks its input twice without padding, so an image must be
+Note: the spatial attention shrinks its input twice without padding, so an image must be
 at least 15 pixels high and wide.
 """
 
@@ -32,8 +32,8 @@ class BSRN(nn.Module):
 
     Args:
         scale: 2, 3 or 4.
-        features: channels between the blocks, a multiple of 16.
-        blocks: number of distillation blocks.
+        features: Channels between the blocks, a multiple of 16.
+        blocks: Number of distillation blocks.
 
     Example:
         >>> import torch
@@ -46,14 +46,14 @@ class BSRN(nn.Module):
 
     def __init__(self, *, scale: int = 4, features: int = 64, blocks: int = 8) -> None:
         super().__init__()
-        shuffle_factors(scale)  # refuses other scales
+        shuffle_factors(scale)  # raises an error for other scales
         self.fea_conv = BSConvU(4 * 3, features)
         self.block_names = [f"B{number}" for number in range(1, blocks + 1)]
         for name in self.block_names:
             self.add_module(name, DistillationBlock(features))
         self.c1 = same_conv(blocks * features, features, 1)
         self.c2 = BSConvU(features, features)
-        # One shuffle, also at scale 4: the second stage would cost more than a block.
+        # One shuffle also at scale 4: a second stage would cost more than a block.
         self.upsampler = named(
             upsampleOneStep=nn.Sequential(same_conv(features, 3 * scale**2), nn.PixelShuffle(scale))
         )
@@ -70,7 +70,7 @@ class BSRN(nn.Module):
 
     @staticmethod
     def arguments_from(state: Mapping[str, Tensor]) -> dict[str, Any] | None:
-        """The arguments that fit a state dictionary, or None where it is of another network."""
+        """Return the arguments that fit a state dictionary; None if it is of another network."""
         signature = {
             "fea_conv.pw.weight",
             "B1.esa.conv2.dw.weight",
@@ -87,7 +87,7 @@ class BSRN(nn.Module):
 
 
 class DistillationBlock(nn.Module):
-    """Three refining steps, each with a distilled copy put aside, then both attentions."""
+    """Three refining steps, each with a distilled copy, then both attentions."""
 
     def __init__(self, features: int) -> None:
         super().__init__()
@@ -120,7 +120,7 @@ class BSConvU(nn.Module):
 
 
 class BlueprintAttention(SpatialAttention):
-    """ESA of blueprint convolutions, three of them on its coarse view."""
+    """ESA with three blueprint convolutions on its coarse view."""
 
     def __init__(self, features: int) -> None:
         super().__init__()

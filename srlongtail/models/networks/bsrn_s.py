@@ -3,9 +3,8 @@
 Zheyuan Li, Yingqi Liu, Xiangyu Chen, Haoming Cai, Jinjin Gu, Yu Qiao and Chao Dong, "Blueprint
 Separable Residual Network for Efficient Image Super-Resolution", CVPR Workshops 2022.
 
-Particular here, beside BSRN: a weight for each channel in the place of the contrast attention, an
-ordinary strided convolution in the spatial attention, and 1x1 convolutions that are stored as
-matrices.
+Differences from BSRN: one weight per channel instead of the contrast attention, an ordinary
+strided convolution in the spatial attention, and 1x1 convolutions that are stored as matrices.
 """
 
 from collections.abc import Mapping
@@ -28,8 +27,8 @@ class BSRNS(nn.Module):
 
     Args:
         scale: 2, 3 or 4.
-        features: channels between the blocks, a multiple of 4.
-        blocks: number of distillation blocks.
+        features: Channels between the blocks, a multiple of 4.
+        blocks: Number of distillation blocks.
 
     Example:
         >>> import torch
@@ -42,7 +41,7 @@ class BSRNS(nn.Module):
 
     def __init__(self, *, scale: int = 4, features: int = 48, blocks: int = 5) -> None:
         super().__init__()
-        shuffle_factors(scale)  # refuses other scales
+        shuffle_factors(scale)  # raises an error for other scales
         self.fea_conv = BlueprintConv(4 * 3, features)
         self.block_names = [f"B{number}" for number in range(1, blocks + 1)]
         for name in self.block_names:
@@ -65,7 +64,7 @@ class BSRNS(nn.Module):
 
     @staticmethod
     def arguments_from(state: Mapping[str, Tensor]) -> dict[str, Any] | None:
-        """The arguments that fit a state dictionary, or None where it is of another network."""
+        """Return the arguments that fit a state dictionary; None if it is of another network."""
         signature = {
             "fea_conv.pw.weight",
             "B1.cw",
@@ -103,7 +102,7 @@ class BlueprintConv(nn.Module):
 
 
 class SmallDistillationBlock(nn.Module):
-    """Three refining steps, spatial attention, and a weight for each channel."""
+    """Three refining steps, spatial attention, and one weight per channel."""
 
     def __init__(self, features: int) -> None:
         super().__init__()

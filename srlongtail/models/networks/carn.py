@@ -3,9 +3,9 @@
 Namhyuk Ahn, Byungkon Kang and Kyung-Ah Sohn, "Fast, Accurate, and Lightweight Super-Resolution
 with Cascading Residual Network", ECCV 2018.
 
-Particular here: the mobile variant, whose blocks use one residual unit three times over, with batch
-normalisation after each fusing convolution, and with a mean colour that is trained. Restore in eval
-mode: statistics of a single image cost almost a decibel.
+Note: this is the mobile variant, whose blocks use one residual unit three times. It has batch
+normalization after each fusing convolution, and the mean color is trained. Restore in eval mode:
+with the statistics of a single image, PSNR is almost 1 dB lower.
 """
 
 from collections.abc import Mapping, Sequence
@@ -30,8 +30,8 @@ class CARN(nn.Module):
 
     Args:
         scale: 2, 3 or 4.
-        features: channels throughout.
-        groups: groups of the 3x3 convolutions in the residual units and the upsampling.
+        features: Channels throughout.
+        groups: Groups of the 3x3 convolutions in the residual units and the upsampling.
 
     Example:
         >>> import torch
@@ -70,7 +70,7 @@ class CARN(nn.Module):
 
     @staticmethod
     def arguments_from(state: Mapping[str, Tensor]) -> dict[str, Any] | None:
-        """The arguments that fit a state dictionary, or None where it is of another network."""
+        """Return the arguments that fit a state dictionary; None if it is of another network."""
         signature = {"b1.b1.body.0.weight", "b1.c1.1.running_mean", "upsample.up.body.0.weight"}
         if not signature <= state.keys():
             return None
@@ -114,14 +114,14 @@ class ResidualUnit(nn.Module):
 
 
 def fusion(inputs: int, outputs: int) -> nn.Sequential:
-    """Brings a concatenation back to `outputs` channels."""
+    """Return a layer that reduces a concatenation to `outputs` channels."""
     return nn.Sequential(
         nn.Conv2d(inputs, outputs, kernel_size=1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU()
     )
 
 
 def cascade(x: Tensor, units: Sequence[nn.Module], fusions: Sequence[nn.Module]) -> Tensor:
-    """Each unit's output joins all those before it, and their fusion feeds the next unit."""
+    """Run units in a cascade: each one gets the fused outputs of all units before it."""
     collected = x
     for unit, fuse in zip(units, fusions, strict=True):
         collected = torch.cat([collected, unit(x)], dim=1)

@@ -1,4 +1,4 @@
-"""CARN and CARN-M as their authors published them: one network for the scales 2, 3 and 4.
+"""CARN and CARN-M as published by their authors: one network for the scales 2, 3 and 4.
 
 Namhyuk Ahn, Byungkon Kang and Kyung-Ah Sohn, "Fast, Accurate, and Lightweight Super-Resolution
 with Cascading Residual Network", ECCV 2018.
@@ -31,12 +31,12 @@ class OfficialCARN(nn.Module):
     Takes RGB `(N, 3, h, w)` in [0, 1] and returns `(N, 3, h * scale, w * scale)`, unclamped.
 
     Args:
-        scale: 2, 3 or 4: what `forward` enlarges by unless it is told another scale.
-        scales: the scales that there are upsamplers for; None: for `scale` alone, as in networks
-            trained at one scale.
-        features: channels throughout.
-        groups: groups of the grouped convolutions: 4 in CARN-M, 1 in CARN.
-        mobile: CARN-M rather than CARN.
+        scale: Default scale of `forward`: 2, 3 or 4.
+        scales: The scales with an upsampler; None: only `scale`, as in networks trained at one
+            scale.
+        features: Channels throughout.
+        groups: Groups of the grouped convolutions: 4 in CARN-M, 1 in CARN.
+        mobile: Whether the network is CARN-M instead of CARN.
 
     Example:
         >>> import torch
@@ -58,7 +58,7 @@ class OfficialCARN(nn.Module):
         mobile: bool = True,
     ) -> None:
         super().__init__()
-        shuffle_factors(scale)  # refuses other scales
+        shuffle_factors(scale)  # raises an error for other scales
         self.scale = scale
         self.sub_mean = named(shifter=mean_shift(-1)).requires_grad_(False)
         self.add_mean = named(shifter=mean_shift(+1)).requires_grad_(False)
@@ -86,9 +86,9 @@ class OfficialCARN(nn.Module):
 
     @staticmethod
     def arguments_from(state: Mapping[str, Tensor]) -> dict[str, Any] | None:
-        """The arguments that fit a state dictionary, or None where it is of another network.
+        """Return the arguments that fit a state dictionary; None if it is of another network.
 
-        A network for several scales has no `scale` of its own: it is left out.
+        For a network with several scales, `scale` is left out.
         """
         if not {"b1.b1.body.0.weight", "b1.c1.body.0.weight", "entry.weight"} <= state.keys():
             return None
@@ -147,12 +147,12 @@ class ResidualUnit(nn.Module):
 
 
 def fusion(inputs: int, outputs: int) -> nn.Sequential:
-    """Brings a concatenation back to `outputs` channels."""
+    """Return a layer that reduces a concatenation to `outputs` channels."""
     return named(body=nn.Sequential(same_conv(inputs, outputs, 1), nn.ReLU()))
 
 
 def upsampler(features: int, scale: int, groups: int) -> nn.Sequential:
-    """One grouped convolution and one pixel shuffle for every factor of the scale."""
+    """Return one grouped convolution and one pixel shuffle for every factor of the scale."""
     stages: list[nn.Module] = []
     for factor in shuffle_factors(scale):
         stages += [

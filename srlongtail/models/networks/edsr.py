@@ -3,9 +3,9 @@
 Bee Lim, Sanghyun Son, Heewon Kim, Seungjun Nah and Kyoung Mu Lee, "Enhanced Deep Residual Networks
 for Single Image Super-Resolution", CVPR Workshops 2017.
 
-Two layouts of keys are in use. "head" is EDSR-PyTorch's, with the mean color among the weights: a
-file that was trained with white 255 says so by a mean color near 114. "conv_first" is BasicSR's,
-which takes [0, 1] and multiplies by 255 itself.
+Two layouts of keys are in use. "head" is that of EDSR-PyTorch, with the mean color among the
+weights; a mean color near 114 shows that the network was trained with white = 255. "conv_first" is
+that of BasicSR, whose network takes [0, 1] and multiplies by 255 itself.
 """
 
 from collections.abc import Mapping
@@ -36,10 +36,10 @@ class EDSR(nn.Module):
 
     Args:
         scale: 2, 3 or 4.
-        features: channels throughout: 64 in the baseline, 256 in the large network.
-        blocks: number of residual blocks: 16 in the baseline, 32 in the large network.
-        residual_scale: factor of each block's residual: 1 in the baseline, 0.1 in the large one.
-        layout: keys of the state dictionary, named after the first one: "head" (EDSR-PyTorch) or
+        features: Channels throughout: 64 in the baseline, 256 in the large network.
+        blocks: Number of residual blocks: 16 in the baseline, 32 in the large network.
+        residual_scale: Factor of each block's residual: 1 in the baseline, 0.1 in the large one.
+        layout: Keys of the state dictionary, named after the first one: "head" (EDSR-PyTorch) or
             "conv_first" (BasicSR).
 
     Example:
@@ -94,13 +94,13 @@ class EDSR(nn.Module):
 
     @staticmethod
     def arguments_from(state: Mapping[str, Tensor]) -> dict[str, Any] | None:
-        """The arguments that fit a state dictionary, or None where it is of another network.
+        """Return the arguments that fit a state dictionary; None if it is of another network.
 
-        No shape tells the factor of the residuals: it is the published one for these features.
+        No shape reveals the factor of the residuals, so the published one is used.
         """
         head = {"sub_mean.weight", "head.0.weight", "tail.0.0.weight", "tail.1.weight"}
         basic = {"conv_first.weight", "body.0.conv2.weight", "conv_after_body.weight"}
-        # Both: RCAN's residual groups can have the second.
+        # Both are needed: RCAN's residual groups can have the second.
         block = {"body.0.body.0.weight", "body.0.body.2.weight"}
         if head | block <= state.keys():
             layout, first, inner, up = "head", "head.0", "body.{}.body.0", "tail.0."
@@ -119,7 +119,7 @@ class EDSR(nn.Module):
 
 
 class Centered(nn.Module):
-    """[0, 1] -> levels of 255 above the mean color, as BasicSR has it: without weights."""
+    """Converts [0, 1] to levels of 255 minus the mean color, without weights, as in BasicSR."""
 
     mean: Tensor
 

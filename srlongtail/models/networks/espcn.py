@@ -4,7 +4,7 @@ Wenzhe Shi, Jose Caballero, Ferenc Huszar, Johannes Totz, Andrew P. Aitken, Rob 
 Rueckert and Zehan Wang, "Real-Time Single Image and Video Super-Resolution Using an Efficient
 Sub-Pixel Convolutional Neural Network", CVPR 2016.
 
-Ports of it differ in their channels (luma; RGB; YCbCr, which no shape tells) and in their keys.
+Ports differ in their channels (luma; RGB; YCbCr, which no shape reveals) and in their keys.
 """
 
 from collections.abc import Mapping
@@ -25,7 +25,7 @@ _LAYOUTS = {
 
 
 class ESPCN(nn.Module):
-    """Two activated convolutions, and one that a pixel shuffle spreads out.
+    """Two activated convolutions, and a third one followed by a pixel shuffle.
 
     Takes `(N, channels, h, w)` in [0, 1] and returns `(N, channels, h * scale, w * scale)`,
     unclamped.
@@ -33,8 +33,8 @@ class ESPCN(nn.Module):
     Args:
         scale: 2, 3 or 4.
         channels: 1 for luma, or 3.
-        features: channels of the first and of the second convolution.
-        layout: keys of the state dictionary, named after the first one.
+        features: Channels of the first and of the second convolution.
+        layout: Keys of the state dictionary, named after the first one.
 
     Example:
         >>> import torch
@@ -54,7 +54,7 @@ class ESPCN(nn.Module):
         layout: Literal["conv_1", "first_part", "feature_maps"] = "conv_1",
     ) -> None:
         super().__init__()
-        shuffle_factors(scale)  # refuses other scales
+        shuffle_factors(scale)  # raises an error for other scales
         self.scale = scale
         self.names = _LAYOUTS[layout]
         wide, narrow = features
@@ -68,7 +68,7 @@ class ESPCN(nn.Module):
 
     @staticmethod
     def arguments_from(state: Mapping[str, Tensor]) -> dict[str, Any] | None:
-        """The arguments that fit a state dictionary, or None where it is of another network."""
+        """Return the arguments that fit a state dictionary; None if it is of another network."""
         for layout, names in _LAYOUTS.items():
             if state.keys() == {f"{name}.{kind}" for name in names for kind in ("weight", "bias")}:
                 first, second, last = (state[f"{name}.weight"] for name in names)

@@ -1,10 +1,11 @@
-"""FSRCNN: a tiny network that works at low resolution and enlarges in its last layer.
+"""FSRCNN: a small network that works at low resolution and enlarges in its last layer.
 
 Chao Dong, Chen Change Loy and Xiaoou Tang, "Accelerating the Super-Resolution Convolutional
 Neural Network", ECCV 2016.
 
-Particular here: RGB instead of luminance, one PReLU slope a layer instead of one a channel, and no
-activation between the mapping convolutions, as in the weights published for Focal Pixel Learning.
+Note: as in the weights published for Focal Pixel Learning, the network takes RGB instead of
+luminance, has one PReLU slope per layer instead of one per channel, and has no activation between
+the mapping convolutions.
 """
 
 from collections.abc import Mapping
@@ -24,9 +25,9 @@ class FSRCNN(nn.Module):
 
     Args:
         scale: 2, 3 or 4.
-        features: channels of the first and of the last layer, d in the paper.
-        shrunk: channels of the mapping layers, s in the paper.
-        mappings: number of mapping layers, m in the paper.
+        features: Channels of the first and of the last layer, d in the paper.
+        shrunk: Channels of the mapping layers, s in the paper.
+        mappings: Number of mapping layers, m in the paper.
 
     Example:
         >>> import torch
@@ -41,7 +42,7 @@ class FSRCNN(nn.Module):
         self, *, scale: int = 4, features: int = 56, shrunk: int = 12, mappings: int = 4
     ) -> None:
         super().__init__()
-        shuffle_factors(scale)  # refuses other scales
+        shuffle_factors(scale)  # raises an error for other scales
         self.head_conv = nn.Sequential(same_conv(3, features, 5), nn.PReLU())
         self.body_conv = nn.Sequential(
             nn.Sequential(same_conv(features, shrunk, 1), nn.PReLU()),
@@ -53,12 +54,12 @@ class FSRCNN(nn.Module):
         extra = (_TAIL_KERNEL - scale) % 2
         padding = (_TAIL_KERNEL - scale + extra) // 2
         self.tail_conv = nn.ConvTranspose2d(features, 3, _TAIL_KERNEL, scale, padding, extra)
-        self._initialise()
+        self._initialize()
 
-    def _initialise(self) -> None:
-        # A tenth of these standard deviations, as the published training code has it, leaves the
-        # network on a plateau for thousands of iterations. The small transposed convolution is the
-        # paper's: training starts from a black image (or, for a residual, from none).
+    def _initialize(self) -> None:
+        # The published training code uses a tenth of these standard deviations, which keeps the
+        # network on a plateau for thousands of iterations. The small transposed convolution is
+        # the paper's: training starts from a black image (or from a residual of 0).
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, a=0.25)  # 0.25: PReLU's initial slope
@@ -71,13 +72,13 @@ class FSRCNN(nn.Module):
 
     @staticmethod
     def arguments_from(state: Mapping[str, Tensor]) -> dict[str, Any] | None:
-        """The arguments that fit a state dictionary, or None where it is of another network.
+        """Return the arguments that fit a state dictionary; None if it is of another network.
 
-        No shape depends on the scale, so it is left out.
+        No shape depends on the scale, so `scale` is left out.
         """
         if not {"head_conv.0.weight", "body_conv.0.0.weight", "tail_conv.weight"} <= state.keys():
             return None
         shrunk, features = state["body_conv.0.0.weight"].shape[:2]
-        # The PReLU after the mappings continues their numbering.
+        # The number of the PReLU after the mappings continues their numbering.
         mappings = count_keys(state, "body_conv.{}.weight", start=1) - 1
         return {"features": features, "shrunk": shrunk, "mappings": mappings}

@@ -1,9 +1,9 @@
-"""FSRCNN as its PyTorch ports have it: one PReLU slope a channel, most of them for luma.
+"""FSRCNN as in its PyTorch ports: one PReLU slope per channel, and mostly for luma.
 
 Chao Dong, Chen Change Loy and Xiaoou Tang, "Accelerating the Super-Resolution Convolutional
 Neural Network", ECCV 2016.
 
-The ports differ in their channels (luma; RGB; YCbCr, which no shape tells), in their keys, and in
+The ports differ in their channels (luma; RGB; YCbCr, which no shape reveals), in their keys, and in
 whether every mapping convolution has an activation or only the last one.
 """
 
@@ -26,11 +26,11 @@ class PortedFSRCNN(nn.Module):
     Args:
         scale: 2, 3 or 4.
         channels: 1 for luma, or 3.
-        features: channels of the first and of the last layer, d in the paper.
-        shrunk: channels of the mapping layers, s in the paper.
-        mappings: number of mapping layers, m in the paper.
-        layout: keys of the state dictionary, named after the first one. In "feature_extract" only
-            the last mapping has an activation, in the others every one has.
+        features: Channels of the first and of the last layer, d in the paper.
+        shrunk: Channels of the mapping layers, s in the paper.
+        mappings: Number of mapping layers, m in the paper.
+        layout: Keys of the state dictionary, named after the first one. In "feature_extract", only
+            the last mapping has an activation; in the other layouts, every mapping has one.
 
     Example:
         >>> import torch
@@ -52,7 +52,7 @@ class PortedFSRCNN(nn.Module):
         layout: Literal["first_part", "feature_extraction", "feature_extract"] = "first_part",
     ) -> None:
         super().__init__()
-        shuffle_factors(scale)  # refuses other scales
+        shuffle_factors(scale)  # raises an error for other scales
         self.names = _names(layout, mappings)
         layers: list[nn.Module] = [same_conv(channels, features, 5), nn.PReLU(features)]
         layers += [same_conv(features, shrunk, 1), nn.PReLU(shrunk)]
@@ -75,9 +75,9 @@ class PortedFSRCNN(nn.Module):
 
     @staticmethod
     def arguments_from(state: Mapping[str, Tensor]) -> dict[str, Any] | None:
-        """The arguments that fit a state dictionary, or None where it is of another network.
+        """Return the arguments that fit a state dictionary; None if it is of another network.
 
-        No shape depends on the scale, so it is left out.
+        No shape depends on the scale, so `scale` is left out.
         """
         counts = {
             "first_part": (count_keys(state, "mid_part.{}.weight") - 4) // 2,
@@ -100,7 +100,7 @@ class PortedFSRCNN(nn.Module):
 
 
 def _names(layout: str, mappings: int) -> list[str]:
-    """What the layers are called, in their order."""
+    """Return the names of the layers in order."""
     if layout == "first_part":
         inner = [f"mid_part.{number}" for number in range(2 * mappings + 4)]
         return ["first_part.0", "first_part.1", *inner, "last_part"]

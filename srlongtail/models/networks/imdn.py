@@ -25,8 +25,8 @@ class IMDN(nn.Module):
 
     Args:
         scale: 2, 3 or 4.
-        features: channels between the blocks, a multiple of 16.
-        blocks: number of multi-distillation blocks.
+        features: Channels between the blocks, a multiple of 16.
+        blocks: Number of multi-distillation blocks.
 
     Example:
         >>> import torch
@@ -39,7 +39,7 @@ class IMDN(nn.Module):
 
     def __init__(self, *, scale: int = 4, features: int = 64, blocks: int = 6) -> None:
         super().__init__()
-        shuffle_factors(scale)  # refuses other scales
+        shuffle_factors(scale)  # raises an error for other scales
         self.fea_conv = same_conv(3, features)
         self.block_names = [f"IMDB{number}" for number in range(1, blocks + 1)]
         for name in self.block_names:
@@ -59,7 +59,7 @@ class IMDN(nn.Module):
 
     @staticmethod
     def arguments_from(state: Mapping[str, Tensor]) -> dict[str, Any] | None:
-        """The arguments that fit a state dictionary, or None where it is of another network."""
+        """Return the arguments that fit a state dictionary; None if it is of another network."""
         signature = {
             "fea_conv.weight",
             "IMDB1.c4.weight",
@@ -77,7 +77,7 @@ class IMDN(nn.Module):
 
 
 class MultiDistillationBlock(nn.Module):
-    """Four convolutions, of whose outputs a quarter is put aside, and attention to contrast."""
+    """Four convolutions, a quarter of whose outputs is split off, and contrast attention."""
 
     def __init__(self, features: int) -> None:
         super().__init__()

@@ -1,9 +1,9 @@
-"""MSRN: blocks that look with 3x3 and 5x5 kernels at once, fused from all depths.
+"""MSRN: blocks with parallel 3x3 and 5x5 kernels, fused from all depths.
 
 Juncheng Li, Faming Fang, Kangfu Mei and Guixu Zhang, "Multi-scale Residual Network for Image
 Super-Resolution", ECCV 2018.
 
-Particular here: the mean colour is trained, and the features are fused in the order block 1, ...,
+Note: the mean color is trained, and the features are fused in the order block 1, ...,
 block 8, first layer.
 """
 
@@ -29,8 +29,8 @@ class MSRN(nn.Module):
 
     Args:
         scale: 2, 3 or 4.
-        features: channels between the blocks.
-        blocks: number of multi-scale residual blocks.
+        features: Channels between the blocks.
+        blocks: Number of multi-scale residual blocks.
 
     Example:
         >>> import torch
@@ -67,7 +67,7 @@ class MSRN(nn.Module):
 
     @staticmethod
     def arguments_from(state: Mapping[str, Tensor]) -> dict[str, Any] | None:
-        """The arguments that fit a state dictionary, or None where it is of another network."""
+        """Return the arguments that fit a state dictionary; None if it is of another network."""
         if not {"head.0.weight", "body.0.confusion.weight", "tail.2.0.weight"} <= state.keys():
             return None
         features = len(state["head.0.weight"])
@@ -79,7 +79,7 @@ class MSRN(nn.Module):
 
 
 class MultiScaleBlock(nn.Module):
-    """3x3 and 5x5 convolutions side by side, twice, each pair seeing both of the pair before."""
+    """Parallel 3x3 and 5x5 convolutions, twice; the second pair gets both outputs of the first."""
 
     def __init__(self, features: int) -> None:
         super().__init__()

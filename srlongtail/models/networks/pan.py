@@ -1,10 +1,10 @@
-"""PAN: pixel attention throughout, also while upsampling.
+"""PAN: pixel attention throughout, including the upsampling.
 
 Hengyuan Zhao, Xiangtao Kong, Jingwen He, Yu Qiao and Chao Dong, "Efficient Image Super-Resolution
 Using Pixel Attention", ECCV Workshops 2020.
 
-Particular here: the network adds to a bilinear enlargement of its input, and enlarges by repeating
-pixels, so that its weights at scales 2 and 3 have the same shapes.
+Note: the network adds its output to a bilinear enlargement of its input. It enlarges by repeating
+pixels, so its weights at scales 2 and 3 have the same shapes.
 """
 
 from collections.abc import Mapping
@@ -26,9 +26,9 @@ class PAN(nn.Module):
 
     Args:
         scale: 2, 3 or 4.
-        features: channels between the blocks.
-        enlarged: channels after the first enlargement.
-        blocks: number of self-calibrated blocks.
+        features: Channels between the blocks.
+        enlarged: Channels after the first enlargement.
+        blocks: Number of self-calibrated blocks.
 
     Example:
         >>> import torch
@@ -69,9 +69,9 @@ class PAN(nn.Module):
 
     @staticmethod
     def arguments_from(state: Mapping[str, Tensor]) -> dict[str, Any] | None:
-        """The arguments that fit a state dictionary, or None where it is of another network.
+        """Return the arguments that fit a state dictionary; None if it is of another network.
 
-        No shape tells scale 2 from 3, so these are left out.
+        No shape distinguishes scale 2 from 3, so these scales are left out.
         """
         signature = {"conv_first.weight", "SCPA_trunk.0.PAConv.k2.weight", "upconv1.weight"}
         if not signature <= state.keys():
@@ -85,7 +85,7 @@ class PAN(nn.Module):
 
 
 class SelfCalibratedBlock(nn.Module):
-    """A plain branch beside one with pixel attention, fused, plus the input."""
+    """A plain branch and a branch with pixel attention, fused, plus the input."""
 
     def __init__(self, features: int) -> None:
         super().__init__()

@@ -1,11 +1,11 @@
-"""RFDN: IMDN's splits become 1x1 convolutions beside residual ones.
+"""RFDN: IMDN with 1x1 convolutions instead of splits, and residual convolutions.
 
 Jie Liu, Jie Tang and Gangshan Wu, "Residual Feature Distillation Network for Lightweight Image
 Super-Resolution", ECCV Workshops 2020.
 
-Particular here: a block has no skip around it. The weights that are published, those of the AIM
-2020 entry and baseline of the NTIRE challenges, are of 4 blocks of 50 features. The paper's tables
-have larger networks, with 550K and 643K weights.
+Note: a block has no skip connection around it. The published weights (the AIM 2020 entry, which is
+also the baseline of the NTIRE challenges) have 4 blocks of 50 features. The networks in the paper's
+tables are larger, with 550K and 643K weights.
 """
 
 from collections.abc import Mapping
@@ -31,8 +31,8 @@ class RFDN(nn.Module):
 
     Args:
         scale: 2, 3 or 4.
-        features: channels between the blocks.
-        blocks: number of distillation blocks.
+        features: Channels between the blocks.
+        blocks: Number of distillation blocks.
 
     Example:
         >>> import torch
@@ -45,7 +45,7 @@ class RFDN(nn.Module):
 
     def __init__(self, *, scale: int = 4, features: int = 50, blocks: int = 4) -> None:
         super().__init__()
-        shuffle_factors(scale)  # refuses other scales
+        shuffle_factors(scale)  # raises an error for other scales
         self.fea_conv = same_conv(3, features)
         self.block_names = [f"B{number}" for number in range(1, blocks + 1)]
         for name in self.block_names:
@@ -66,7 +66,7 @@ class RFDN(nn.Module):
 
     @staticmethod
     def arguments_from(state: Mapping[str, Tensor]) -> dict[str, Any] | None:
-        """The arguments that fit a state dictionary, or None where it is of another network."""
+        """Return the arguments that fit a state dictionary; None if it is of another network."""
         signature = {
             "fea_conv.weight",
             "B1.c1_d.weight",
@@ -85,7 +85,7 @@ class RFDN(nn.Module):
 
 
 class ResidualDistillationBlock(nn.Module):
-    """Three refining steps, each with a distilled copy put aside, then spatial attention."""
+    """Three refining steps, each with a distilled copy, then spatial attention."""
 
     def __init__(self, features: int) -> None:
         super().__init__()

@@ -1,9 +1,9 @@
-"""RLFN: RFDN without distillation: three convolutions, a skip and a lighter attention.
+"""RLFN, which is RFDN without distillation: three convolutions, a skip, a lighter attention.
 
 Fangyuan Kong, Mingxi Li, Songwei Liu, Ding Liu, Jingwen He, Yang Bai, Fangmin Chen and Lean Fu,
 "Residual Local Feature Network for Efficient Super-Resolution", CVPR Workshops 2022.
 
-The NTIRE 2022 entry is a pruned one: 4 blocks of 46 features with 48 inside.
+The NTIRE 2022 entry is pruned: 4 blocks of 46 features, with 48 inside.
 """
 
 from collections.abc import Mapping
@@ -23,14 +23,14 @@ class RLFN(nn.Module):
     """Residual local feature blocks inside one long skip, and one pixel shuffle.
 
     Takes RGB `(N, 3, h, w)`, h and w at least 15, and returns `(N, 3, h * scale, w * scale)`,
-    unclamped. The published weights want white to be 255.
+    unclamped. The published weights expect white = 255.
 
     Args:
         scale: 2, 3 or 4.
-        features: channels between the blocks.
-        inner: channels inside the blocks; None: as many as between them.
-        blocks: number of residual local feature blocks.
-        narrow: channels of the spatial attention.
+        features: Channels between the blocks.
+        inner: Channels inside the blocks; None: `features`.
+        blocks: Number of residual local feature blocks.
+        narrow: Channels of the spatial attention.
 
     Example:
         >>> import torch
@@ -51,7 +51,7 @@ class RLFN(nn.Module):
         narrow: int = 16,
     ) -> None:
         super().__init__()
-        shuffle_factors(scale)  # refuses other scales
+        shuffle_factors(scale)  # raises an error for other scales
         self.conv_1 = same_conv(3, features)
         self.block_names = [f"block_{number}" for number in range(1, blocks + 1)]
         for name in self.block_names:
@@ -68,7 +68,7 @@ class RLFN(nn.Module):
 
     @staticmethod
     def arguments_from(state: Mapping[str, Tensor]) -> dict[str, Any] | None:
-        """The arguments that fit a state dictionary, or None where it is of another network."""
+        """Return the arguments that fit a state dictionary; None if it is of another network."""
         signature = {
             "conv_1.weight",
             "block_1.c3_r.weight",

@@ -3,8 +3,8 @@
 Chao Dong, Chen Change Loy, Kaiming He and Xiaoou Tang, "Learning a Deep Convolutional Network for
 Image Super-Resolution", ECCV 2014.
 
-Particular here: it wants the image enlarged to SR size already, by MATLAB's bicubic, and returns
-one of the same size. The zeros that it pads with, the paper leaves out.
+Note: the input must already be enlarged to SR size, by MATLAB's bicubic; the output has the same
+size. It pads with zeros, which the paper does not do.
 """
 
 from collections.abc import Mapping
@@ -22,16 +22,16 @@ _LAYOUTS = {
 
 
 class SRCNN(nn.Module):
-    """Three convolutions on an image that is enlarged already.
+    """Three convolutions on an image that is already enlarged.
 
     Takes `(N, channels, H, W)` in [0, 1], of SR size, and returns the same shape, unclamped.
 
     Args:
-        scale: 2, 3 or 4: what the image has been enlarged by. No layer depends on it.
+        scale: Factor by which the image was enlarged: 2, 3 or 4. No layer depends on it.
         channels: 1 for luma, or 3.
-        features: channels of the first and of the second convolution.
-        kernels: sides of the three kernels: 9, 5, 5 (57K weights) or 9, 1, 5 (8K).
-        layout: keys of the state dictionary, named after the first one.
+        features: Channels of the first and of the second convolution.
+        kernels: Sides of the three kernels: 9, 5, 5 (57K weights) or 9, 1, 5 (8K).
+        layout: Keys of the state dictionary, named after the first one.
 
     Example:
         >>> import torch
@@ -52,7 +52,7 @@ class SRCNN(nn.Module):
         layout: Literal["conv1", "features"] = "conv1",
     ) -> None:
         super().__init__()
-        shuffle_factors(scale)  # refuses other scales
+        shuffle_factors(scale)  # raises an error for other scales
         self.names = _LAYOUTS[layout]
         widths = (channels, *features, channels)
         for name, inputs, outputs, kernel in zip(
@@ -66,15 +66,15 @@ class SRCNN(nn.Module):
 
     @staticmethod
     def arguments_from(state: Mapping[str, Tensor]) -> dict[str, Any] | None:
-        """The arguments that fit a state dictionary, or None where it is of another network.
+        """Return the arguments that fit a state dictionary; None if it is of another network.
 
-        No shape depends on the scale, so it is left out.
+        No shape depends on the scale, so `scale` is left out.
         """
         for layout, names in _LAYOUTS.items():
             if state.keys() == {f"{name}.{kind}" for name in names for kind in ("weight", "bias")}:
                 first, second, last = weights = [state[f"{name}.weight"] for name in names]
                 channels = first.shape[1]
-                if len(last) != channels:  # ESPCN has such keys too, and more outputs
+                if len(last) != channels:  # ESPCN has the same keys, but more outputs
                     return None
                 return {
                     "channels": channels,

@@ -1,11 +1,11 @@
-"""SRResNet: a deep residual network with batch normalisation.
+"""SRResNet: a deep residual network with batch normalization.
 
 Christian Ledig et al., "Photo-Realistic Single Image Super-Resolution Using a Generative
 Adversarial Network", CVPR 2017.
 
-Particular here: one PReLU slope a layer instead of one a channel. The variant without batch
-normalisation and with a bilinear skip, often called MSRResNet, is another network. Restore in eval
-mode, so that an image's output does not depend on the images beside it.
+Note: one PReLU slope per layer instead of one per channel. The variant without batch normalization
+and with a bilinear skip, often called MSRResNet, is a different network. Restore in eval mode, so
+that an image's output does not depend on the other images of its batch.
 """
 
 from collections.abc import Mapping
@@ -28,8 +28,8 @@ class SRResNet(nn.Module):
 
     Args:
         scale: 2, 3 or 4.
-        features: channels throughout.
-        blocks: number of residual blocks.
+        features: Channels throughout.
+        blocks: Number of residual blocks.
 
     Example:
         >>> import torch
@@ -62,7 +62,7 @@ class SRResNet(nn.Module):
 
     @staticmethod
     def arguments_from(state: Mapping[str, Tensor]) -> dict[str, Any] | None:
-        """The arguments that fit a state dictionary, or None where it is of another network."""
+        """Return the arguments that fit a state dictionary; None if it is of another network."""
         signature = {"conv_input.0.weight", "residual.0.block.1.running_mean", "upscale.0.weight"}
         if not signature <= state.keys():
             return None
@@ -75,7 +75,7 @@ class SRResNet(nn.Module):
 
 
 class ResidualBlock(nn.Module):
-    """Convolution, normalisation, PReLU, convolution, normalisation, plus the input."""
+    """Convolution, normalization, PReLU, convolution, normalization, plus the input."""
 
     def __init__(self, features: int) -> None:
         super().__init__()

@@ -4,7 +4,7 @@ Xintao Wang, Liangbin Xie, Chao Dong and Ying Shan, "Real-ESRGAN: Training Real-
 Super-Resolution with Pure Synthetic Data", ICCV Workshops 2021 (the network came later, with its
 code: `realesr-general-x4v3` with 32 convolutions, `realesr-animevideov3` with 16).
 
-Particular here: the network adds to its input, enlarged by repeating pixels.
+Note: the network adds its output to its input, enlarged by repeating pixels.
 """
 
 from collections.abc import Mapping
@@ -24,8 +24,8 @@ class SRVGG(nn.Module):
 
     Args:
         scale: 2, 3 or 4.
-        features: channels throughout.
-        convolutions: number of convolutions between the first and the last.
+        features: Channels throughout.
+        convolutions: Number of convolutions between the first and the last.
 
     Example:
         >>> import torch
@@ -38,7 +38,7 @@ class SRVGG(nn.Module):
 
     def __init__(self, *, scale: int = 4, features: int = 64, convolutions: int = 16) -> None:
         super().__init__()
-        shuffle_factors(scale)  # refuses other scales
+        shuffle_factors(scale)  # raises an error for other scales
         self.scale = scale
         layers: list[nn.Module] = [same_conv(3, features), nn.PReLU(features)]
         for _ in range(convolutions):
@@ -51,9 +51,9 @@ class SRVGG(nn.Module):
 
     @staticmethod
     def arguments_from(state: Mapping[str, Tensor]) -> dict[str, Any] | None:
-        """The arguments that fit a state dictionary, or None where it is of another network.
+        """Return the arguments that fit a state dictionary; None if it is of another network.
 
-        Networks of other scales, such as those that only clean up an image, are other networks.
+        Networks of other scales, such as those that only clean an image, are not accepted.
         """
         layers = count_keys(state, "body.{}.weight")
         last = f"body.{layers - 1}.weight"

@@ -3,9 +3,9 @@
 Jingyun Liang, Jiezhang Cao, Guolei Sun, Kai Zhang, Luc Van Gool and Radu Timofte, "SwinIR: Image
 Restoration Using Swin Transformer", ICCV Workshops 2021.
 
-Particular here: only what lightweight super-resolution uses of the many options (one pixel shuffle,
-one convolution a group, no absolute position, no dropout), features laid out `(N, h, w, channels)`,
-and one mask for the shifted windows, made for the image at hand and shared by all blocks.
+Note: only the options of lightweight super-resolution are implemented (one pixel shuffle, one
+convolution per group, no absolute position, no dropout). Features have the layout
+`(N, h, w, channels)`. One mask for the shifted windows is made per image and shared by all blocks.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -24,7 +24,7 @@ from srlongtail.models.networks._layers import (
     shuffle_factors,
 )
 
-# Added to the logits of pixels that only the cyclic shift made neighbours. Finite, as published.
+# Added to the logits of pixels that are neighbors only by the cyclic shift. Finite, as published.
 _MASKED = -100.0
 
 
@@ -36,13 +36,13 @@ class SwinIR(nn.Module):
 
     Args:
         scale: 2, 3 or 4.
-        features: channels of every pixel, a multiple of each of the heads.
-        depths: attention blocks in each group.
-        heads: attention heads in each group.
-        window: side of the attention windows in pixels.
-        mlp_ratio: hidden channels of the perceptrons, as a multiple of `features`.
-        image_size: side of the training patches. It only sizes the masks that the published
-            state dictionaries hold.
+        features: Channels of every pixel, a multiple of each of the heads.
+        depths: Attention blocks in each group.
+        heads: Attention heads in each group.
+        window: Side of the attention windows in pixels.
+        mlp_ratio: Hidden channels of the perceptrons, as a multiple of `features`.
+        image_size: Side of the training patches; only used for the size of the masks in
+            published state dictionaries.
 
     Example:
         >>> import torch
@@ -67,7 +67,7 @@ class SwinIR(nn.Module):
         image_size: int = 64,
     ) -> None:
         super().__init__()
-        shuffle_factors(scale)  # refuses other scales
+        shuffle_factors(scale)  # raises an error for other scales
         self.window = window
         self.register_buffer("mean", torch.tensor(RGB_MEAN)[:, None, None], persistent=False)
         self.conv_first = same_conv(3, features)
@@ -79,13 +79,13 @@ class SwinIR(nn.Module):
         self.norm = nn.LayerNorm(features)
         self.conv_after_body = same_conv(features, features)
         self.upsample = nn.Sequential(same_conv(features, 3 * scale**2), nn.PixelShuffle(scale))
-        self.apply(_initialise)
+        self.apply(_initialize)
 
     def forward(self, x: Tensor) -> Tensor:
         height, width = x.shape[-2:]
         if height % self.window or width % self.window:
             raise InputError(
-                f"SwinIR input of {height}x{width} pixels: "
+                f"SwinIR: input of {height}x{width} pixels, "
                 f"expected height and width to be multiples of the window, {self.window}"
             )
         mask = shift_mask(height, width, self.window, x.device).to(x.dtype)
@@ -98,10 +98,10 @@ class SwinIR(nn.Module):
 
     @staticmethod
     def arguments_from(state: Mapping[str, Tensor]) -> dict[str, Any] | None:
-        """The arguments that fit a state dictionary, or None where it is of another network.
+        """Return the arguments that fit a state dictionary; None if it is of another network.
 
-        Other members of the family (with convolutions before the upsampling, three convolutions a
-        group or absolute positions) are other networks here.
+        Other variants (with convolutions before the upsampling, three convolutions per group or
+        absolute positions) are not accepted.
         """
         block = "layers.0.residual_group.blocks.0"
         signature = {
@@ -134,7 +134,7 @@ class SwinIR(nn.Module):
 
 
 class ResidualGroup(nn.Module):
-    """Attention blocks, every other one shifted, and a convolution, plus the input."""
+    """Attention blocks, every second one shifted, and a convolution, plus the input."""
 
     def __init__(
         self,
@@ -158,7 +158,7 @@ class ResidualGroup(nn.Module):
 
 
 class BlockSequence(nn.Module):
-    """Blocks in a row, under the key that the published state dictionaries have for them."""
+    """A sequence of blocks, under the key of the published state dictionaries."""
 
     def __init__(self, blocks: Iterable[nn.Module]) -> None:
         super().__init__()
@@ -230,7 +230,7 @@ class WindowAttention(nn.Module):
         self.register_buffer("relative_position_index", rows_apart * offsets + columns_apart)
 
     def forward(self, windows: Tensor, mask: Tensor | None) -> Tensor:
-        """`mask`, `(windows, window ** 2, window ** 2)`, is added to the logits."""
+        """Attend; `mask`, `(windows, window ** 2, window ** 2)`, is added to the logits."""
         batch, pixels, features = windows.shape
         qkv = self.qkv(windows).reshape(batch, pixels, 3, self.heads, -1)
         query, key, value = qkv.permute(2, 0, 3, 1, 4)
@@ -259,10 +259,10 @@ def from_windows(windows: Tensor, window: int, height: int, width: int) -> Tenso
 
 
 def shift_mask(height: int, width: int, window: int, device: torch.device | None = None) -> Tensor:
-    """What to add to the logits of shifted windows, `(windows, window ** 2, window ** 2)`.
+    """Return the mask for the logits of shifted windows, `(windows, window ** 2, window ** 2)`.
 
-    The cyclic shift brings the first rows and columns behind the last ones, into the same windows:
-    pixels of different origin must not attend to each other.
+    The cyclic shift moves the first rows and columns behind the last ones, into the same windows.
+    Pixels of different origin must not attend to each other.
     """
     shift = window // 2
     wrapped_row = torch.arange(height, device=device) >= height - shift
@@ -273,13 +273,13 @@ def shift_mask(height: int, width: int, window: int, device: torch.device | None
 
 
 def _keep_own_mask(block: SwinBlock, state: dict[str, Tensor], prefix: str, *_: object) -> None:
-    # A mask is not learned, and its size tells nothing but that of the training patches: a
-    # state dictionary from other patches, or one without masks, is as good.
+    # A mask is not learned, and its size reflects only that of the training patches. A state
+    # dictionary from other patches, or one without masks, is accepted too.
     if block.attn_mask is not None:
         state[f"{prefix}attn_mask"] = block.attn_mask
 
 
-def _initialise(module: nn.Module) -> None:
+def _initialize(module: nn.Module) -> None:
     if isinstance(module, nn.Linear):
         nn.init.trunc_normal_(module.weight, std=0.02)
         nn.init.zeros_(module.bias)

@@ -1,9 +1,9 @@
-"""VapSR: attention from large kernels, taken apart into small ones.
+"""VapSR: attention from large kernels that are decomposed into small ones.
 
 Lin Zhou, Haoming Cai, Jinjin Gu, Zheyuan Li, Yingqi Liu, Xiangyu Chen, Yu Qiao and Chao Dong,
 "Efficient Image Super-Resolution Using Vast-Receptive-Field Attention", ECCV Workshops 2022.
 
-Particular here: at scale 4 the network enlarges twice by 2; at 2 and 3 it enlarges once, after two
+Note: at scale 4, the network enlarges twice by 2. At scales 2 and 3, it enlarges once, after two
 convolutions, and the published weights have 20 blocks instead of 21.
 """
 
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from srlongtail.models.networks._layers import count_keys, same_conv, shuffle_factors
 
-_BETWEEN = {2: 56, 3: 56, 4: 16}  # channels between the two last convolutions
+_BETWEEN = {2: 56, 3: 56, 4: 16}  # channels between the last two convolutions
 
 
 class VapSR(nn.Module):
@@ -26,10 +26,10 @@ class VapSR(nn.Module):
 
     Args:
         scale: 2, 3 or 4.
-        features: channels between the blocks.
-        attention: channels inside the blocks.
-        blocks: number of blocks.
-        groups: groups of the convolution after the blocks (VapSR-S has 2).
+        features: Channels between the blocks.
+        attention: Channels inside the blocks.
+        blocks: Number of blocks.
+        groups: Groups of the convolution after the blocks (VapSR-S has 2).
 
     Example:
         >>> import torch
@@ -50,7 +50,7 @@ class VapSR(nn.Module):
         groups: int = 1,
     ) -> None:
         super().__init__()
-        shuffle_factors(scale)  # refuses other scales
+        shuffle_factors(scale)  # raises an error for other scales
         self.conv_first = same_conv(3, features)
         self.body = nn.Sequential(*(VastBlock(features, attention) for _ in range(blocks)))
         self.conv_body = same_conv(features, features, groups=groups)
@@ -77,7 +77,7 @@ class VapSR(nn.Module):
 
     @staticmethod
     def arguments_from(state: Mapping[str, Tensor]) -> dict[str, Any] | None:
-        """The arguments that fit a state dictionary, or None where it is of another network."""
+        """Return the arguments that fit a state dictionary; None if it is of another network."""
         signature = {
             "conv_first.weight",
             "body.0.atten_branch.depthwise_dilated.weight",
@@ -99,7 +99,7 @@ class VapSR(nn.Module):
 
 
 class VastBlock(nn.Module):
-    """Wide attention between two 1x1 convolutions, plus the input, normalized in every pixel."""
+    """Wide attention between two 1x1 convolutions, plus the input, normalized per pixel."""
 
     def __init__(self, features: int, attention: int) -> None:
         super().__init__()
@@ -114,7 +114,7 @@ class VastBlock(nn.Module):
 
 
 class VastAttention(nn.Module):
-    """Gates its input by 17x17 pixels around each: 5x5 of neighbors, then 5x5 of every third."""
+    """Gates each pixel by the 17x17 pixels around it: a 5x5 kernel, then a dilated 5x5 kernel."""
 
     def __init__(self, features: int) -> None:
         super().__init__()

@@ -1,10 +1,11 @@
-"""VDSR: twenty convolutions that predict what an enlarged image lacks.
+"""VDSR: twenty convolutions that predict the residual of an enlarged image.
 
 Jiwon Kim, Jung Kwon Lee and Kyoung Mu Lee, "Accurate Image Super-Resolution Using Very Deep
 Convolutional Networks", CVPR 2016.
 
-Particular here: it wants the image enlarged to SR size already, by MATLAB's bicubic (torch's costs
-it 1.6 dB), and adds it to the residual itself. One set of weights serves the scales 2, 3 and 4.
+Note: the input must already be enlarged to SR size, by MATLAB's bicubic (with torch's, PSNR is
+1.6 dB lower). The network adds the input to the residual itself. One set of weights works for the
+scales 2, 3 and 4.
 """
 
 from collections.abc import Mapping
@@ -22,17 +23,17 @@ _LAYOUTS = {
 
 
 class VDSR(nn.Module):
-    """Activated 3x3 convolutions in a row, plus the input.
+    """A sequence of activated 3x3 convolutions, plus the input.
 
     Takes `(N, channels, H, W)` in [0, 1], of SR size, and returns the same shape, unclamped.
 
     Args:
-        scale: 2, 3 or 4: what the image has been enlarged by. No layer depends on it.
+        scale: Factor by which the image was enlarged: 2, 3 or 4. No layer depends on it.
         channels: 1 for luma, or 3.
-        features: channels throughout.
-        convolutions: number of convolutions between the first and the last.
-        bias: whether the convolutions have one.
-        layout: keys of the state dictionary, named after the first one.
+        features: Channels throughout.
+        convolutions: Number of convolutions between the first and the last.
+        bias: Whether the convolutions have a bias.
+        layout: Keys of the state dictionary, named after the first one.
 
     Example:
         >>> import torch
@@ -54,7 +55,7 @@ class VDSR(nn.Module):
         layout: Literal["input", "conv1"] = "input",
     ) -> None:
         super().__init__()
-        shuffle_factors(scale)  # refuses other scales
+        shuffle_factors(scale)  # raises an error for other scales
         first, between, self.last = _LAYOUTS[layout]
         self.activated = [first, *(between.format(number) for number in range(convolutions))]
         inputs = channels
@@ -71,9 +72,9 @@ class VDSR(nn.Module):
 
     @staticmethod
     def arguments_from(state: Mapping[str, Tensor]) -> dict[str, Any] | None:
-        """The arguments that fit a state dictionary, or None where it is of another network.
+        """Return the arguments that fit a state dictionary; None if it is of another network.
 
-        No shape depends on the scale, so it is left out.
+        No shape depends on the scale, so `scale` is left out.
         """
         for layout, (first, between, last) in _LAYOUTS.items():
             convolutions = count_keys(state, f"{between}.weight")
