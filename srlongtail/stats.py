@@ -361,24 +361,25 @@ def smallest_detectable_mean(values: ArrayLike, power: float = 0.8, level: float
 def mean_p_value(
     values: ArrayLike, expected: float = 0.0, *, resamples: int = 9999, seed: int = 0
 ) -> float:
-    """Return the two-sided p-value of a mean over images, that which `mean_interval` inverts.
+    """Return the two-sided p-value of a mean over images, consistent with `mean_interval`.
 
-    The interval of confidence 1 - p just reaches the expected value, so that an interval and its
-    p-value never contradict each other. Below 30 images it is that of Student's t test, from 30
-    that of the BCa bootstrap, where it is at least 2 / (resamples + 1).
+    The interval with confidence 1 - p ends exactly at the expected value, so an interval and its
+    p-value never contradict each other. For fewer than 30 images, the p-value is that of Student's
+    t-test; from 30 images, that of the BCa bootstrap, which is at least 2 / (resamples + 1).
 
     Args:
-        values, resamples, seed: see `mean_interval`.
-        expected: the mean under the hypothesis.
+        values, resamples, seed: See `mean_interval`.
+        expected: The mean under the hypothesis.
 
     Returns:
-        0 to 1; NaN for one image, and 0 or 1 without spread.
+        The p-value, 0 to 1; NaN for one image, and 0 or 1 if all values are equal.
 
     Raises:
-        InputError: not one finite number an image.
+        InputError: `values` is not one finite number per image.
 
-    >>> round(mean_p_value([1.0, 2.0, 3.0]), 3)
-    0.074
+    Example:
+        >>> round(mean_p_value([1.0, 2.0, 3.0]), 3)
+        0.074
     """
     from scipy.stats import bootstrap, norm, ttest_1samp
 
