@@ -87,7 +87,7 @@ def _enlarges(layer: nn.ConvTranspose2d) -> bool:
 
 
 # A custom operation, so that its gradient and operation count are those of what it replaces. It is
-# not made by `torch.library.custom_op`, whose first call imports torch.compile: that takes a second.
+# not made by `torch.library.custom_op`, whose first call takes a second to import torch.compile.
 _ENLARGE = "srlongtail::enlarge"
 torch.library.define(
     _ENLARGE,
