@@ -83,7 +83,7 @@ def test_an_image_that_the_network_refuses_costs_no_other(lr, tmp_path):
     model = bicubic(4)
     model.network = Narrow(scale_factor=4)
     write_image(lr / "aaa_wide.png", torch.rand(3, 8, 40))
-    with pytest.warns(UserWarning, match=r"aaa_wide.png: images of at most 24 pixels"):
+    with pytest.warns(UserWarning, match=r"aaa_wide.png: bicubic: images of at most 24 pixels"):
         written, failed = restore_files(model, [lr / "aaa_wide.png", lr / "eight.png"], tmp_path)
     assert [path.name for path in written] == ["eight_x4.png"]
     assert set(failed) == {lr / "aaa_wide.png"}

@@ -104,12 +104,13 @@ def _decode_with_pillow(image: Image.Image) -> Pixels:
 
 def _decode_deep_png(path: Path) -> Pixels | None:
     """Pixels of a 16-bit file of several channels, which Pillow would reduce to 8 bits."""
-    reader = png.Reader(filename=str(path))
-    reader.preamble()
-    if reader.bitdepth != 16 or reader.planes == 1:
-        return None
-    width, height, rows, info = reader.read()
-    pixels = np.vstack([np.asarray(row, np.uint16) for row in rows])
+    with path.open("rb") as file:  # the reader would leave a file that it opens itself open
+        reader = png.Reader(file=file)
+        reader.preamble()
+        if reader.bitdepth != 16 or reader.planes == 1:
+            return None
+        width, height, rows, info = reader.read()
+        pixels = np.vstack([np.asarray(row, np.uint16) for row in rows])
     return Pixels(
         pixels.reshape(height, width, info["planes"]), "straight" if info["alpha"] else None
     )
