@@ -374,6 +374,57 @@ def compare(
             print(path)
 
 
+def claims(
+    *,
+    base: Many = (),
+    skip: Many = (),
+    fpl: Many = (),
+    fitting: Path | None = None,
+    out: Path = Path("."),
+    data_options: Data = NO_DATA_OPTIONS,
+    model_options: Models = NO_MODEL_OPTIONS,
+) -> None:
+    """Judge the paper's claims on networks and images: estimates, intervals and verdicts.
+
+    Without networks, the shipped ones are judged; what is said about training then comes from the
+    grid of several seeds that ships with them.
+
+    Args:
+        base: networks without skip, trained with L1; several are seeds.
+        skip: networks that add bicubic, trained with L1.
+        fpl: networks trained with FPL.
+        fitting: folder that srlongtail fitting wrote to, for over- and under-fitting.
+        out: folder to write claims.png, .pdf, .csv and .json to.
+    """
+    from srlongtail import parallel
+    from srlongtail.diagnosis import claims as study
+    from srlongtail.provenance import provenance
+    from srlongtail.studies.writing import write_result
+
+    arms = {"base": flat(base), "skip": flat(skip), "fpl": flat(fpl)}
+    given = any(arms.values())
+    if not given:
+        arms = {"base": ("fsrcnn-x4",), "skip": ("fsrcnn-skip-x4",), "fpl": ("fsrcnn-fpl-x4",)}
+    for arm, names in arms.items():
+        if not names:
+            raise InputError(f"--{arm}: no network, expected one or more for each arm, or no arm")
+    with parallel.process_group():
+        loaded = iter(model_options.load(tuple(name for names in arms.values() for name in names)))
+        models = {arm: [next(loaded) for _ in names] for arm, names in arms.items()}
+        datasets = data_options.open(models["base"][0].scale)
+        grid = None if given else study.GRID
+        result = study.compute(
+            models["base"], models["skip"], models["fpl"], datasets, grid=grid, fitting=fitting
+        )
+        if not parallel.is_writer():
+            return
+        everyone = [model for arm in models.values() for model in arm]
+        png = write_result(out / "claims", study.draw, result, provenance(everyone, datasets))
+        print(result.frame().round(4).to_string(index=False))
+        print(result.limits())
+        print(png)
+
+
 def restore(
     model: OneModel,
     images: Annotated[

@@ -17,6 +17,7 @@ import tyro
 from srlongtail import __version__
 from srlongtail.cli.analysis import (
     attribute,
+    claims,
     compare,
     evaluate,
     figures,
@@ -37,6 +38,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "tables": tables,
     "evaluate": evaluate,
     "compare": compare,
+    "claims": claims,
     "histogram": histogram,
     "fitting": fitting,
     "weights": weights,

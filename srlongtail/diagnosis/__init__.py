@@ -1,0 +1,1 @@
+"""Verdicts on networks, data and the claims of the paper."""
