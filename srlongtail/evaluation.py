@@ -22,7 +22,7 @@ from srlongtail.parallel import gather, is_writer, share
 from srlongtail.restoration import save_paths
 
 COLUMNS = ("model", "dataset", "image", "psnr_db", "ssim")
-UNKNOWN_LR = "unknown"  # which LR images somebody made a folder of SR images of
+UNKNOWN_LR = "unknown"  # the LR images behind a folder of SR images
 
 _Way = tuple[AnyModel, Tiling | None]
 
@@ -37,28 +37,30 @@ def evaluate(
 ) -> pd.DataFrame:
     """Score every model on every image: one row for each, columns `COLUMNS` and `lr`.
 
-    `lr` tells where the data set's LR images came from (see `LRSource.short`). Of SR images in a
-    folder it is `UNKNOWN_LR`.
+    `lr` is the source of the data set's LR images (see `LRSource.short`), or `UNKNOWN_LR` for SR
+    images in a folder.
+
     Images are read one at a time. Under `torchrun` (inside `process_group`) the processes share
     them out, and every process gets the whole table.
 
     Args:
-        models: the models, all of the data sets' scale; folders of SR images, too.
-        datasets: the images.
-        protocol: how to score.
-        skip_bad: leave out images that are too small to be scored, or that a folder of SR images
+        models: The models, all of the data sets' scale; folders of SR images, too.
+        datasets: The images.
+        protocol: How to score.
+        skip_bad: Leave out images that are too small to be scored, or that a folder of SR images
             lacks, with a warning, rather than raise an error.
-        save: folder to write the SR images to, as PNG of 8 bits; see `save_paths`. Scored again
+        save: Folder to write the SR images to, as PNG of 8 bits; see `save_paths`. Scored again
             as `SRImages`, they have the same scores.
 
     Raises:
-        InputError: a model whose scale is not the data set's, an image that cannot be scored, or
+        InputError: A model whose scale is not the data set's, an image that cannot be scored, or
             SR images that do not fit or cannot be saved.
 
-    >>> from srlongtail.image.dataset import photos
-    >>> from srlongtail.models.sr_model import bicubic
-    >>> evaluate([bicubic(4)], [photos(4)[1:2]]).round(1).values.tolist()
-    [['bicubic', 'photos', 'chelsea', 30.1, 0.8, 'made by bicubic']]
+    Example:
+        >>> from srlongtail.image.dataset import photos
+        >>> from srlongtail.models.sr_model import bicubic
+        >>> evaluate([bicubic(4)], [photos(4)[1:2]]).round(1).values.tolist()
+        [['bicubic', 'photos', 'chelsea', 30.1, 0.8, 'made by bicubic']]
     """
     tasks = [Task(models, data, protocol) for data in datasets]
     tables = evaluate_together(tasks, skip_bad=skip_bad, save=save)
@@ -140,10 +142,10 @@ def evaluate_together(
 
 
 def summarize(table: pd.DataFrame) -> pd.DataFrame:
-    """Mean over the images of each model and data set, in the table's order, with their count.
+    """Return the mean over the images of each model and data set, in the table's order.
 
-    Images that are restored perfectly are left out of the mean of PSNR (see `mean_psnr`); a column
-    `perfect` counts them where there are some.
+    The column `images` is their count. Perfectly restored images are left out of the mean PSNR (see
+    `mean_psnr`) and counted in a column `perfect`, if there are any.
 
     >>> rows = [("a", "Set5", "x", 30.0, 0.8), ("a", "Set5", "y", 32.0, 0.9)]
     >>> summarize(pd.DataFrame(rows, columns=COLUMNS)).round(2).values.tolist()
@@ -163,7 +165,7 @@ def summarize(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def perfect_images(table: pd.DataFrame) -> dict[tuple[str, str], list[str]]:
-    """The images that a model restored perfectly, for each model and data set that has some.
+    """Return the images that were restored perfectly, by model and data set.
 
     >>> rows = [("a", "Set5", "x", np.inf, 1.0), ("a", "Set5", "y", 32.0, 0.9)]
     >>> perfect_images(pd.DataFrame(rows, columns=COLUMNS))
@@ -175,15 +177,15 @@ def perfect_images(table: pd.DataFrame) -> dict[tuple[str, str], list[str]]:
 
 
 def scorable(data: ImageSet, protocol: Protocol, *, skip_bad: bool = False) -> ImageSet:
-    """The data set, once it is known that its images are large enough to be scored.
+    """Return the data set after checking that its images are large enough to be scored.
 
     Args:
-        data: the images, whose sizes are looked at without reading them.
-        protocol: how they are to be scored.
-        skip_bad: leave out images that are too small, with a warning.
+        data: The images, whose sizes are looked at without reading them.
+        protocol: How they are to be scored.
+        skip_bad: Leave out images that are too small, with a warning.
 
     Raises:
-        InputError: images that are too small, or none that is not.
+        InputError: Images that are too small, or none that is not.
     """
     least = protocol.smallest_side(data.scale)
     small = [
@@ -209,7 +211,7 @@ def scorable(data: ImageSet, protocol: Protocol, *, skip_bad: bool = False) -> I
 
 
 def check_scales(models: Iterable[AnyModel], datasets: Iterable[ImageSet]) -> None:
-    """Refuse models of other scales than the data sets'."""
+    """Raise an error if a model's scale is not the data set's."""
     for data in datasets:
         for model in models:
             if model.scale != data.scale:

@@ -1,4 +1,4 @@
-"""What another person needs to repeat a run: command, settings, models, data, versions."""
+"""The record needed to repeat a run: command, settings, models, data, versions."""
 
 import importlib.metadata
 import platform
@@ -18,9 +18,9 @@ _PACKAGES = ("torch", "numpy", "pandas", "matplotlib", "scikit-image")
 def provenance(
     models: Iterable[AnyModel], datasets: Iterable[ImageSet], **settings: Any
 ) -> dict[str, Any]:
-    """A record for the `.json` beside a result: the same run gives the same record.
+    """Return the record for the `.json` beside a result.
 
-    It holds no date, so that repeating a run writes the same bytes.
+    It holds no date, so a repeated run writes the same bytes.
 
     >>> from srlongtail.models.sr_model import bicubic
     >>> sorted(provenance([bicubic(4)], [], seed=0))
@@ -38,7 +38,7 @@ def provenance(
 
 
 def training_budget(models: Iterable[AnyModel]) -> str:
-    """How long and on how much each network was trained, for captions; empty where unknown.
+    """Return each network's training iterations and images, for captions; empty if unknown.
 
     >>> from dataclasses import replace
     >>> from srlongtail.models.catalog import new_model
@@ -59,7 +59,7 @@ def training_budget(models: Iterable[AnyModel]) -> str:
 
 
 def versions() -> dict[str, str]:
-    """The versions of Python and of the packages that numbers depend on."""
+    """Return the versions of Python and of the packages that affect the numbers."""
     found = {name: importlib.metadata.version(name) for name in _PACKAGES}
     return {"srlongtail": __version__, "python": platform.python_version(), **found}
 

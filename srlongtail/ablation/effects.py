@@ -1,4 +1,4 @@
-"""What each part of a loss does by itself, from an ablation of all combinations of its parts."""
+"""Effects of the parts of a loss, from an ablation of all their combinations."""
 
 from collections.abc import Sequence
 from itertools import chain, combinations
@@ -9,28 +9,29 @@ from srlongtail.errors import InputError
 
 
 def effects(table: pd.DataFrame, parts: Sequence[str], metric: str = "psnr_db") -> pd.DataFrame:
-    """Main effects and interactions of parts that are on or off, with their spread over seeds.
+    """Return main effects and interactions of parts that are on or off, with spread over seeds.
 
-    The effect of a part is the mean of the metric over the runs that have it, less that over those
-    that have not: in a full grid whatever the other parts do cancels. Of two parts, `a x b`, it is
-    half of how much more one does where the other is on.
+    The effect of a part is the mean of the metric over the runs with it minus the mean over the
+    runs without it; in a full grid the effects of the other parts cancel. The interaction `a x b`
+    is half the difference between the effects of `a` with and without `b`.
 
     Args:
-        table: one row a run, as of `run_grid` for one data set; a column of truth values for each
+        table: One row per run, as of `run_grid` for one data set; a column of truth values for each
             part, `seed`, and the metric.
-        parts: columns whose combinations the grid has, each once a seed.
-        metric: what is compared.
+        parts: Columns whose combinations the grid has, each once a seed.
+        metric: What is compared.
 
     Returns:
         Columns `effect, mean, sd, seeds`: of the metric, over the seeds whose runs are complete.
 
     Raises:
-        InputError: a run is there twice, or no seed has all combinations.
+        InputError: A run is there twice, or no seed has all combinations.
 
-    >>> runs = [(False, 0, 27.0), (True, 0, 27.5), (False, 1, 27.0), (True, 1, 27.7)]
-    >>> effects(pd.DataFrame(runs, columns=["skip", "seed", "psnr_db"]), ["skip"]).round(2)
-      effect  mean    sd  seeds
-    0   skip   0.6  0.14      2
+    Example:
+        >>> runs = [(False, 0, 27.0), (True, 0, 27.5), (False, 1, 27.0), (True, 1, 27.7)]
+        >>> effects(pd.DataFrame(runs, columns=["skip", "seed", "psnr_db"]), ["skip"]).round(2)
+          effect  mean    sd  seeds
+        0   skip   0.6  0.14      2
     """
     parts = list(parts)
     if table.duplicated([*parts, "seed"]).any():

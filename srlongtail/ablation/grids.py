@@ -24,11 +24,11 @@ class Grid:
     """Arms that change a base recipe, and the seeds that each arm is run with.
 
     Attributes:
-        name: of the table of results.
-        base: name of a recipe.
-        arms: name of an arm -> the settings it changes; no two arms may be the same run.
-        iterations: of every run.
-        seeds: of every arm.
+        name: Of the table of results.
+        base: Name of a recipe.
+        arms: Name of an arm -> the settings it changes; no two arms may be the same run.
+        iterations: Of every run.
+        seeds: Of every arm.
     """
 
     name: str
@@ -43,7 +43,7 @@ class Grid:
         return replace(find_recipe(self.base), iterations=self.iterations)
 
     def runs(self) -> Iterator[tuple[str, Recipe]]:
-        """Every arm with every seed; the seed changes last, so that early results compare arms."""
+        """Yield every arm with every seed, seed by seed, so that early results compare arms."""
         base = self.recipe
         for seed, (arm, changes) in itertools.product(self.seeds, self.arms.items()):
             recipe = base.changed(changes, f"{self.name}, arm {arm}")
@@ -51,7 +51,7 @@ class Grid:
 
 
 def vary(choices: Mapping[str, Sequence[Any]]) -> dict[str, dict[str, Any]]:
-    """The arms of all combinations of settings.
+    """Return the arms of all combinations of settings.
 
     >>> list(vary({"skip": [False, True], "scope": ["image"]}))
     ['skip=false scope=image', 'skip=true scope=image']
@@ -63,7 +63,7 @@ def vary(choices: Mapping[str, Sequence[Any]]) -> dict[str, dict[str, Any]]:
 
 
 def _switches() -> dict[str, dict[str, bool]]:
-    """All combinations of skip, static and learnable, named by what is on."""
+    """Return all combinations of skip, static and learnable, named by the parts that are on."""
     parts = ("skip", "static", "learnable")
     return {
         "-".join(itertools.compress(parts, on)) or "baseline": dict(zip(parts, on, strict=True))
@@ -72,7 +72,7 @@ def _switches() -> dict[str, dict[str, bool]]:
 
 
 def _focal_parameters() -> dict[str, dict[str, Any]]:
-    """FPL, one of its parameters changed at a time; the skip alone; and the baseline."""
+    """Return FPL with one parameter changed at a time, the skip alone, and the baseline."""
     fpl = find_recipe("fsrcnn-fpl-x4")
     values = {"gamma": (0.0, 1.0, 2.0), "alpha": (0.1, 0.5, 1.0, 2.0)}
     # What all others are compared with comes first, so that early results can be drawn.
@@ -102,10 +102,10 @@ GRIDS = {
 
 
 def find_grid(name: str) -> Grid:
-    """A grid by its name.
+    """Return a grid by name.
 
     Raises:
-        InputError: there is no such grid.
+        InputError: There is no such grid.
     """
     if name not in GRIDS:
         known = ", ".join(GRIDS)
@@ -114,14 +114,15 @@ def find_grid(name: str) -> Grid:
 
 
 def custom_grid(base: str, choices: Iterable[str], iterations: int = 4000) -> Grid:
-    """A grid over all combinations of `KEY=VALUE,VALUE,...`.
+    """Return a grid over all combinations of `KEY=VALUE,VALUE,...`.
 
     Raises:
-        InputError: an unknown recipe, a choice that is not of this form, or of a setting that
+        InputError: An unknown recipe, a choice that is not of this form, or of a setting that
             makes no arms to compare.
 
-    >>> list(custom_grid("fsrcnn-fpl-x4", ["gamma_sp=0,2"]).arms)
-    ['gamma_sp=0', 'gamma_sp=2']
+    Example:
+        >>> list(custom_grid("fsrcnn-fpl-x4", ["gamma_sp=0,2"]).arms)
+        ['gamma_sp=0', 'gamma_sp=2']
     """
     parsed: dict[str, list[Any]] = {}
     for choice in choices:

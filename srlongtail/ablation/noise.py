@@ -1,4 +1,4 @@
-"""How far the means of equally good arms lie apart by chance."""
+"""The difference between the means of equally good arms that chance can explain."""
 
 import numpy as np
 import pandas as pd
@@ -10,22 +10,23 @@ CONFIDENCE = 0.95
 def noise_floor(runs: pd.DataFrame, metric: str, confidence: float = CONFIDENCE) -> float | None:
     """Return the largest difference of two arms' means that chance alone explains.
 
-    A run is modelled as arm plus seed plus chance, so that what a seed does to all arms alike does
+    A run is modeled as arm plus seed plus chance, so that what a seed does to all arms alike does
     not count: two means over n seeds differ by the chance times sqrt(2 / n), Student's t with
     (arms - 1) (seeds - 1) degrees of freedom.
 
     Args:
-        runs: one row a run, with columns `arm`, `seed` and the metric; arms that lack a seed are
+        runs: One row per run, with columns `arm`, `seed` and the metric; arms that lack a seed are
             left out.
-        metric: what is compared.
-        confidence: share of the differences of equal arms that lie within the result.
+        metric: What is compared.
+        confidence: Share of the differences of equal arms that lie within the result.
 
     Returns:
         In units of the metric; None where fewer than two arms or two seeds are complete.
 
-    >>> runs = [("a", 0, 1.0), ("a", 1, 2.0), ("b", 0, 1.5), ("b", 1, 2.5)]
-    >>> noise_floor(pd.DataFrame(runs, columns=["arm", "seed", "psnr_db"]), "psnr_db")
-    0.0
+    Example:
+        >>> runs = [("a", 0, 1.0), ("a", 1, 2.0), ("b", 0, 1.5), ("b", 1, 2.5)]
+        >>> noise_floor(pd.DataFrame(runs, columns=["arm", "seed", "psnr_db"]), "psnr_db")
+        0.0
     """
     table = runs.pivot(index="arm", columns="seed", values=metric).dropna(axis="index")
     arms, seeds = table.shape

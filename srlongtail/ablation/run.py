@@ -48,24 +48,24 @@ def run_grid(
     stopped. Several processes may work on one grid: a run that another is busy with comes last.
 
     Args:
-        grid: what to run.
-        out: folder for the runs and results.
-        data: folders of training images.
-        tests: data sets to measure on; the built-in photos, with LR as in the grid's recipe,
+        grid: What to run.
+        out: Folder for the runs and results.
+        data: Folders of training images.
+        tests: Data sets to measure on; the built-in photos, with LR as in the grid's recipe,
             unless given.
-        reuse: folder, searched to any depth, whose finished runs of the same recipes and images
+        reuse: Folder, searched to any depth, whose finished runs of the same recipes and images
             are not repeated; `out` unless given.
-        device, deadline, tell: see `train`.
-        bank: the training images, where several grids share them.
-        wait: for runs that other processes are busy with, once nothing else is left.
+        device, deadline, tell: See `train`.
+        bank: The training images, where several grids share them.
+        wait: For runs that other processes are busy with, once nothing else is left.
 
     Returns:
         Columns `arm, seed, iterations`, `SETTINGS`, `dataset, psnr_db, ssim, head_ad_levels,
         tail_ad_levels` (see `Fit`).
 
     Raises:
-        InUseError: other processes are busy with all that is left, and `wait` is off.
-        InputError, StoppedError: see `train`.
+        InUseError: Other processes are busy with all that is left, and `wait` is off.
+        InputError, StoppedError: See `train`.
     """
     out, data = Path(out), tuple(data)
     found = find_images(data)
@@ -99,10 +99,10 @@ def run_grid(
 
 
 def summary(table: pd.DataFrame) -> pd.DataFrame:
-    """Means over the seeds, data set by data set, one row an arm in the grid's order.
+    """Return means over the seeds for each data set, one row per arm in the grid's order.
 
     Args:
-        table: as `run_grid` returns it.
+        table: As `run_grid` returns it.
 
     Returns:
         Columns `dataset, arm, seeds, psnr_db, psnr_sd_db, ssim, head_ad_levels, tail_ad_levels`;
@@ -120,8 +120,8 @@ class _Table:
     """Measures the finished runs of a grid, each once.
 
     Args:
-        grid, out, tests: see `run_grid`.
-        find: the folder of a recipe's finished run, if there is one.
+        grid, out, tests: See `run_grid`.
+        find: The folder of a recipe's finished run, if there is one.
     """
 
     def __init__(
@@ -139,7 +139,7 @@ class _Table:
         self._measured: dict[str, tuple[list[dict[str, Any]], dict[str, Any]]] = {}
 
     def find(self, recipe: Recipe) -> Path | None:
-        """The folder of a run, once it is finished."""
+        """Return the folder of a run if it is finished."""
         run = self._found.get(recipe.name) or self._find(recipe)
         if run is not None:
             self._found[recipe.name] = run
@@ -164,7 +164,7 @@ class _Table:
         return table
 
     def _measure(self, recipe: Recipe, run: Path) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-        """A row for each test set, and how the network was trained."""
+        """Return a row for each test set, and how the network was trained."""
         if recipe.name not in self._measured:
             model = load_model(run / "checkpoint.safetensors")
             settings = {key: getattr(recipe, key) for key in ("seed", "iterations", *SETTINGS)}

@@ -20,11 +20,11 @@ class SeedSpread(NamedTuple):
 
 
 def seed_spread(dataset: str, path: Path = SPREAD) -> SeedSpread | None:
-    """The spread of FSRCNN's gain on a data set; None where it was not measured.
+    """Return the spread of FSRCNN's gain on a data set; None if it was not measured.
 
     Args:
-        dataset: its name.
-        path: the table of the grid `seed-spread`.
+        dataset: Its name.
+        path: The table of the grid `seed-spread`.
     """
     if not path.is_file():
         return None

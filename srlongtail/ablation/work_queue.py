@@ -1,4 +1,4 @@
-"""Work that several processes share: what another process is busy with is put off."""
+"""A queue of tasks that several processes share: tasks in use by another process wait."""
 
 import math
 import time
@@ -22,24 +22,25 @@ def in_turns(
     deadline: float = math.inf,
     tell: Callable[[str], object] | None = None,
 ) -> Iterator[R]:
-    """Do tasks, first those that no other process is busy with; their results as they come.
+    """Do tasks, first those that no other process is doing, and yield results as they come.
 
-    A task for which `do` raises `InUseError` is put off until the others are done, then tried
-    again and again: the other process may finish it, or may end before that.
+    A task for which `do` raises `InUseError` is tried again after the others: the other process
+    may finish it, or may stop before that.
 
     Args:
-        tasks: in the order wanted.
-        do: does one; it has to see for itself that another process has done it.
-        wait: for the other processes, instead of raising what `do` raised.
-        deadline: on the clock of `time.monotonic`, when to stop waiting.
-        tell: is called with a line of text when the waiting begins.
+        tasks: In the order wanted.
+        do: Does one; it has to see for itself that another process has done it.
+        wait: For the other processes, instead of raising what `do` raised.
+        deadline: On the clock of `time.monotonic`, when to stop waiting.
+        tell: Is called with a line of text when the waiting begins.
 
     Raises:
-        InUseError: all that is left is in use, and `wait` is off.
-        StoppedError: the deadline passed while waiting.
+        InUseError: All that is left is in use, and `wait` is off.
+        StoppedError: The deadline passed while waiting.
 
-    >>> list(in_turns([1, 2], lambda number: 10 * number))
-    [10, 20]
+    Example:
+        >>> list(in_turns([1, 2], lambda number: 10 * number))
+        [10, 20]
     """
     left, told = list(tasks), False
     while left:

@@ -33,10 +33,10 @@ class ZooNetwork:
     """A network of the zoo.
 
     Attributes:
-        name: of the network and of its recipe.
-        cpu_iterations: where no GPU is at hand; 0: not trained there.
-        gpu_iterations: where one is.
-        ships: whether it is small enough for the package; `.gitignore` names those that are not.
+        name: Of the network and of its recipe.
+        cpu_iterations: Where no GPU is at hand; 0: not trained there.
+        gpu_iterations: Where one is.
+        ships: Whether it is small enough for the package; `.gitignore` names those that are not.
     """
 
     name: str
@@ -45,7 +45,7 @@ class ZooNetwork:
     ships: bool = True
 
     def recipe(self, device_type: str) -> Recipe | None:
-        """What to run on this kind of device, if anything."""
+        """Return the recipe to run on this kind of device, if any."""
         iterations = self.gpu_iterations if device_type == "cuda" else self.cpu_iterations
         return replace(find_recipe(self.name), iterations=iterations) if iterations else None
 
@@ -78,7 +78,7 @@ ZOO: tuple[ZooEntry, ...] = (
 
 
 def list_zoo(*folders: str | os.PathLike[str]) -> pd.DataFrame:
-    """What of the zoo lies in one of the folders, by default in the package: one row an entry.
+    """Return which zoo entries exist in some folders, by default in the package: a row per entry.
 
     Columns `name, state, iterations, validation, psnr_db, bicubic_psnr_db, ssim`.
     """
@@ -89,7 +89,7 @@ def list_zoo(*folders: str | os.PathLike[str]) -> pd.DataFrame:
 
 
 def checkout() -> Path | None:
-    """The zoo's folder, where the package runs from a source checkout."""
+    """Return the zoo's folder if the package runs from a source checkout."""
     return SHIPPED if (SHIPPED.parents[1] / "pyproject.toml").is_file() else None
 
 
@@ -104,23 +104,23 @@ def build_zoo(
     deadline: float = math.inf,
     tell: Callable[[str], object] | None = None,
 ) -> None:
-    """Train what is missing, one after the other, and install what ships.
+    """Train missing networks one after the other, and install those that ship.
 
-    May be killed at any time: what is done is not repeated, and what is not is resumed. Several
-    processes may build into one folder: each goes on with the next run that no other is busy
-    with, and waits at the end until all are done.
+    This may be killed at any time: a second run repeats nothing and resumes unfinished runs.
+    Several processes can share one folder: each picks up runs that no other process has started,
+    and waits at the end until all are done.
 
     Args:
-        data: folders of training images.
-        out: folder for the runs.
-        only: names of entries; all unless given.
-        tests: data sets that grids are measured on; the built-in photos unless given.
-        install: folder for the networks, and for the grids' tables.
-        device, deadline, tell: see `train`.
+        data: Folders of training images.
+        out: Folder for the runs.
+        only: Names of entries; all unless given.
+        tests: Data sets that grids are measured on; the built-in photos unless given.
+        install: Folder for the networks, and for the grids' tables.
+        device, deadline, tell: See `train`.
 
     Raises:
-        InputError: an unknown entry, or, after all others were tried, an entry that failed.
-        StoppedError: see `train`.
+        InputError: An unknown entry, or, after all others were tried, an entry that failed.
+        StoppedError: See `train`.
     """
     entries = _chosen(only)
     builder = _Builder(Path(out), tuple(data), tests, device, deadline, tell)
@@ -174,7 +174,7 @@ class _Builder:
             self.tell(line)
 
     def make(self, entry: ZooEntry) -> list[Path]:
-        """The files of an entry; none where it is not made on this device."""
+        """Return the files of an entry; none if it is not made on this device."""
         if isinstance(entry, Grid):
             self.say(f"{entry.name}: {entry.iterations} iterations a run")
             return self._grid(entry)

@@ -1,1 +1,1 @@
-"""What the long tail of SR errors is, and who fits it. Takes tensors and callables."""
+"""The long tail of SR errors, and how well it is fitted. Functions take tensors and callables."""

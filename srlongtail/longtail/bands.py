@@ -52,12 +52,12 @@ class BandTable:
     """The error of models in the tenths of the pixels; tables of different images add up.
 
     Attributes:
-        rows: one row a model, image and tenth, columns `model, dataset, image, tenth, pixels,
+        rows: One row per model, image and tenth, columns `model, dataset, image, tenth, pixels,
             ad_levels, squared_error`. Tenth 1 is the easiest. `ad_levels` is the mean AD of luma
             over the tenth's pixels, in levels of 255; `squared_error` the mean of its square.
             Both are NaN where an image has no pixel in a pooled tenth.
         ranked_by: "gradient", "bicubic_ad", or the name of the function given.
-        pooled: whether the tenths are those of all pixels of the data set, or of each image.
+        pooled: Whether the tenths are those of all pixels of the data set, or of each image.
     """
 
     rows: pd.DataFrame
@@ -71,7 +71,7 @@ class BandTable:
             raise InputError(f"{dataset or 'images'}: two of {image} for {model}, expected one")
 
     def frame(self) -> pd.DataFrame:
-        """Return one row a model, image and tenth."""
+        """Return one row per model, image and tenth."""
         return self.rows
 
     def __add__(self, other: "BandTable") -> "BandTable":
@@ -140,7 +140,7 @@ class BandTable:
         that `other` has the smaller error.
 
         Raises:
-            InputError: a model that was not measured.
+            InputError: A model that was not measured.
         """
         for name in (reference, other):
             if name not in set(self.rows["model"]):
@@ -168,21 +168,22 @@ def measure_bands(
     gets the whole table. SR is rounded to 8 bits and the whole image counts, without a border.
 
     Args:
-        models: see `restorers_by_name`.
-        pairs: the images, each of a data set with a name of its own.
-        ranked_by: see `difficulty`. Ranked by "bicubic_ad", bicubic and networks do not compare
+        models: See `restorers_by_name`.
+        pairs: The images, each of a data set with a name of its own.
+        ranked_by: See `difficulty`. Ranked by "bicubic_ad", bicubic and networks do not compare
             fairly: see the luck trap at the top of this module.
-        pooled: take the tenths of all pixels of `pairs` together, of which an easy image may
+        pooled: Take the tenths of all pixels of `pairs` together, of which an easy image may
             have no hard ones, instead of the tenths of each image. The images are read twice.
 
     Raises:
-        InputError: no models, two images of one name, or SR of another size than HR.
+        InputError: No models, two images of one name, or SR of another size than HR.
 
-    >>> from srlongtail.image.dataset import photos
-    >>> models = {"bicubic": lambda lr: upsample_bicubic(lr, 4)}
-    >>> table = measure_bands(models, photos(4)[1:2]).frame()
-    >>> table.iloc[[0, 9], 3:].round(1).values.tolist()
-    [[1.0, 13320.0, 1.3, 7.4], [10.0, 13320.0, 8.5, 123.0]]
+    Example:
+        >>> from srlongtail.image.dataset import photos
+        >>> models = {"bicubic": lambda lr: upsample_bicubic(lr, 4)}
+        >>> table = measure_bands(models, photos(4)[1:2]).frame()
+        >>> table.iloc[[0, 9], 3:].round(1).values.tolist()
+        [[1.0, 13320.0, 1.3, 7.4], [10.0, 13320.0, 8.5, 123.0]]
     """
     edges = None
     if pooled:
@@ -201,17 +202,18 @@ class BandError:
     never pixels.
 
     Args:
-        ranked_by: see `difficulty`.
-        model, dataset: what these columns of the table say.
+        ranked_by: See `difficulty`.
+        model, dataset: What these columns of the table say.
 
-    >>> bands = BandError(ranked_by="gradient")
-    >>> for _ in range(2):  # for lr, hr in validation_loader:
-    ...     hr, lr = torch.rand(4, 3, 32, 32), torch.rand(4, 3, 8, 8)
-    ...     sr = upsample_bicubic(lr, 4)  # sr = network(lr)
-    ...     bands.update(sr, hr, upsample_bicubic(lr, 4))
-    >>> bands.compute().summary()[["tenth", "images"]].iloc[-1].tolist()
-    [10, 8]
-    >>> bands.reset()
+    Example:
+        >>> bands = BandError(ranked_by="gradient")
+        >>> for _ in range(2):  # for lr, hr in validation_loader:
+        ...     hr, lr = torch.rand(4, 3, 32, 32), torch.rand(4, 3, 8, 8)
+        ...     sr = upsample_bicubic(lr, 4)  # sr = network(lr)
+        ...     bands.update(sr, hr, upsample_bicubic(lr, 4))
+        >>> bands.compute().summary()[["tenth", "images"]].iloc[-1].tolist()
+        [10, 8]
+        >>> bands.reset()
     """
 
     def __init__(
@@ -231,12 +233,12 @@ class BandError:
         """Take in a batch.
 
         Args:
-            sr: full SR images `(N, 3, H, W)`, on any device; clamped and rounded to 8 bits here.
-            hr: in [0, 1], like `sr`.
-            bicubic: the enlarged LR images, like `sr`.
+            sr: Full SR images `(N, 3, H, W)`, on any device; clamped and rounded to 8 bits here.
+            hr: In [0, 1], like `sr`.
+            bicubic: The enlarged LR images, like `sr`.
 
         Raises:
-            InputError: other shapes.
+            InputError: Other shapes.
         """
         shapes = [tuple(images.shape) for images in (sr, hr, bicubic)]
         if len(set(shapes)) > 1 or sr.dim() != 4 or sr.shape[1] != 3:
@@ -251,14 +253,14 @@ class BandError:
         """Return the table of all images since the last reset, numbered from 1.
 
         Raises:
-            InputError: no images yet.
+            InputError: No images yet.
         """
         if not self._rows:
             raise InputError("no images, expected an update before compute")
         return BandTable(_table(self._rows), _name_of(self.ranked_by))
 
     def reset(self) -> None:
-        """Forget all images."""
+        """Remove all images."""
         self._rows, self._images = [], 0
 
 
@@ -268,17 +270,18 @@ def interval_table(
     """Return the mean of a column in each group of rows with its interval; see `mean_interval`.
 
     Args:
-        rows: one row an image of each group; rows whose value is NaN do not count.
-        keys: columns that tell the groups apart.
-        value: the column of numbers.
-        confidence: see `mean_interval`.
+        rows: One row per image of each group; rows whose value is NaN do not count.
+        keys: Columns that tell the groups apart.
+        value: The column of numbers.
+        confidence: See `mean_interval`.
 
     Returns:
         Columns `keys, images, estimate, low, high, method`.
 
-    >>> rows = pd.DataFrame({"tenth": [1, 1, 2], "gap": [1.0, 3.0, 5.0]})
-    >>> interval_table(rows, ["tenth"], "gap").iloc[:, :3].values.tolist()
-    [[1.0, 2.0, 2.0], [2.0, 1.0, 5.0]]
+    Example:
+        >>> rows = pd.DataFrame({"tenth": [1, 1, 2], "gap": [1.0, 3.0, 5.0]})
+        >>> interval_table(rows, ["tenth"], "gap").iloc[:, :3].values.tolist()
+        [[1.0, 2.0, 2.0], [2.0, 1.0, 5.0]]
     """
     groups = rows.dropna(subset=[value]).groupby(list(keys), sort=False)[value]
     found = [

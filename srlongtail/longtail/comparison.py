@@ -302,7 +302,7 @@ class Comparison:
         return self.parts
 
     def per_image(self) -> pd.DataFrame:
-        """Return one row an image: PSNR of A and B, gain, gross change and concentration."""
+        """Return one row per image: PSNR of A and B, gain, gross change and concentration."""
         rows = [
             (i.dataset, i.image, i.pixels, _psnr(i.mse_a), _psnr(i.mse_b), *i.change)
             for i in self.images
@@ -474,7 +474,7 @@ def orientation_of(plane: ArrayLike, sigma: float = 2.0) -> NDArray[np.int64]:
 
 
 def _restorers(networks: Networks, side: str) -> dict[str, PairRestorer]:
-    """Name -> what restores, of one network or several; a function is named after its side."""
+    """Return name -> restorer for one network or several; name a function after its side."""
     if isinstance(networks, NamedModel | NamedNetwork):
         return restorers_by_name([networks])
     if isinstance(networks, Mapping | Sequence):
@@ -493,7 +493,7 @@ def _measure(
     image: str | None,
     window: Window | None,
 ) -> tuple[ImageGain, GainMap]:
-    """Where the gain lives in one image, and its map."""
+    """Return the gain in one image by parts, and its map."""
     border = pair.scale
     height, width = (side - 2 * border for side in pair.hr.shape[-2:])
     if min(height, width) < 1:
@@ -558,7 +558,7 @@ def _restored(name: str, restore: PairRestorer, pair: ImagePair) -> Array:
 
 
 def _levels(image: Tensor) -> Array:
-    """The levels from 0 to 255 of an image as it would be stored, exact in float64."""
+    """Return the levels, 0 to 255, of an image as it would be stored, exact in float64."""
     return quantize(image.detach().cpu().double()).mul(255).round().numpy()
 
 
@@ -573,7 +573,7 @@ class _Sides(NamedTuple):
 
 
 def _weights(errors: _Sides, pair: ImagePair) -> _Sides:
-    """What one unit of mean squared error of each checkpoint is worth, in dB.
+    """Return how many dB one unit of each checkpoint's mean squared error is worth.
 
     The gain of every checkpoint of B over every one of A is (10 / ln 10) (A - B) / L(A, B), and
     the mean over all such pairs is linear in the errors. 1 / L is written with artanh, which loses
@@ -593,12 +593,12 @@ def _weights(errors: _Sides, pair: ImagePair) -> _Sides:
 
 
 def _weighted(weights: _Sides, errors: _Sides) -> Array:
-    """What A's errors are worth less what B's are."""
+    """Return the weighted errors of A minus those of B."""
     return np.tensordot(weights.a, errors.a, 1) - np.tensordot(weights.b, errors.b, 1)
 
 
 def _change(signed: Array) -> Change:
-    """The change of one image, whose gain is the mean of its signed map."""
+    """Return the change of one image, whose gain is the mean of its signed map."""
     gains = np.sort(signed[signed > 0])[::-1]
     held = gains.cumsum()
     # Rounding in the sum must not ask for one pixel more.
@@ -611,7 +611,7 @@ def _mean_change(changes: Iterable[Change]) -> Change:
 
 
 def _pixel_groups(pair: ImagePair, inside: Any) -> dict[str, Sequence[NDArray[np.int64]]]:
-    """Decomposition -> the indices of each part's pixels, among those scored."""
+    """Return decomposition -> the indices of each part's pixels, among those scored."""
     enlarged = upsample_bicubic(pair.lr, pair.scale)
     groups: dict[str, Sequence[NDArray[np.int64]]] = {}
     for by, ranking in _RANKINGS.items():
@@ -623,7 +623,7 @@ def _pixel_groups(pair: ImagePair, inside: Any) -> dict[str, Sequence[NDArray[np
 
 
 def _windows(errors: _Sides, window: Window | None) -> dict[str, Any]:
-    """The gains in the window, where the image holds it, and in all of its size."""
+    """Return the gains in the window, if the image contains it, and in all windows of its size."""
     if window is None:
         return {}
     box, size = Box.of(window), window[-1]
@@ -634,7 +634,7 @@ def _windows(errors: _Sides, window: Window | None) -> dict[str, Any]:
 
 
 def _window_means(error: Array, size: int) -> Array:
-    """Means over the windows; a sum along each axis, so that no error stays exactly 0."""
+    """Return means over the windows, summed per axis, so that zero error stays exactly 0."""
     if min(error.shape) < size:
         return np.empty(0)
     map_ = torch.from_numpy(np.ascontiguousarray(error))[None]
@@ -643,6 +643,6 @@ def _window_means(error: Array, size: int) -> Array:
 
 
 def _psnr(mse: Sequence[float]) -> float:
-    """PSNR in dB of a mean squared error in levels squared; mean over checkpoints."""
+    """Return the PSNR in dB of mean squared errors in levels squared, averaged over checkpoints."""
     with np.errstate(divide="ignore"):
         return float(np.mean(10 * np.log10(255**2 / np.array(mse))))

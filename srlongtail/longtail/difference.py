@@ -22,10 +22,10 @@ EDGES = np.linspace(0, MAX_AD, round(MAX_AD / BIN_WIDTH) + 1)
 
 
 def absolute_difference(sr: Tensor, hr: Tensor) -> Tensor:
-    """AD of luma, in levels of 255, as in Figure 1: `(..., 3, H, W)` in [0, 1] -> `(..., H, W)`.
+    """Return AD of luma, in levels of 255, as in Figure 1: `(..., 3, H, W)` -> `(..., H, W)`.
 
-    SR is rounded to 8 bits first, as it would be stored. Luma is BT.601 with values from 16 to
-    235, so that AD is at most 219.
+    Images are in [0, 1]. SR is rounded to 8 bits first, as it would be stored. Luma is BT.601 with
+    values from 16 to 235, so AD is at most 219.
 
     >>> import torch
     >>> absolute_difference(torch.zeros(3, 1, 1), torch.ones(3, 1, 1)).round()
@@ -39,16 +39,17 @@ class DifferenceHistogram:
     """How many pixels have which AD, for each model; histograms of different images add up.
 
     Attributes:
-        counts: model -> number of pixels in each bin between `EDGES`.
-        sums: model -> sum of the AD of the pixels in each bin.
-        zeros: model -> number of pixels without any AD; they are in the first bin, too.
-        images: number of images measured.
+        counts: Model -> number of pixels in each bin between `EDGES`.
+        sums: Model -> sum of the AD of the pixels in each bin.
+        zeros: Model -> number of pixels without any AD; they are in the first bin, too.
+        images: Number of images measured.
 
-    >>> import torch
-    >>> one = DifferenceHistogram.of({"bicubic": torch.tensor([[0.1, 10.2]])})
-    >>> two = one + one
-    >>> two.pixels, two.tail_share("bicubic", 5.0)
-    (4, 0.5)
+    Example:
+        >>> import torch
+        >>> one = DifferenceHistogram.of({"bicubic": torch.tensor([[0.1, 10.2]])})
+        >>> two = one + one
+        >>> two.pixels, two.tail_share("bicubic", 5.0)
+        (4, 0.5)
     """
 
     counts: Mapping[str, NDArray[np.int64]]
@@ -58,7 +59,7 @@ class DifferenceHistogram:
 
     @classmethod
     def empty(cls, models: Iterable[str]) -> "DifferenceHistogram":
-        """Nothing measured yet: what sums of histograms start from."""
+        """Return an empty histogram, the start of a sum."""
         models = list(models)
         bins = len(EDGES) - 1
         return cls(
@@ -100,33 +101,33 @@ class DifferenceHistogram:
         return int(next(iter(self.counts.values())).sum())
 
     def mean(self, model: str) -> float:
-        """Mean AD."""
+        """Return the mean AD."""
         return float(self.sums[model].sum() / self.pixels)
 
     def quantile(self, model: str, q: float) -> float:
-        """The AD that a share `q` of the pixels stays below."""
+        """Return the AD that a share `q` of the pixels is below."""
         return float(np.interp(q, self._share_below(model), EDGES))
 
     def tail_share(self, model: str, threshold: float) -> float:
-        """The share of pixels whose AD lies above `threshold`."""
+        """Return the share of pixels whose AD is above `threshold`."""
         return float(1 - np.interp(threshold, EDGES, self._share_below(model)))
 
     def tail_error_share(self, model: str, threshold: float) -> float:
-        """The share of all AD that the pixels above `threshold` carry."""
+        """Return the share of the sum of AD that lies in pixels above `threshold`."""
         return float(1 - np.interp(threshold, EDGES, _cumulated_share(self.sums[model])))
 
     def _share_below(self, model: str) -> NDArray[np.float64]:
-        """The share of pixels below each of `EDGES`; at 0, of those that are exactly 0.
+        """Return the share of pixels below each of `EDGES`; at 0, of those that are exactly 0.
 
-        Where a network leaves flat areas as they are, most pixels may be: spread over the first
-        bin as other pixels are, they would give a median above 0.
+        If a network leaves flat areas unchanged, most pixels may be 0. Spread over the first bin
+        like other pixels, they would give a median above 0.
         """
         shares = _cumulated_share(self.counts[model])
         shares[0] = self.zeros[model] / max(self.pixels, 1)
         return shares
 
     def frame(self, bin_width: float = 4.0) -> pd.DataFrame:
-        """Tidy table of wider bins: `model, ad_from, ad_to, pixels, share, error_share`."""
+        """Return a table of wider bins: `model, ad_from, ad_to, pixels, share, error_share`."""
         step = round(bin_width / BIN_WIDTH)
         starts = np.arange(0, len(EDGES) - 1, step)
         tables = []
@@ -147,7 +148,7 @@ class DifferenceHistogram:
         return pd.concat(tables, ignore_index=True)
 
     def summary(self, threshold: float) -> pd.DataFrame:
-        """One row a model: mean, median and high quantiles of AD, and what lies in the tail."""
+        """Return one row per model: mean, median and high quantiles of AD, and tail shares."""
         rows = [
             {
                 "model": model,
@@ -167,17 +168,18 @@ class DifferenceHistogram:
 def difference_histogram(
     models: Mapping[str, Restorer] | Sequence[Restorer], pairs: Iterable[ImagePair]
 ) -> DifferenceHistogram:
-    """Stream images through any number of models and add up their AD histograms.
+    """Return the AD histograms of any number of models, summed over the images.
 
     Args:
-        models: see `restorers_by_name`.
-        pairs: the images; only one is held at a time.
+        models: See `restorers_by_name`.
+        pairs: The images; only one is held at a time.
 
-    >>> from srlongtail.image.dataset import photos
-    >>> from srlongtail.image.resample import upsample_bicubic
-    >>> models = {"bicubic": lambda lr: upsample_bicubic(lr, 4)}
-    >>> round(difference_histogram(models, photos(4)[1:2]).mean("bicubic"), 1)
-    4.2
+    Example:
+        >>> from srlongtail.image.dataset import photos
+        >>> from srlongtail.image.resample import upsample_bicubic
+        >>> models = {"bicubic": lambda lr: upsample_bicubic(lr, 4)}
+        >>> round(difference_histogram(models, photos(4)[1:2]).mean("bicubic"), 1)
+        4.2
     """
     restorers = restorers_by_name(models)
     total = DifferenceHistogram.empty(restorers)
@@ -189,5 +191,5 @@ def difference_histogram(
 
 
 def _cumulated_share(bins: NDArray[Any]) -> NDArray[np.float64]:
-    """The share of the total below each of `EDGES`; inside a bin it is taken as linear."""
+    """Return the share of the total below each of `EDGES`."""
     return np.concatenate([[0], bins.cumsum()]) / max(bins.sum(), np.finfo(float).tiny)

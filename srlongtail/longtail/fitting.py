@@ -33,11 +33,11 @@ class FittingTable:
     """The errors of two networks on the images that each has seen and on those it has not.
 
     Attributes:
-        rows: one row an iteration, image and band, columns
+        rows: One row per iteration, image and band, columns
             `iteration, half, image, band, seen, unseen`: mean AD of luma, in levels of 255, of
             the network trained on the image's half (1 or 2) and of the other one. The bands are
             the tenths "1" (the easiest) to "10", the "head" and the "tail".
-        ranked_by: what ranks the pixels; see `BandTable`.
+        ranked_by: What ranks the pixels; see `BandTable`.
     """
 
     rows: pd.DataFrame
@@ -95,21 +95,22 @@ def measure_fitting(
     processes share the images out.
 
     Args:
-        networks: for either half, iteration -> the network trained on it at that iteration;
+        networks: For either half, iteration -> the network trained on it at that iteration;
             iterations that only one of them has are left out.
-        halves: the training images, each in one of them only; images of one half have different
+        halves: The training images, each in one of them only; images of one half have different
             names.
-        ranked_by: see `difficulty`.
+        ranked_by: See `difficulty`.
 
     Raises:
-        InputError: no iteration that both networks have, or an empty half.
+        InputError: No iteration that both networks have, or an empty half.
 
-    >>> from srlongtail.image.dataset import photos
-    >>> from srlongtail.image.resample import upsample_bicubic
-    >>> same = {500: lambda lr: upsample_bicubic(lr, 4)}
-    >>> found = measure_fitting((same, same), (photos(4)[1:2], photos(4)[3:4]))
-    >>> found.frame()["gap"].tolist() == 12 * [0.0]
-    True
+    Example:
+        >>> from srlongtail.image.dataset import photos
+        >>> from srlongtail.image.resample import upsample_bicubic
+        >>> same = {500: lambda lr: upsample_bicubic(lr, 4)}
+        >>> found = measure_fitting((same, same), (photos(4)[1:2], photos(4)[3:4]))
+        >>> found.frame()["gap"].tolist() == 12 * [0.0]
+        True
     """
     common = sorted(set(networks[0]) & set(networks[1]))
     if not common or not all(len(half) for half in halves):
@@ -131,14 +132,14 @@ def measure_fitting(
 def cross_fit(
     halves: tuple[BandTable, BandTable], trained: Mapping[str, tuple[int, int]]
 ) -> FittingTable:
-    """Return who made which error on seen and on unseen images, from tables of bands.
+    """Return the errors on seen and unseen images, from tables of bands.
 
     Args:
-        halves: the same models on the images of either half.
-        trained: name of a model -> the half that it was trained on, 1 or 2, and the iteration.
+        halves: The same models on the images of either half.
+        trained: Name of a model -> the half that it was trained on, 1 or 2, and the iteration.
 
     Raises:
-        InputError: tables of different rankings, or an iteration that one network lacks.
+        InputError: Tables of different rankings, or an iteration that one network lacks.
     """
     if halves[0].ranked_by != halves[1].ranked_by:
         raise InputError(
@@ -168,7 +169,7 @@ def cross_fit(
 
 
 def _without_difference_of_halves(gaps: pd.Series, half: pd.Series) -> NDArray[np.float64]:
-    """The gaps about the mean of the halves' means, one an image.
+    """Return the gaps of the images around the mean of the halves' means.
 
     A network that is worse than the other by d has gaps larger by d in the half it has not seen,
     and smaller by d in the other. This is no spread between images, and leaves their mean as it

@@ -41,10 +41,12 @@ class WeightedL1:
         weights: HR, bicubic and SR -> W, like them; 1 everywhere by default, which is plain L1.
             The weights of Focal Pixel Learning are `focal_weights(hr, bicubic, sr).combined`.
 
-    >>> loss = WeightedL1(lambda hr, bicubic, sr: 1 + (hr - bicubic).abs())
-    >>> hr, bicubic, sr = torch.zeros(1, 3, 1, 1), torch.ones(1, 3, 1, 1), torch.ones(1, 3, 1, 1)
-    >>> loss(sr, hr, bicubic).item(), loss.output_gradient(sr, hr, bicubic).sum().item()
-    (2.0, 2.0)
+    Example:
+        >>> loss = WeightedL1(lambda hr, bicubic, sr: 1 + (hr - bicubic).abs())
+        >>> hr, bicubic = torch.zeros(1, 3, 1, 1), torch.ones(1, 3, 1, 1)
+        >>> sr = bicubic
+        >>> loss(sr, hr, bicubic).item(), loss.output_gradient(sr, hr, bicubic).sum().item()
+        (2.0, 2.0)
     """
 
     weights: Callable[[Tensor, Tensor, Tensor], Tensor] | None = None
@@ -69,15 +71,16 @@ def output_gradient(loss: Loss, sr: Tensor, hr: Tensor, bicubic: Tensor) -> Tens
     differentiation.
 
     Args:
-        loss: of SR, HR and bicubic; returns one number.
+        loss: Of SR, HR and bicubic; returns one number.
         sr, hr, bicubic: `(N, 3, H, W)`.
 
     Raises:
-        InputError: the loss returns several numbers, or does not depend on SR.
+        InputError: The loss returns several numbers, or does not depend on SR.
 
-    >>> sr, hr = torch.tensor([[3.0]]), torch.tensor([[1.0]])
-    >>> output_gradient(lambda sr, hr, bicubic: (sr - hr).square().sum(), sr, hr, hr)
-    tensor([[4.]])
+    Example:
+        >>> sr, hr = torch.tensor([[3.0]]), torch.tensor([[1.0]])
+        >>> output_gradient(lambda sr, hr, bicubic: (sr - hr).square().sum(), sr, hr, hr)
+        tensor([[4.]])
     """
     sr = sr.detach()
     if isinstance(loss, HasOutputGradient):
@@ -105,21 +108,23 @@ def output_gradient_share(
     the image alone. Under `torchrun` the processes share the images out.
 
     Args:
-        losses: name -> function of SR, HR and bicubic, `(1, 3, H, W)` each, bicubic not clamped.
-        model: from `(1, 3, h, w)` to the full SR image, not clamped, such as an `SRModel`; put
+        losses: Name -> function of SR, HR and bicubic, `(1, 3, H, W)` each, bicubic not clamped.
+        model: From `(1, 3, h, w)` to the full SR image, not clamped, such as an `SRModel`; put
             into eval mode.
-        pairs: the images.
-        ranked_by: see `difficulty`.
+        pairs: The images.
+        ranked_by: See `difficulty`.
 
     Returns:
         Columns `loss, dataset, image, tenth, share`, in percent; tenth 1 is the easiest. NaN
         where the gradient is 0 everywhere.
 
-    >>> from srlongtail.image.dataset import photos
-    >>> losses = {"L2": lambda sr, hr, bicubic: (sr - hr).square().mean()}
-    >>> table = output_gradient_share(losses, lambda lr: upsample_bicubic(lr, 4), photos(4)[1:2])
-    >>> table["share"].round(1).tolist()[::9]
-    [1.4, 38.5]
+    Example:
+        >>> from srlongtail.image.dataset import photos
+        >>> losses = {"L2": lambda sr, hr, bicubic: (sr - hr).square().mean()}
+        >>> network = lambda lr: upsample_bicubic(lr, 4)
+        >>> table = output_gradient_share(losses, network, photos(4)[1:2])
+        >>> table["share"].round(1).tolist()[::9]
+        [1.4, 38.5]
     """
     measure = partial(_output_shares, losses=losses, model=model, ranked_by=ranked_by)
     columns = ["loss", "dataset", "image", "tenth", "share"]
@@ -131,9 +136,9 @@ class ParameterGradients:
     """Norms and directions of the gradient that bands of pixels send into groups of weights.
 
     Attributes:
-        norms: one row an image, group and tenth, columns `dataset, image, group, tenth, norm`.
+        norms: One row per image, group and tenth, columns `dataset, image, group, tenth, norm`.
             The group "all" takes in every weight.
-        bands: one row an image and group, columns
+        bands: One row per image and group, columns
             `dataset, image, group, head_norm, tail_norm, cosine`. The head are the five easiest
             tenths, the tail is the hardest; a negative cosine means that a step that helps one
             harms the other. NaN where a norm is 0.
@@ -143,7 +148,7 @@ class ParameterGradients:
     bands: pd.DataFrame
 
     def frame(self) -> pd.DataFrame:
-        """Return the norms, one row an image, group and tenth."""
+        """Return the norms, one row per image, group and tenth."""
         return self.norms
 
 
@@ -162,20 +167,21 @@ def parameter_gradients(
     images first. Under `torchrun` the processes share the images out.
 
     Args:
-        model: from `(1, 3, h, w)` to the full SR image, not clamped; put into eval mode.
-        loss: see `output_gradient`.
-        pairs: the images.
-        ranked_by: see `difficulty`.
-        group_of: name of a weight -> the group it belongs to; by default its outermost layer.
+        model: From `(1, 3, h, w)` to the full SR image, not clamped; put into eval mode.
+        loss: See `output_gradient`.
+        pairs: The images.
+        ranked_by: See `difficulty`.
+        group_of: Name of a weight -> the group it belongs to; by default its outermost layer.
 
     Raises:
-        InputError: a model without trainable weights.
+        InputError: A model without trainable weights.
 
-    >>> model = nn.Sequential(nn.Upsample(scale_factor=2), nn.Conv2d(3, 3, 1))
-    >>> pair = ImagePair("noise", torch.rand(3, 8, 8), torch.rand(3, 4, 4))
-    >>> found = parameter_gradients(model, WeightedL1(), [pair])
-    >>> found.bands["group"].tolist(), len(found.norms)
-    (['all', '1'], 20)
+    Example:
+        >>> model = nn.Sequential(nn.Upsample(scale_factor=2), nn.Conv2d(3, 3, 1))
+        >>> pair = ImagePair("noise", torch.rand(3, 8, 8), torch.rand(3, 4, 4))
+        >>> found = parameter_gradients(model, WeightedL1(), [pair])
+        >>> found.bands["group"].tolist(), len(found.norms)
+        (['all', '1'], 20)
     """
     names = [name for name, weight in model.named_parameters() if weight.requires_grad]
     if not names:
@@ -255,7 +261,7 @@ def _parameter_rows(
 def _prepare(
     pair: ImagePair, device: torch.device, ranked_by: Ranking | Difficulty
 ) -> tuple[Tensor, Tensor, Tensor, list[Tensor]]:
-    """HR, LR and bicubic as batches of one on the network's device, and each tenth's pixels."""
+    """Return HR, LR and bicubic, batched, on the network's device, and each tenth's pixels."""
     hr, lr = (image[None].to(device) for image in (pair.hr, pair.lr))
     low = upsample_bicubic(lr, pair.scale)
     parts = split_by_rank(difficulty(hr[0], low[0], ranked_by))
@@ -263,7 +269,7 @@ def _prepare(
 
 
 def _outermost_layer(name: str, names: Sequence[str]) -> str:
-    """The first part of a weight's name that the names of all weights do not share."""
+    """Return the first part of a weight's name that the names of all weights do not share."""
     parts, others = name.split("."), [other.split(".") for other in names]
     for depth, part in enumerate(parts[:-1]):
         if any(other[depth : depth + 1] != [part] for other in others):

@@ -1,4 +1,4 @@
-"""What the measurements of this package take as models, and how they go through the images."""
+"""Models that measurements accept, and the loop over the images."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol, TypeVar, runtime_checkable
@@ -48,16 +48,17 @@ def restorers_by_name(
     """Return name -> a function from an image pair to its SR image `(3, H, W)`, without gradients.
 
     Args:
-        models: things with a `name` and a method `restore_pair`, such as `SRModel`s and folders of
+        models: Things with a `name` and a method `restore_pair`, such as `SRModel`s and folders of
             SR images, or `restore`, which takes an LR image `(3, h, w)`; or name -> such a thing
             or any function of an LR image.
 
     Raises:
-        InputError: no model, a function without a name, or two models of one name.
+        InputError: No model, a function without a name, or two models of one name.
 
-    >>> restorers = restorers_by_name({"nearest": lambda lr: lr.repeat_interleave(2, -1)})
-    >>> restorers["nearest"](ImagePair("a", torch.rand(3, 4, 8), torch.rand(3, 4, 4))).shape
-    torch.Size([3, 4, 8])
+    Example:
+        >>> restorers = restorers_by_name({"nearest": lambda lr: lr.repeat_interleave(2, -1)})
+        >>> restorers["nearest"](ImagePair("a", torch.rand(3, 4, 8), torch.rand(3, 4, 4))).shape
+        torch.Size([3, 4, 8])
     """
     if isinstance(models, Mapping):
         named = list(models.items())
@@ -88,7 +89,7 @@ def _of_pairs(model: Restorer) -> PairRestorer:
 
 
 def map_pairs(measure: Callable[[ImagePair], Iterable[T]], pairs: Sequence[ImagePair]) -> list[T]:
-    """Return what `measure` says about each image, in the order of the images.
+    """Return the results of `measure` for each image, in the order of the images.
 
     One image is held at a time. Under `torchrun` the processes share the images out, and each
     gets all results.

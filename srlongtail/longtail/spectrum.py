@@ -148,7 +148,7 @@ class ErrorSpectrum:
     """How much of each model's error lies at which frequency; spectra of other images add up.
 
     Attributes:
-        table: One row a model, image and ring: `model, dataset, image, frequency_from,
+        table: One row per model, image and ring: `model, dataset, image, frequency_from,
             frequency_to, squared_error, hr_power, frc`. `squared_error` is the ring's part of the
             mean squared error of luma, `hr_power` its part of HR's mean square, both in levels
             squared; `frc` is the Fourier ring correlation of SR and HR.
@@ -160,7 +160,7 @@ class ErrorSpectrum:
         return ErrorSpectrum(pd.concat([self.table, other.table], ignore_index=True))
 
     def frame(self) -> pd.DataFrame:
-        """Return one row a model, image and ring."""
+        """Return one row per model, image and ring."""
         return self.table
 
     def summary(self) -> pd.DataFrame:
@@ -237,7 +237,7 @@ class TailFrequency:
     """Which frequencies the texture has in each tenth of the pixels; tables add up.
 
     Attributes:
-        table: One row an image, tenth and band: `dataset, image, tenth, band, pixels`. Tenth 10
+        table: One row per image, tenth and band: `dataset, image, tenth, band, pixels`. Tenth 10
             is the hardest; bands are `BANDS`.
     """
 
@@ -247,13 +247,13 @@ class TailFrequency:
         return TailFrequency(pd.concat([self.table, other.table], ignore_index=True))
 
     def frame(self) -> pd.DataFrame:
-        """Return one row an image, tenth and band."""
+        """Return one row per image, tenth and band."""
         return self.table
 
     def cross_table(self) -> pd.DataFrame:
         """Return the share of each tenth's pixels in each band, mean over images.
 
-        One row a tenth, one column a band; each row adds up to 1.
+        One row per tenth, one column per band; each row adds up to 1.
         """
         means = self._shares().groupby("tenth").mean()
         return means[list(BANDS)]
@@ -280,8 +280,8 @@ def tail_frequency(
 ) -> TailFrequency:
     """Measure whether the tail is of high frequency: tenths of the pixels by local frequency.
 
-    The bands are set by the Nyquist frequency of the LR image, above which a network has nothing to
-    go by but what it learned. Images are read one at a time; under `torchrun` the processes share
+    The bands are relative to the Nyquist frequency of the LR image, above which a network can only
+    use what it learned. Images are read one at a time; under `torchrun` the processes share
     them out, and each gets the whole result.
 
     Args:
@@ -338,12 +338,12 @@ def _luma_levels(image: Tensor) -> Array:
 
 
 def _hann(size: int) -> Array:
-    """Hann's window, positive at every pixel."""
+    """Return Hann's window, positive at every pixel."""
     return np.sin(np.pi * (np.arange(size) + 0.5) / size) ** 2
 
 
 def _rings(shape: tuple[int, ...], edges: ArrayLike) -> tuple[NDArray[np.int64], Array]:
-    """Of each frequency of a real transform: its ring, and how many it stands for (1 or 2)."""
+    """Return the ring of each frequency of a real transform, and its multiplicity (1 or 2)."""
     height, width = shape
     limits = np.asarray(edges, dtype=np.float64)
     along = scipy.fft.rfftfreq(width)

@@ -1,6 +1,6 @@
 """The one definition of head, tail and tenths of the pixels, and how heavy a tail is.
 
-Pixels are ranked by how hard they are, by a measure that no network under study has a say in:
+Pixels are ranked by how hard they are, by a measure that does not depend on a network:
 the gradient magnitude of HR, bicubic's absolute difference (AD), or any map that is given. The
 head is the easy half of the pixels, the tail the hardest tenth. Both are found either in each
 image by itself (`split_by_rank`, `Limits.of_image`), so that every image counts alike, or over
@@ -60,10 +60,11 @@ def gradient_magnitude(hr: Tensor) -> Tensor:
     Returns:
         `(..., H, W)`, float64; see `luma_levels` for the device.
 
-    >>> edge = torch.zeros(3, 4, 4)
-    >>> edge[..., 2:] = 1
-    >>> gradient_magnitude(edge)[1].round().tolist()
-    [0.0, 155.0, 155.0, 0.0]
+    Example:
+        >>> edge = torch.zeros(3, 4, 4)
+        >>> edge[..., 2:] = 1
+        >>> gradient_magnitude(edge)[1].round().tolist()
+        [0.0, 155.0, 155.0, 0.0]
     """
     y = luma_levels(hr)
     height, width = y.shape[-2:]
@@ -83,7 +84,7 @@ def difficulty(hr: Tensor, bicubic: Tensor, ranked_by: Ranking | Difficulty = "g
 
     Args:
         hr: `(..., 3, H, W)`, in [0, 1].
-        bicubic: the enlarged LR image, like `hr`.
+        bicubic: The enlarged LR image, like `hr`.
         ranked_by: "gradient" (see `gradient_magnitude`), fair to all models; "bicubic_ad"
             (bicubic's AD of luma), fair between two networks but unfair to whatever is compared
             with bicubic (see `bands.LUCK_TRAP`); or a function of HR and bicubic.
@@ -92,10 +93,11 @@ def difficulty(hr: Tensor, bicubic: Tensor, ranked_by: Ranking | Difficulty = "g
         `(..., H, W)`; a larger value is a harder pixel.
 
     Raises:
-        InputError: an unknown ranking, or a function that returns another shape.
+        InputError: An unknown ranking, or a function that returns another shape.
 
-    >>> difficulty(torch.zeros(3, 1, 2), torch.ones(3, 1, 2), "bicubic_ad").tolist()
-    [[219.0, 219.0]]
+    Example:
+        >>> difficulty(torch.zeros(3, 1, 2), torch.ones(3, 1, 2), "bicubic_ad").tolist()
+        [[219.0, 219.0]]
     """
     if ranked_by == "gradient":
         return gradient_magnitude(hr)
@@ -118,14 +120,15 @@ def split_by_rank(values: Tensor, parts: int = TENTHS) -> tuple[Tensor, ...]:
     out equally the first tenths have one more, as `numpy.array_split` does it.
 
     Args:
-        values: the difficulty of each pixel, any shape.
-        parts: how many parts are made; 10 are tenths.
+        values: The difficulty of each pixel, any shape.
+        parts: How many parts are made; 10 are tenths.
 
     Returns:
-        Indices into the flattened map, one tensor a part.
+        Indices into the flattened map, one tensor per part.
 
-    >>> split_by_rank(torch.tensor([5.0, 1.0, 3.0, 1.0, 9.0]), parts=2)
-    (tensor([1, 3, 2]), tensor([0, 4]))
+    Example:
+        >>> split_by_rank(torch.tensor([5.0, 1.0, 3.0, 1.0, 9.0]), parts=2)
+        (tensor([1, 3, 2]), tensor([0, 4]))
     """
     return values.flatten().argsort(stable=True).tensor_split(parts)
 
@@ -134,15 +137,16 @@ def split_by_edges(values: Tensor, edges: Sequence[float]) -> tuple[Tensor, ...]
     """Return the indices of one image's pixels in each tenth of a whole data set.
 
     Args:
-        values: the difficulty of each pixel, any shape.
-        edges: ascending limits between the parts (see `pooled_edges`). A pixel on a limit
+        values: The difficulty of each pixel, any shape.
+        edges: Ascending limits between the parts (see `pooled_edges`). A pixel on a limit
             belongs to the easier part.
 
     Returns:
-        Indices into the flattened map, one tensor a part; parts may be empty.
+        Indices into the flattened map, one tensor per part; parts may be empty.
 
-    >>> split_by_edges(torch.tensor([5.0, 1.0, 3.0]), edges=[3.0, 4.0])
-    (tensor([1, 2]), tensor([], dtype=torch.int64), tensor([0]))
+    Example:
+        >>> split_by_edges(torch.tensor([5.0, 1.0, 3.0]), edges=[3.0, 4.0])
+        (tensor([1, 2]), tensor([], dtype=torch.int64), tensor([0]))
     """
     flat = values.flatten()
     part = torch.bucketize(flat, torch.tensor(edges, dtype=flat.dtype, device=flat.device))
@@ -154,13 +158,14 @@ def pooled_edges(histogram: DifferenceHistogram, name: str, parts: int = TENTHS)
     """Return the limits between the tenths of all pixels of a data set.
 
     Args:
-        histogram: of AD or of the gradient magnitude, in levels; see `difficulty_histogram`.
-        name: which of its maps ranks the pixels.
+        histogram: Of AD or of the gradient magnitude, in levels; see `difficulty_histogram`.
+        name: Which of its maps ranks the pixels.
         parts: 10 give the 9 limits between tenths.
 
-    >>> maps = {"bicubic": torch.arange(100.0).reshape(10, 10) + 0.125}
-    >>> [round(edge) for edge in pooled_edges(DifferenceHistogram.of(maps), "bicubic", parts=4)]
-    [25, 50, 75]
+    Example:
+        >>> maps = {"bicubic": torch.arange(100.0).reshape(10, 10) + 0.125}
+        >>> [round(edge) for edge in pooled_edges(DifferenceHistogram.of(maps), "bicubic", parts=4)]
+        [25, 50, 75]
     """
     return [histogram.quantile(name, part / parts) for part in range(1, parts)]
 
@@ -207,8 +212,8 @@ def tail_statistics(error: Tensor, top: float = TAIL) -> dict[str, float]:
     these numbers says by itself that a model is good.
 
     Args:
-        error: absolute differences, any shape, non-negative.
-        top: share of the pixels that is the tail, above 0 and below 1.
+        error: Absolute differences, any shape, non-negative.
+        top: Share of the pixels that is the tail, above 0 and below 1.
 
     Returns:
         `mean`; `gini`, 0 to 1; `l1_share` and `l2_share`, the share of the total absolute and
@@ -216,16 +221,17 @@ def tail_statistics(error: Tensor, top: float = TAIL) -> dict[str, float]:
         0.595); `effective_pixels`, (1 - Gini) times the pixels;
         `tail_index`, Hill's alpha of the tail, `tail_index_low` and `tail_index_high`, its
         smallest and largest value between a tenth of the tail and the whole of it (where these
-        lie far apart the tail is no power law); and `pareto_shape`, xi of the generalised Pareto
+        lie far apart the tail is no power law); and `pareto_shape`, xi of the generalized Pareto
         distribution: positive where the tail is heavier than exponential. The last four are NaN
         where the tail has fewer than 100 pixels or no error.
 
     Raises:
-        InputError: negative or infinite values, or a share outside (0, 1).
+        InputError: Negative or infinite values, or a share outside (0, 1).
 
-    >>> statistics = tail_statistics(torch.arange(1.0, 2001.0))
-    >>> round(statistics["gini"], 2), round(statistics["l1_share"], 2)
-    (0.33, 0.19)
+    Example:
+        >>> statistics = tail_statistics(torch.arange(1.0, 2001.0))
+        >>> round(statistics["gini"], 2), round(statistics["l1_share"], 2)
+        (0.33, 0.19)
     """
     if not 0 < top < 1:
         raise InputError(f"top {top}, expected between 0 and 1")
@@ -255,16 +261,16 @@ class TailTable:
     """The tail statistics of several models on several images; tables of different images add up.
 
     Attributes:
-        rows: one row a model and image: `model, dataset, image` and the numbers of
+        rows: One row per model and image: `model, dataset, image` and the numbers of
             `tail_statistics`.
-        top: share of the pixels that is the tail.
+        top: Share of the pixels that is the tail.
     """
 
     rows: pd.DataFrame
     top: float
 
     def frame(self) -> pd.DataFrame:
-        """Return one row a model and image."""
+        """Return one row per model and image."""
         return self.rows
 
     def __add__(self, other: "TailTable") -> "TailTable":
@@ -300,16 +306,17 @@ def measure_tail(
     gets the whole table.
 
     Args:
-        models: see `restorers_by_name`.
-        pairs: the images.
-        top: share of the pixels that is the tail.
+        models: See `restorers_by_name`.
+        pairs: The images.
+        top: Share of the pixels that is the tail.
 
-    >>> from srlongtail.image.dataset import photos
-    >>> from srlongtail.image.resample import upsample_bicubic
-    >>> models = {"bicubic": lambda lr: upsample_bicubic(lr, 4)}
-    >>> table = measure_tail(models, photos(4)[1:2]).frame()
-    >>> table[["gini", "l1_share"]].round(2).values.tolist()
-    [[0.59, 0.4]]
+    Example:
+        >>> from srlongtail.image.dataset import photos
+        >>> from srlongtail.image.resample import upsample_bicubic
+        >>> models = {"bicubic": lambda lr: upsample_bicubic(lr, 4)}
+        >>> table = measure_tail(models, photos(4)[1:2]).frame()
+        >>> table[["gini", "l1_share"]].round(2).values.tolist()
+        [[0.59, 0.4]]
     """
     rows = map_pairs(partial(_tails, restorers=restorers_by_name(models), top=top), pairs)
     return TailTable(pd.DataFrame(rows), top)

@@ -16,13 +16,13 @@ from srlongtail.image.color import luma
 from srlongtail.plots.images import outline, show_photo, without_ticks
 from srlongtail.plots.style import SEQUENTIAL
 
-DIVERGING = "RdBu_r"  # red raises the target, blue lowers it
+DIVERGING = "RdBu_r"  # red: increases the target; blue: decreases it
 WINDOW_COLOR = "#D55E00"
 FIELD_COLOR = "#0072B2"
 
 N_EFF = r"$n_\mathrm{eff}$"
 
-# Of methods, in their order, the first one solid: lines that meet can be told apart.
+# Dashes of the methods, in their order; the first line is solid.
 _DASHES: list[tuple[int, ...]] = [
     (),
     (5, 1),
@@ -37,20 +37,22 @@ _BLIND_COLOR = "0.45"
 
 
 def show_attribution(signed: Tensor, ax: Axes, scale: int, limit: float) -> ScalarMappable:
-    """Draw a signed map `(h, w)` on a diverging scale centred at 0.
+    """Draw a signed map `(h, w)` on a diverging scale centerd at 0.
 
-    Dashes mark what lowers the target by more than a tenth of the scale: in grey, blue is red.
+    Dashes mark pixels that decrease the target by more than a tenth of the scale, so that a gray
+    print shows the sign.
 
     Args:
-        signed: attributions of LR pixels.
-        ax: where to draw.
+        signed: Attributions of LR pixels.
+        ax: Where to draw.
         scale: SR pixels per LR pixel.
-        limit: the end of the colour scale on both sides; give it where maps share one scale.
+        limit: The end of the color scale on both sides; give it where maps share one scale.
 
-    >>> import matplotlib.pyplot as plt
-    >>> drawn = show_attribution(torch.eye(4), plt.figure().add_subplot(), scale=4, limit=1.0)
-    >>> drawn.norm.vcenter, drawn.get_extent()
-    (0, [-0.5, 15.5, 15.5, -0.5])
+    Example:
+        >>> import matplotlib.pyplot as plt
+        >>> drawn = show_attribution(torch.eye(4), plt.figure().add_subplot(), scale=4, limit=1.0)
+        >>> drawn.norm.vcenter, drawn.get_extent()
+        (0, [-0.5, 15.5, 15.5, -0.5])
     """
     lowering = torch.nonzero(signed < -0.1 * limit, as_tuple=True)
     rows, columns = (scale * (places.cpu() + 0.5) - 0.5 for places in lowering)
@@ -59,7 +61,7 @@ def show_attribution(signed: Tensor, ax: Axes, scale: int, limit: float) -> Scal
 
 
 def add_signed_colorbar(drawn: ScalarMappable, ax: Axes, label: str) -> Colorbar:
-    """A colour bar that lies in `ax`, open at both ends; its ends and 0 are written.
+    """Draw a color bar into `ax`, open at both ends, with ticks at its ends and at 0.
 
     >>> import matplotlib.pyplot as plt
     >>> above, below = plt.figure().subplots(2)
@@ -76,7 +78,7 @@ def add_signed_colorbar(drawn: ScalarMappable, ax: Axes, label: str) -> Colorbar
 
 
 def show_density(density: Tensor, photo: Tensor, ax: Axes, scale: int) -> ScalarMappable:
-    """Lay a smooth map `(h, w)` in [0, 1] over a grey photo; where it is 0, the photo shows.
+    """Lay a smooth map `(h, w)` in [0, 1] over a gray photo; where it is 0, the photo shows.
 
     >>> import matplotlib.pyplot as plt
     >>> ax = plt.figure().add_subplot()
@@ -89,7 +91,7 @@ def show_density(density: Tensor, photo: Tensor, ax: Axes, scale: int) -> Scalar
 
 
 def show_attributed_pixels(mask: Tensor, photo: Tensor, ax: Axes, scale: int) -> Axes:
-    """Show the LR pixels of a mask `(h, w)` in the photo's colours, the rest pale and grey.
+    """Show the LR pixels of a mask `(h, w)` in the photo's colors, the rest pale and gray.
 
     >>> import matplotlib.pyplot as plt
     >>> mask, photo = torch.eye(4, dtype=torch.bool), torch.rand(3, 16, 16)
@@ -111,22 +113,23 @@ def mark_field(ax: Axes, field: Box, scale: int) -> Axes:
 def plot_pixel_curves(
     curves: pd.DataFrame, ax: Axes, *, kind: str, colors: Mapping[str, str]
 ) -> Axes:
-    """The target as pixels are blurred (deletion) or sharpened (insertion), one line a method.
+    """Draw the target as pixels are blurred (deletion) or sharpened (insertion), a line per method.
 
     Args:
-        curves: tidy: `method, kind, share, value`.
-        ax: where to draw.
+        curves: Tidy: `method, kind, share, value`.
+        ax: Where to draw.
         kind: "deletion" or "insertion".
-        colors: method -> colour; the first is drawn thick and solid, the others dashed, each in
-            its way; orders of pixels without a colour are grey.
+        colors: Method -> color; the first is drawn thick and solid, the others dashed, each in
+            its way; orders of pixels without a color are gray.
 
-    >>> import matplotlib.pyplot as plt
-    >>> curves = pd.DataFrame(
-    ...     {"method": "LAM", "kind": "deletion", "share": [0.0, 0.1, 1.0], "value": [1.0, 0.2, 0]}
-    ... )
-    >>> ax = plt.figure().add_subplot()
-    >>> plot_pixel_curves(curves, ax, kind="deletion", colors={"LAM": "black"}).get_ylabel()
-    'share of the target left'
+    Example:
+        >>> import matplotlib.pyplot as plt
+        >>> curves = pd.DataFrame(
+        ...     {"method": "LAM", "kind": "deletion", "share": [0.0, 1.0], "value": [1.0, 0.0]}
+        ... )
+        >>> ax = plt.figure().add_subplot()
+        >>> plot_pixel_curves(curves, ax, kind="deletion", colors={"LAM": "black"}).get_ylabel()
+        'share of the target left'
     """
     names = list(colors)
     for name, curve in curves[curves["kind"] == kind].groupby("method", sort=False):
@@ -146,7 +149,7 @@ def plot_pixel_curves(
     ax.set_xscale("symlog", linthresh=0.01)
     ax.set(xlim=(0, 1), ylabel=f"share of the target {left}")
     ax.set_xlabel(f"LR pixels {changed}, share of the receptive field")
-    ax.set_xticks([0, 0.01, 0.1, 1], labels=["0", "1 %", "10 %", "100 %"])
+    ax.set_xticks([0, 0.01, 0.1, 1], labels=["0", "1%", "10%", "100%"])
     return ax
 
 

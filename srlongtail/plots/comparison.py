@@ -27,8 +27,8 @@ def plot_image_gains(comparison: Comparison, ax: Axes) -> Axes:
     """Draw the gain of every image in ascending order, and their mean with its interval.
 
     Args:
-        comparison: any number of images; the strongest is named.
-        ax: where to draw.
+        comparison: Any number of images; the strongest is named.
+        ax: Where to draw.
     """
     order = np.argsort(comparison.gains, kind="stable")
     gains = comparison.gains[order]
@@ -63,13 +63,14 @@ def plot_tenths(parts: pd.DataFrame, ax: Axes) -> Axes:
 
     Args:
         parts: `Comparison.frame()`.
-        ax: where to draw.
+        ax: Where to draw.
 
-    >>> import matplotlib.pyplot as plt
-    >>> rows = [("gradient tenth", str(i), 0.1, 0.01 * i, 0, 0.02 * i) for i in range(1, 11)]
-    >>> parts = pd.DataFrame(rows, columns=["by", "part", "share", "gain_db", "low", "high"])
-    >>> plot_tenths(parts, plt.figure().add_subplot()).get_ylabel()
-    'part of the gain (dB)'
+    Example:
+        >>> import matplotlib.pyplot as plt
+        >>> rows = [("gradient tenth", str(i), 0.1, 0.01 * i, 0, 0.02 * i) for i in range(1, 11)]
+        >>> parts = pd.DataFrame(rows, columns=["by", "part", "share", "gain_db", "low", "high"])
+        >>> plot_tenths(parts, plt.figure().add_subplot()).get_ylabel()
+        'part of the gain (dB)'
     """
     for by, label, shift, marker, fill in (
         ("gradient tenth", "by gradient", -0.14, "o", GAINED),
@@ -88,11 +89,11 @@ def plot_tenths(parts: pd.DataFrame, ax: Axes) -> Axes:
 def plot_orientations(parts: pd.DataFrame, ax: Axes) -> Axes:
     """Draw what the pixels on lines of each orientation contribute.
 
-    A gray dash is what they would if the gain were spread evenly over the pixels.
+    Gray dashes show the contributions if the gain were spread evenly over the pixels.
 
     Args:
         parts: `Comparison.frame()`.
-        ax: where to draw.
+        ax: Where to draw.
     """
     rows = parts[parts["by"] == "orientation"]
     total = rows["gain_db"].sum()
@@ -112,7 +113,7 @@ def plot_frequencies(parts: pd.DataFrame, ax: Axes, scale: int) -> Axes:
 
     Args:
         parts: `Comparison.frame()`.
-        ax: where to draw.
+        ax: Where to draw.
         scale: SR pixels per LR pixel, which sets the Nyquist frequency of LR.
     """
     rows = parts[parts["by"] == "frequency"]
@@ -131,15 +132,16 @@ def show_gain_map(gains: GainMap, ax: Axes, block: int) -> ScalarMappable:
     """Draw the signed map of an image: blue pixels gain, orange ones lose.
 
     Args:
-        gains: the map.
-        ax: where to draw.
-        block: the map is averaged over blocks of so many pixels along each side; axes stay in
+        gains: The map.
+        ax: Where to draw.
+        block: The map is averaged over blocks of so many pixels along each side; axes stay in
             the pixels of the part scored.
 
-    >>> import matplotlib.pyplot as plt, torch
-    >>> gains = GainMap("set", "image", torch.zeros(3, 8, 8), torch.eye(8), border=4)
-    >>> show_gain_map(gains, plt.figure().add_subplot(), block=4).norm.vcenter
-    0
+    Example:
+        >>> import matplotlib.pyplot as plt, torch
+        >>> gains = GainMap("set", "image", torch.zeros(3, 8, 8), torch.eye(8), border=4)
+        >>> show_gain_map(gains, plt.figure().add_subplot(), block=4).norm.vcenter
+        0
     """
     means = gains.blocks(block)
     limit = scale_top(means.abs(), _SATURATED) or 1.0
@@ -174,7 +176,7 @@ def _with_intervals(
     fill: str,
     label: str | None = None,
 ) -> None:
-    """Points with their intervals, where there is one (one image has none)."""
+    """Draw points with their intervals (a single image has none)."""
     reach = [rows["gain_db"] - rows["low"], rows["high"] - rows["gain_db"]]
     ax.errorbar(
         places,
@@ -193,8 +195,8 @@ def _frame(ax: Axes, values: "pd.Series[float] | np.ndarray", legend: str) -> No
     """Draw the line of no gain, and the legend in a corner that losses or gains leave free.
 
     Args:
-        ax: where to draw.
-        values: what is drawn along y.
+        ax: Where to draw.
+        values: What is drawn along y.
         legend: "left" or "right"; it stands above, or below where losses prevail.
     """
     ax.axhline(0, color="black", linewidth=0.6, zorder=1)

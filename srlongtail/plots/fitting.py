@@ -1,4 +1,4 @@
-"""Over-fitting of bands of pixels, drawn from `FittingTable.summary`."""
+"""Plots of the over-fitting of bands of pixels, from `FittingTable.summary`."""
 
 from typing import Any
 
@@ -11,11 +11,11 @@ _LABELS = {"head": "head (easy half)", "tail": "tail (hardest tenth)"}
 
 
 def plot_errors(summary: pd.DataFrame, ax: Axes) -> Axes:
-    """Error of head and tail on seen and unseen images, against the iteration, on log axes.
+    """Draw the error of head and tail on seen and unseen images by iteration, on log axes.
 
     Args:
-        summary: see `FittingTable.summary`.
-        ax: where to draw.
+        summary: See `FittingTable.summary`.
+        ax: Where to draw.
     """
     for band, (color, marker) in _BANDS.items():
         rows = summary[summary["band"] == band]
@@ -31,13 +31,13 @@ def plot_errors(summary: pd.DataFrame, ax: Axes) -> Axes:
 
 
 def plot_gaps(summary: pd.DataFrame, ax: Axes) -> Axes:
-    """The gap, unseen minus seen, of head and tail against the iteration, with intervals.
+    """Draw the gap, unseen minus seen, of head and tail by iteration, with intervals.
 
     In percent of the error on unseen images.
 
     Args:
-        summary: see `FittingTable.summary`.
-        ax: where to draw.
+        summary: See `FittingTable.summary`.
+        ax: Where to draw.
     """
     for band, (color, marker) in _BANDS.items():
         rows = summary[summary["band"] == band]
@@ -58,11 +58,11 @@ def plot_gaps(summary: pd.DataFrame, ax: Axes) -> Axes:
 
 
 def plot_gaps_by_tenth(summary: pd.DataFrame, ax: Axes) -> Axes:
-    """The gap of each tenth of the pixels at the last iteration, in percent, with intervals.
+    """Draw the gap of each tenth of the pixels at the last iteration, in percent, with intervals.
 
     Args:
-        summary: see `FittingTable.summary`.
-        ax: where to draw.
+        summary: See `FittingTable.summary`.
+        ax: Where to draw.
     """
     last = summary[summary["iteration"] == summary["iteration"].max()]
     rows = last[~last["band"].isin(list(_BANDS))]

@@ -1,4 +1,4 @@
-"""The long tail, drawn: how many pixels have which absolute difference."""
+"""Plots of the long tail: how many pixels have which absolute difference."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -19,18 +19,18 @@ def plot_difference_histogram(
     bin_width: float = 4.0,
     legend_above: bool = False,
 ) -> Axes:
-    """Share of pixels per AD interval on a log axis, one stepped line a model.
+    """Draw the share of pixels per AD interval on a log axis, one stepped line per model.
 
-    The tail right of `threshold` is shaded, and the legend says what share of the pixels lies
-    in it and what share of all absolute difference these pixels carry.
+    The tail right of `threshold` is shaded. The legend gives its share of the pixels and of the sum
+    of absolute differences.
 
     Args:
-        histogram: any number of models.
-        ax: where to draw.
-        subjects: what the models are called and drawn as, by their names.
-        threshold: where the tail begins, in levels of 255.
-        bin_width: of the intervals drawn, in levels of 255.
-        legend_above: put the legend above the axes, where they are narrow.
+        histogram: Any number of models.
+        ax: Where to draw.
+        subjects: What the models are called and drawn as, by their names.
+        threshold: Where the tail begins, in levels of 255.
+        bin_width: Of the intervals drawn, in levels of 255.
+        legend_above: Put the legend above the axes, where they are narrow.
     """
     colors = network_colors(subjects[name] for name in histogram.models)
     summary = histogram.summary(threshold).set_index("model")

@@ -29,12 +29,12 @@ def show_photo(image: Tensor, ax: Axes) -> Axes:
 def show_map(
     values: Tensor, ax: Axes, *, vmin: float = 0.0, vmax: float | None = None, log: bool = False
 ) -> ScalarMappable:
-    """Draw a map `(H, W)` on the sequential scale; returns what `colorbar` takes.
+    """Draw a map `(H, W)` on the sequential scale; return what `colorbar` takes.
 
     Args:
         values: AD in levels of 255, or weights.
-        vmin, vmax: ends of the colour scale; give them where several maps share one scale.
-        log: a logarithmic colour scale, for weights, which act by their ratio.
+        vmin, vmax: Ends of the color scale; give them where several maps share one scale.
+        log: A logarithmic color scale, for weights, which act by their ratio.
     """
     data = values.detach().cpu().double().numpy()
     top = float(np.max(data)) if vmax is None else vmax
@@ -45,21 +45,22 @@ def show_map(
 
 
 def scale_top(values: Tensor, share: float) -> float:
-    """Where a colour scale ends: the few largest values may saturate, so that the rest is seen.
+    """Return the end of a color scale beyond which the few largest values saturate.
 
     Args:
-        values: any shape and number; `torch.quantile` takes 16 million at most.
-        share: of the values that the scale holds, 0 to 1.
+        values: Any shape and number; `torch.quantile` takes 16 million at most.
+        share: Of the values that the scale holds, 0 to 1.
 
-    >>> import torch
-    >>> scale_top(torch.arange(101.0), 0.9)
-    90.0
+    Example:
+        >>> import torch
+        >>> scale_top(torch.arange(101.0), 0.9)
+        90.0
     """
     return float(np.quantile(values.detach().cpu().numpy(), share))
 
 
 def add_colorbar(drawn: ScalarMappable, ax: Axes, label: str) -> Colorbar:
-    """A colour bar right of `ax` and as high, open above for values beyond the scale."""
+    """Draw a color bar to the right of `ax`, as high as `ax` and open above."""
     place = ax.inset_axes((1.05, 0, 0.06, 1))
     return ax.figure.colorbar(drawn, cax=place, extend="max", label=label)
 
@@ -72,13 +73,13 @@ def mark_window(ax: Axes, window: Window, color: str = "#D55E00") -> Axes:
 
 def outline(ax: Axes, box: Box, **style: Any) -> Axes:
     """Draw the edge of a box of SR pixels; `style` is that of matplotlib's `Rectangle`."""
-    place = (box.left - 0.5, box.top - 0.5)  # a pixel's centre has the whole number
+    place = (box.left - 0.5, box.top - 0.5)  # a pixel's center has the whole number
     ax.add_patch(Rectangle(place, box.width, box.height, fill=False, **style))
     return ax
 
 
 def without_ticks(ax: Axes) -> Axes:
-    """Leave nothing of the axes but what is drawn in them."""
+    """Remove ticks and spines."""
     ax.set_xticks([])
     ax.set_yticks([])
     ax.spines[:].set_visible(False)

@@ -1,4 +1,4 @@
-"""One look for every figure: a two-column paper's widths, its text sizes, and safe colours."""
+"""The style of all figures: widths and text sizes of a two-column paper, and safe colors."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -12,10 +12,10 @@ from srlongtail.models.facts import Subject, shortened
 COLUMN = 3.25  # inches, one column of a two-column paper
 PAGE = 6.875  # inches, both columns
 
-SEQUENTIAL = "viridis"  # AD and weights: grey prints of it keep the order
-BICUBIC_GREY = "#8e8e8e"
+SEQUENTIAL = "viridis"  # for AD and weights; keeps the order in gray prints
+BICUBIC_GRAY = "#8e8e8e"
 
-# Okabe and Ito's palette, which readers with colour blindness can tell apart.
+# Okabe and Ito's palette, safe for color-blind readers.
 _NETWORK_COLORS = {
     "fsrcnn": "#0072B2",
     "carn": "#E69F00",
@@ -24,7 +24,7 @@ _NETWORK_COLORS = {
     "swinir": "#CC79A7",
     "bsrn": "#56B4E9",
 }
-_COLORS = {"bicubic": BICUBIC_GREY, **_NETWORK_COLORS}
+_COLORS = {"bicubic": BICUBIC_GRAY, **_NETWORK_COLORS}
 _OTHER_COLORS = ("#000000", "#B8A800", *_NETWORK_COLORS.values())
 
 _ROOMY = 5  # panels in a row of the page's width that titles of full size fit
@@ -66,7 +66,7 @@ _PAPER: Any = {
 
 @contextmanager
 def paper_style() -> Iterator[None]:
-    """A context in which figures look as a two-column paper wants them.
+    """Return a context in which figures have the style of a two-column paper.
 
     >>> with paper_style():
     ...     mpl.rcParams["font.size"]
@@ -80,7 +80,7 @@ def paper_style() -> Iterator[None]:
 
 
 def network_colors(subjects: Iterable[Subject]) -> dict[str, str]:
-    """The color of each model, by its name: one per network everywhere, bicubic grey.
+    """Return the color of each model by name: a network has one color everywhere, bicubic is gray.
 
     Networks that are not in the catalog take the other colors in order.
 
@@ -96,9 +96,9 @@ def network_colors(subjects: Iterable[Subject]) -> dict[str, str]:
 
 
 def line_style(subject: Subject) -> LineStyle:
-    """Dotted for bicubic, dashed for baselines, dash-dotted with a part of FPL, solid with FPL.
+    """Return dotted for bicubic, dashed for baselines, dash-dotted for parts of FPL, solid for FPL.
 
-    The arms of a network share its color, and prints in grey have none.
+    The arms of a network share its color, so the line style tells them apart.
 
     >>> line_style(Subject("mine", "FSRCNN+FPL", "fsrcnn", arm="FPL"))
     '-'
@@ -109,17 +109,18 @@ def line_style(subject: Subject) -> LineStyle:
 
 
 def letter(ax: Axes, index: int, text: str = "", *, columns: int = 1) -> Axes:
-    """Title a panel as the paper does: (a), (b), ..., (z), (aa), ..., with what it shows.
+    """Title a panel as the paper does: (a), (b), ..., (z), (aa), ..., followed by a text.
 
     Args:
-        ax: the panel.
-        index: its number, from 0.
-        text: what it shows.
-        columns: how many panels share the page's width; titles of many are small and short.
+        ax: The panel.
+        index: Its number, from 0.
+        text: What it shows.
+        columns: How many panels share the page's width; titles of many are small and short.
 
-    >>> import matplotlib.pyplot as plt
-    >>> letter(plt.figure().add_subplot(), 1, "bicubic").get_title(loc="left")
-    '(b) bicubic'
+    Example:
+        >>> import matplotlib.pyplot as plt
+        >>> letter(plt.figure().add_subplot(), 1, "bicubic").get_title(loc="left")
+        '(b) bicubic'
     """
     before, last = divmod(index, 26)
     label = f"{chr(ord('a') + before - 1) if before else ''}{chr(ord('a') + last)}"
@@ -131,14 +132,15 @@ def letter(ax: Axes, index: int, text: str = "", *, columns: int = 1) -> Axes:
 
 
 def rows_and_columns(panels: int, widest: int = 6) -> tuple[int, int]:
-    """A grid for panels, read row by row: as few rows as will do, of as equal length as may be.
+    """Return the grid with the fewest rows for some panels, with rows as equal as possible.
 
     Args:
-        panels: their number.
-        widest: the most of them in a row.
+        panels: Their number.
+        widest: The most of them in a row.
 
-    >>> rows_and_columns(6), rows_and_columns(8)
-    ((1, 6), (2, 4))
+    Example:
+        >>> rows_and_columns(6), rows_and_columns(8)
+        ((1, 6), (2, 4))
     """
     rows = -(-panels // widest)
     return rows, -(-panels // rows)

@@ -1,4 +1,4 @@
-"""How heavy a tail is, drawn: Hill plots and Lorenz curves."""
+"""Plots of how heavy a tail is: Hill plots and Lorenz curves."""
 
 from collections.abc import Mapping
 
@@ -14,22 +14,23 @@ from srlongtail.plots.style import line_style, network_colors
 def plot_hill(
     tables: Mapping[str, pd.DataFrame], ax: Axes, subjects: Mapping[str, Subject]
 ) -> Axes:
-    """Hill's tail index against the number of values in the tail, with two standard errors.
+    """Draw Hill's tail index by the number of values in the tail, with two standard errors.
 
-    The index means something where its line is level. A line that falls all the way is a tail that
-    is lighter than any power law.
+    The index is meaningful where its line is level. If the line falls throughout, the tail is
+    lighter than any power law.
 
     Args:
-        tables: name -> what `hill_table` returns.
-        ax: where to draw.
-        subjects: what the models are called and drawn as, by their names.
+        tables: Name -> what `hill_table` returns.
+        ax: Where to draw.
+        subjects: What the models are called and drawn as, by their names.
 
-    >>> import matplotlib.pyplot as plt
-    >>> from srlongtail.stats import hill_table
-    >>> table = hill_table(np.random.default_rng(0).pareto(3, 1000) + 1)
-    >>> ax = plot_hill({"a": table}, plt.figure().add_subplot(), {"a": Subject("a", "A")})
-    >>> ax.get_xscale()
-    'log'
+    Example:
+        >>> import matplotlib.pyplot as plt
+        >>> from srlongtail.stats import hill_table
+        >>> table = hill_table(np.random.default_rng(0).pareto(3, 1000) + 1)
+        >>> ax = plot_hill({"a": table}, plt.figure().add_subplot(), {"a": Subject("a", "A")})
+        >>> ax.get_xscale()
+        'log'
     """
     colors = network_colors(subjects[name] for name in tables)
     for name, table in tables.items():
@@ -52,21 +53,22 @@ def plot_lorenz(
     ax: Axes,
     subjects: Mapping[str, Subject],
 ) -> Axes:
-    """Share of the error that the pixels with the smallest errors hold, one line a model.
+    """Draw the share of the error in the pixels with the smallest errors, one line per model.
 
-    The diagonal is an error that is the same everywhere.
+    The diagonal is the curve of an error that is the same everywhere.
 
     Args:
-        curves: name -> what `lorenz` returns.
-        ax: where to draw.
-        subjects: what the models are called and drawn as, by their names.
+        curves: Name -> what `lorenz` returns.
+        ax: Where to draw.
+        subjects: What the models are called and drawn as, by their names.
 
-    >>> import matplotlib.pyplot as plt
-    >>> from srlongtail.stats import lorenz
-    >>> curves = {"a": lorenz([1.0, 3.0])}
-    >>> ax = plot_lorenz(curves, plt.figure().add_subplot(), {"a": Subject("a", "A")})
-    >>> ax.lines[-1].get_ydata().tolist()
-    [0.0, 25.0, 100.0]
+    Example:
+        >>> import matplotlib.pyplot as plt
+        >>> from srlongtail.stats import lorenz
+        >>> curves = {"a": lorenz([1.0, 3.0])}
+        >>> ax = plot_lorenz(curves, plt.figure().add_subplot(), {"a": Subject("a", "A")})
+        >>> ax.lines[-1].get_ydata().tolist()
+        [0.0, 25.0, 100.0]
     """
     colors = network_colors(subjects[name] for name in curves)
     ax.plot([0, 100], [0, 100], color="0.7", linewidth=0.6)

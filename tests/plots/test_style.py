@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from srlongtail.models.facts import ARMS, Subject
 from srlongtail.plots.style import (
-    BICUBIC_GREY,
+    BICUBIC_GRAY,
     letter,
     line_style,
     network_colors,
@@ -34,7 +34,7 @@ def test_a_network_has_one_colour_whatever_its_arm_or_company():
     fpl = subjects("bicubic", "fsrcnn", arm="FPL")
     together = network_colors([mine[0], *fpl, mine[1]])
     assert together["fsrcnn-FPL"] == alone
-    assert together["bicubic-FPL"] == BICUBIC_GREY
+    assert together["bicubic-FPL"] == BICUBIC_GRAY
     assert len(set(together.values())) == 4
 
 
