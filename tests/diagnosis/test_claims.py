@@ -112,7 +112,7 @@ def test_what_is_refused(images, tmp_path):
     model = load_model("fsrcnn-skip-x4")
     with pytest.raises(InputError, match="fpl: no network"):
         compute([model], [model], [], images)
-    with pytest.raises(InputError, match="skip of 3 and fpl of 4"):
+    with pytest.raises(InputError, match="base of 1, skip of 3, fpl of 4 networks"):
         compute([model], 3 * [model], 4 * [model], images)
     with pytest.raises(InputError, match=r"no fitting\.csv"):
         claims._read_fitting(tmp_path)
