@@ -1,6 +1,6 @@
-"""The command line: parse, call, print where the result lies.
+"""The command line: parse the options, call the library, print the paths of the results.
 
-Heavy modules are imported inside the commands, so that `srlongtail --help` is quick.
+The commands import heavy modules only when they run, so that `srlongtail --help` is fast.
 """
 
 from srlongtail.cli.main import main as main

@@ -1,4 +1,4 @@
-"""The commands that analyze networks; heavy modules are imported when one of them runs."""
+"""The commands that analyze networks; each imports heavy modules only when it runs."""
 
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -14,19 +14,19 @@ from srlongtail.cli.options import (
     NO_MODEL_OPTIONS,
     Data,
     Folders,
-    Many,
     Models,
     OneModel,
+    Repeatable,
     SomeModels,
-    flat,
+    flatten,
 )
 from srlongtail.errors import InputError
 
 
 def figures(
     *,
-    only: Many = (),
-    models: Many = (),
+    only: Repeatable = (),
+    models: Repeatable = (),
     image: str | None = None,
     window: tuple[int, int, int] | None = None,
     ablation: Path | None = None,
@@ -38,20 +38,20 @@ def figures(
     """Regenerate the paper's figures.
 
     Args:
-        only: names of figures, such as fig1; all unless given.
-        models: the networks to show; the shipped ones unless given.
+        only: names of figures, such as fig1; default: all.
+        models: networks to show; default: the shipped networks.
         image: name of the image to show.
         window: row, column and size of the window of Figures 3 and 6, in SR pixels.
-        ablation: CSV of 'srlongtail ablate focal-parameters', for Figure 4; the shipped one unless
-            given.
-        force: compute everything anew, and not only what changed.
+        ablation: CSV file of 'srlongtail ablate focal-parameters', for Figure 4; default: the
+            shipped one.
+        force: recompute everything, not only what changed.
         out: folder to write to.
     """
     from srlongtail.models.checkpoint import default_networks
     from srlongtail.paper.build import build_figures
     from srlongtail.paper.inputs import FigureInputs
 
-    names = flat(models) or default_networks()
+    names = flatten(models) or default_networks()
     if not names:
         note("no network ships with this version: bicubic alone is shown; --models names others")
     networks = tuple(m for m in model_options.load(names) if m.name != "bicubic")
@@ -59,33 +59,33 @@ def figures(
     inputs = FigureInputs(networks, data_options.open_one(scale), image, window)
     if ablation is not None:
         inputs = replace(inputs, ablation=ablation)
-    for path in build_figures(inputs, out, flat(only), force):
+    for path in build_figures(inputs, out, flatten(only), force):
         print(path)
 
 
 def tables(
     *,
-    only: Many = (),
-    models: Many = (),
+    only: Repeatable = (),
+    models: Repeatable = (),
     force: bool = False,
     out: Path = Path("figures"),
     data_options: Folders = NO_FOLDER_OPTIONS,
     model_options: Models = NO_MODEL_OPTIONS,
 ) -> None:
-    """Regenerate the paper's tables: ours, the published numbers, and the difference.
+    """Regenerate the paper's tables: our numbers, the published ones, and the difference.
 
     Args:
-        only: table1 (x4), table2 (x2), table3 (x4, degraded), table4 (BSRN); those that a
-            network is at hand for, unless given.
-        models: the networks to score, of any scale; the shipped ones unless given.
-        force: score everything anew, and not only what changed.
+        only: table1 (x4), table2 (x2), table3 (x4, degraded), table4 (BSRN); default: every
+            table that a given network belongs to.
+        models: networks to score, of any scale; default: the shipped networks.
+        force: recompute all scores, not only what changed.
         out: folder to write to.
     """
     from srlongtail.models.checkpoint import zoo_names
     from srlongtail.paper.build import TABLES, build_tables
     from srlongtail.paper.tables import subject
 
-    names = tuple(name for name in flat(models) or zoo_names() if name != "bicubic")
+    names = tuple(name for name in flatten(models) or zoo_names() if name != "bicubic")
     loaded = model_options.load(names, any_scale=True)
     for model in loaded:
         if not any(spec.takes(model) for spec in TABLES.values()):
@@ -94,7 +94,7 @@ def tables(
         loaded,
         data_options.open,
         out,
-        flat(only),
+        flatten(only),
         force,
     )
     for path in paths:
@@ -123,7 +123,7 @@ def evaluate(
             Gaussian SSIM (Table 4).
         border: pixels to leave out on each side of the SR image; default: the scale.
         save: folder to write the SR images to: MODEL/NAME.png, or DATASET/MODEL/NAME.png for
-            several data sets; such a folder is a MODEL, too.
+            several data sets; such a folder can be used as MODEL.
         out: CSV file to write, one row for each model and image.
     """
     from srlongtail import evaluation, parallel
@@ -167,7 +167,7 @@ def histogram(
     data_options: Data = NO_DATA_OPTIONS,
     model_options: Models = NO_MODEL_OPTIONS,
 ) -> None:
-    """Measure how many pixels have which absolute difference, beside bicubic's.
+    """Measure the distribution of absolute differences, compared with bicubic's.
 
     Args:
         models: names of shipped networks, checkpoint files, model cards, or folders of SR images.
@@ -197,21 +197,22 @@ def fitting(
     run_2: Annotated[Positional[Path], tyro.conf.arg(metavar="RUN_2")],
     /,
     *,
-    data: Many = (),
+    data: Repeatable = (),
     ranked_by: Literal["gradient", "bicubic_ad"] = "gradient",
     device: str | None = None,
     out: Path = Path("."),
 ) -> None:
-    """Measure over-fitting of head and tail, by cross-fitting two runs on half the images each.
+    """Measure over-fitting of head and tail, with two runs on one half of the images each.
 
-    Train with --half 1 and with --half 2, and keep checkpoints: --keep-every 500.
+    Train the runs with --half 1 and --half 2, and keep checkpoints with --keep-every 500.
 
     Args:
         run_1: folder of the run on half 1.
         run_2: folder of the run on half 2.
-        data: folders of the training images; by default where the runs found them.
-        ranked_by: what ranks the pixels; the gradient of HR, or bicubic's absolute difference.
-        device: where to compute; by default on the CPU.
+        data: folders of the training images; default: those that the runs used.
+        ranked_by: quantity that ranks the pixels: the gradient of HR, or bicubic's absolute
+            difference.
+        device: device to compute on, such as cuda:1; default: the CPU.
         out: folder to write fitting.png, .pdf, .csv and .json to.
     """
     from srlongtail import parallel
@@ -220,7 +221,7 @@ def fitting(
     from srlongtail.studies.writing import write_result
 
     with parallel.process_group():
-        result = study.compute(run_1, run_2, data=flat(data), ranked_by=ranked_by, device=device)
+        result = study.compute(run_1, run_2, data=flatten(data), ranked_by=ranked_by, device=device)
         if parallel.is_writer():
             path = write_result(out / "fitting", study.draw, result, provenance(result.models, []))
             print(result.at_the_end().drop(columns="method").round(3).to_string(index=False))
@@ -269,16 +270,16 @@ def attribute(
     out: Path = Path("."),
     model_options: Models = NO_MODEL_OPTIONS,
 ) -> None:
-    """Map which LR pixels a window of the SR image was drawn from (LAM), and measure its DI.
+    """Map the LR pixels that influence a window of the SR image (LAM), and measure its DI.
 
     Args:
         model: name of a shipped network, or checkpoint file.
         image: HR image file, or the name of a built-in photo; LR is made from it.
-        window: row, column and size in SR pixels; the one with the largest tail share unless
-            given.
-        lr: the image is the network's input itself.
-        published: reproduce the published code of LAM to the letter.
-        methods: compare LAM with captum's methods, too, and write methods.png, .pdf, .csv, .json,
+        window: row, column and size in SR pixels; default: the window with the largest tail
+            share.
+        lr: the image is the LR image, the network's input.
+        published: reproduce the published code of LAM exactly.
+        methods: also compare LAM with captum's methods, and write methods.png, .pdf, .csv, .json,
             .npz and methods-curves.csv.
         out: folder to write attribute.png, .pdf, .csv, .json and .npz (the maps) to.
     """
@@ -305,7 +306,7 @@ def attribute(
 
 
 def inspect(model: OneModel, /, *, model_options: Models = NO_MODEL_OPTIONS) -> None:
-    """Tell what a checkpoint is, what was guessed about it and why, and how large it is.
+    """Describe a checkpoint: its settings, how each was determined, and its size.
 
     Args:
         model: name of a shipped network, or checkpoint file.
@@ -323,24 +324,24 @@ def compare(
     ],
     /,
     *,
-    a: Many = (),
-    b: Many = (),
+    a: Repeatable = (),
+    b: Repeatable = (),
     image: str | None = None,
     window: tuple[int, int, int] | None = None,
     out: Path = Path("."),
     data_options: Data = NO_DATA_OPTIONS,
     model_options: Models = NO_MODEL_OPTIONS,
 ) -> None:
-    """Show where the gain of network B over network A lives: images, pixels, frequencies.
+    """Show where network B gains over network A: in which images, pixels and frequencies.
 
     Args:
-        models: the two networks, unless --a and --b name them; anything that evaluate takes as
-            MODEL.
+        models: the two networks, unless --a and --b name them; every MODEL of evaluate is
+            allowed.
         a: checkpoints of A from several seeds.
         b: checkpoints of B from several seeds.
         image: name of the image to map; default: the one with the largest gain or loss.
-        window: row, column and size of a window of that image, in SR pixels, to rank among all
-            windows of its size: was this crop cherry-picked?
+        window: row, column and size of a window of that image, in SR pixels; its rank among all
+            windows of this size shows whether the crop was cherry-picked.
         out: folder to write compare.png, .pdf, .csv, .json and compare-images.csv to.
     """
     from srlongtail import parallel
@@ -349,13 +350,13 @@ def compare(
     from srlongtail.studies import comparison
     from srlongtail.studies.writing import write_result
 
-    names_a, names_b = flat(a), flat(b)
+    names_a, names_b = flatten(a), flatten(b)
     if models and not (a or b) and len(models) == 2:
         names_a, names_b = models[:1], models[1:]
     elif models or not (a and b):
         given = " ".join((*models, *("--a" for _ in a[:1]), *("--b" for _ in b[:1])))
         raise InputError(f"compare {given}".strip() + ": expected A B, or --a M... --b M...")
-    # A network that stands on both sides is loaded once, and not named twice.
+    # A network on both sides is loaded once and named once.
     sources = tuple(dict.fromkeys((*names_a, *names_b)))
     with parallel.process_group():
         loaded = dict(zip(sources, model_options.load_any(sources, data_options), strict=True))
@@ -438,17 +439,18 @@ def restore(
     white: float | None = None,
     model_options: Models = NO_MODEL_OPTIONS,
 ) -> None:
-    """Make SR images of LR images that have no HR image.
+    """Restore LR images that have no HR image.
 
-    Bad files are named first, and the others are restored; the exit code is then 2.
+    Files that cannot be used are named first and the others are restored; the exit code is
+    then 2.
 
     Args:
         model: name of a shipped network, checkpoint file or model card.
-        images: LR images, the network's input: files, or folders of them.
+        images: LR images, as files or folders of files.
         out: folder to write NAME_x4.png (x2, ...) to, with 8 bits a channel; no input is
             overwritten.
-        tile: restore in tiles of this many LR pixels that overlap by a quarter; default: the whole
-            image, or tiles where memory is short.
+        tile: side of the tiles to restore in, in LR pixels; they overlap by a quarter; default: the
+            whole image, or tiles if memory is short.
         white: value that is white in images with more than 8 bits, such as 4095 for 12 bits.
     """
     from srlongtail import parallel

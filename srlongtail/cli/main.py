@@ -1,4 +1,4 @@
-"""Parse the command line, run the command, and end with the exit code that it earned."""
+"""Parse the command line, run the command, and exit with its exit code."""
 
 import contextlib
 import functools
@@ -61,7 +61,7 @@ _Debug = Annotated[
 def main() -> None:
     """Run the command line; exit with 2 and one line after a user's mistake.
 
-    With `--debug`, the traceback stands before that line.
+    With `--debug`, the traceback is printed before that line.
     """
     warnings.showwarning = _show_warning
     try:
@@ -74,7 +74,7 @@ def main() -> None:
         sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)
-    except BrokenPipeError:  # who reads our output, `head` for one, has seen enough
+    except BrokenPipeError:  # the reader of our output, such as `head`, has closed it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(128 + signal.SIGPIPE)
 
@@ -87,7 +87,7 @@ def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
 
 
 def _parse(arguments: list[str]) -> Callable[[], None]:
-    """The command to run, with its arguments; tyro's error box becomes one line."""
+    """Return the command to run, with its arguments; turn tyro's error box into one line."""
     if arguments == ["--version"]:
         return functools.partial(print, f"srlongtail {__version__}")
     box = io.StringIO()
@@ -106,7 +106,7 @@ def _parse(arguments: list[str]) -> Callable[[], None]:
 
 
 def _deferred(command: Callable[..., None]) -> Callable[..., Callable[[], None]]:
-    """The command with the same signature and `--debug`, to be called once parsing succeeds."""
+    """Return the command with `--debug` added, to be called after all arguments are parsed."""
 
     @functools.wraps(command)
     def defer(*args: Any, debug: bool = False, **kwargs: Any) -> Callable[[], None]:
@@ -125,7 +125,7 @@ def _deferred(command: Callable[..., None]) -> Callable[..., Callable[[], None]]
 
 
 def _one_line(box: str) -> str:
-    """What tyro's box says first, below its title, with the hint at what was meant."""
+    """Return the first message of tyro's box, below its title, with its suggestion."""
     sections: list[list[str]] = [[]]
     for line in box.splitlines():
         text = line.strip("│╭╮╰╯─ ")

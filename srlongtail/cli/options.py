@@ -1,4 +1,4 @@
-"""Options that several commands share: which models, which images."""
+"""Options that several commands share: models and images."""
 
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from srlongtail.models.sr_images import AnyModel
     from srlongtail.models.sr_model import SRModel
 
-Many = Annotated[  # --data A B --data C
+Repeatable = Annotated[  # --data A B --data C
     UseAppendAction[tuple[tuple[str, ...], ...]],
     tyro.conf.arg(metavar="TEXT ...", help_behavior_hint=""),
 ]
@@ -30,21 +30,22 @@ SomeModels = Annotated[
 @plain_help
 @dataclass(frozen=True)
 class ModelOptions:
-    """What neither a model's file nor its card says; networks that ship stay as they are.
+    """Settings that neither a model's file nor its card states; shipped networks ignore them.
 
     Args:
-        scale: SR pixels per LR pixel; default: detected, as are the four below.
-        predicts: whether the network's output is the image, or the residual over bicubic.
-        value_range: the white of the network's input and output; symmetric is [-1, 1] for both,
-            symmetric-output for the output alone.
-        channels: the colors that the network takes and gives; y is one channel, luma.
-        multiple: the sides of the LR input are padded to multiples of this.
-        prefix: where the weights lie in the file, such as params, or what to cut off in front of
+        scale: SR pixels per LR pixel along each axis; default: detected.
+        predicts: output of the network: the image, or the residual over bicubic; default: detected.
+        value_range: white in the network's input and output; symmetric is [-1, 1] for both,
+            symmetric-output is [-1, 1] for the output only; default: detected.
+        channels: color channels of the network's input and output; y is luma only; default:
+            detected.
+        multiple: pad the sides of the LR input to multiples of this; default: detected.
+        prefix: key in the file that holds the weights, such as params, or prefix to remove from
             their keys; default: detected.
-        network: what to build for the weights: module:callable or a name, with or without
+        network: architecture of the weights: a name or module:callable, either may be followed by
             "(arguments)"; default: detected.
-        allow_code: import and call what a model card names, even from the current folder.
-        device: where to compute; default: CUDA where there is one, else the CPU.
+        allow_code: import and call the code that a model card names, even from the current folder.
+        device: device to compute on, such as cuda:1; default: CUDA if available, else the CPU.
     """
 
     scale: int | None = None
@@ -58,7 +59,7 @@ class ModelOptions:
     device: str | None = None
 
     def load(self, names: tuple[str, ...], *, any_scale: bool = False) -> "list[SRModel]":
-        """Load networks, say what had to be guessed, and tell equal names apart."""
+        """Load networks, report detected settings, and make equal names distinct."""
         from srlongtail.models.checkpoint import load_models
 
         models = load_models(names, any_scale=any_scale, **asdict(self))
@@ -68,11 +69,11 @@ class ModelOptions:
     def load_any(
         self, names: tuple[str, ...], data: "FolderOptions | None" = None
     ) -> "list[AnyModel]":
-        """Load networks and folders of SR images, and say what had to be guessed.
+        """Load networks and folders of SR images, and report detected settings.
 
         Args:
-            names: of the models.
-            data: the images to score on, which may tell the scale of SR images.
+            names: Names of the models.
+            data: Images to score on, which may determine the scale of SR images.
         """
         from srlongtail.models.load_any import load_any
         from srlongtail.models.sr_images import SRImages
@@ -105,28 +106,28 @@ class ModelOptions:
 @plain_help
 @dataclass(frozen=True)
 class FolderOptions:
-    """Which images, where the command says how LR images are made.
+    """Images to use, where the command determines how LR images are made.
 
     Args:
-        data: data folder, NAME=FOLDER, NAME=HR,LR (two folders), or photos, the built-in ones;
-            default: the built-in photos.
-        lr_dir: folder of the LR images, for a data folder that does not hold them.
-        make_lr: make the LR images from HR even where the folder has some.
+        data: data folder, NAME=FOLDER, NAME=HR,LR (two folders), or photos; default: the built-in
+            photos.
+        lr_dir: folder of the LR images, if the data folder does not hold them.
+        make_lr: make the LR images from HR even if the folder holds LR images.
         white: value that is white in images with more than 8 bits, such as 4095 for 12 bits.
-        skip_bad: leave out images that are damaged, too small, or lack their LR image.
+        skip_bad: leave out images that are damaged, too small, or have no LR image.
     """
 
-    data: Many = ()
+    data: Repeatable = ()
     lr_dir: str | None = None
     make_lr: bool = False
     white: float | None = None
     skip_bad: bool = False
 
     def open(self, scale: int, rule: "Degradation | None" = None) -> "list[ImageSet]":
-        """Open the data folders, or the built-in photos; say where the LR images come from."""
+        """Open the data folders, or the built-in photos; report the source of the LR images."""
         from srlongtail.image.dataset import open_data, photos
 
-        folders = flat(self.data)
+        folders = flatten(self.data)
         if self.lr_dir is not None and len(folders) != 1:
             raise InputError(
                 f"--lr-dir {self.lr_dir}: {len(folders)} data folders, expected one; "
@@ -155,12 +156,12 @@ class FolderOptions:
         return opened
 
     def stated_scales(self) -> set[int]:
-        """Return the scales of the LR images in the data folders, by their names."""
+        """Return the scales of the LR images in the data folders, judging by their names."""
         from srlongtail.image.dataset import stated_scales
 
         return {
             scale
-            for folder in flat(self.data)
+            for folder in flatten(self.data)
             for scale in stated_scales(folder, lr_dir=self.lr_dir)
         }
 
@@ -168,7 +169,7 @@ class FolderOptions:
 @plain_help
 @dataclass(frozen=True)
 class DataOptions(FolderOptions):
-    """Which images.
+    """Images to use.
 
     Args:
         degradation: how LR images are made; blur-noise is Eq. 8 of the paper.
@@ -177,7 +178,7 @@ class DataOptions(FolderOptions):
     degradation: DegradationName = "bicubic"
 
     def open(self, scale: int, rule: "Degradation | None" = None) -> "list[ImageSet]":
-        """Open the data folders, with LR images by the degradation asked for."""
+        """Open the data folders, with LR images of the requested degradation."""
         from srlongtail.image.degrade import named_degradation
 
         if self.degradation != "bicubic":
@@ -185,9 +186,9 @@ class DataOptions(FolderOptions):
         return super().open(scale, rule)
 
     def open_one(self, scale: int) -> "ImageSet":
-        """Open the one data folder, or the built-in photos."""
-        if len(flat(self.data)) > 1:
-            raise InputError(f"--data names {len(flat(self.data))} folders, expected one")
+        """Open the only data folder, or the built-in photos."""
+        if len(flatten(self.data)) > 1:
+            raise InputError(f"--data names {len(flatten(self.data))} folders, expected one")
         return self.open(scale)[0]
 
 
@@ -199,10 +200,10 @@ NO_DATA_OPTIONS = DataOptions()
 NO_FOLDER_OPTIONS = FolderOptions()
 
 
-def flat(groups: tuple[tuple[str, ...], ...]) -> tuple[str, ...]:
-    """What an option that may be repeated was given, in order.
+def flatten(groups: tuple[tuple[str, ...], ...]) -> tuple[str, ...]:
+    """Return all values of a repeatable option, in order.
 
-    >>> flat((("a", "b"), ("c",)))
+    >>> flatten((("a", "b"), ("c",)))
     ('a', 'b', 'c')
     """
     return tuple(item for group in groups for item in group)

@@ -1,8 +1,9 @@
-"""Help in plain words: what an option takes, and what it is unless given."""
+"""Help and error messages in plain words instead of those of the parser."""
 
 import re
 from collections.abc import Callable
 from dataclasses import is_dataclass
+from inspect import cleandoc
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -19,7 +20,7 @@ _WORDS = {
     "dict": "KEY VALUE ...",
 }
 
-# What the parser says of a mistake -> the same in plain words.
+# Message of the parser -> the same in plain words.
 _MISTAKES = {
     r"Unrecognized options: (.*?) Available subcommands: (.*)": (
         r"no command \1, expected one of \2"
@@ -47,7 +48,7 @@ _TYPES = {
 
 
 def in_plain_words(message: str) -> str:
-    """Return what the parser says of a mistake without its jargon.
+    """Return the parser's error message in plain words.
 
     >>> in_plain_words("Error parsing --scale: no type matching {None}|INT could be instantiated "
     ...                "from ['x'].")
@@ -65,12 +66,17 @@ def in_plain_words(message: str) -> str:
 def plain_help(described: T) -> T:
     """Give the options of a command, or of a dataclass of options, plain help texts.
 
-    An option that is None unless given shows neither None nor its type: its own text says what
-    happens then. A switch is shown without its opposite.
+    For an option whose default is None, the help shows neither None nor the Python type: the
+    option's own text states the default. A flag is shown without its negation.
 
     Args:
-        described: a function, or a dataclass; its annotations are changed in place.
+        described: A function or a dataclass. Its annotations and docstring are changed in place.
+
+    Returns:
+        The same object.
     """
+    # The parser keeps some line breaks within the text of an option, so join its lines.
+    described.__doc__ = re.sub(r"\n {8,}", " ", cleandoc(described.__doc__ or ""))
     hints = get_type_hints(described, include_extras=True)
     described.__annotations__ = {name: _plain(hint) for name, hint in hints.items()}
     return described

@@ -1,4 +1,4 @@
-"""The commands `train`, `ablate` and `zoo`; torch is imported when one of them runs."""
+"""The commands `train`, `ablate` and `zoo`; each imports torch only when it runs."""
 
 import math
 import sys
@@ -13,7 +13,7 @@ import tyro
 from tyro.conf import Positional
 
 from srlongtail.cli.messages import tell
-from srlongtail.cli.options import Many, flat
+from srlongtail.cli.options import Repeatable, flatten
 from srlongtail.cli.plain import plain_help
 from srlongtail.errors import InputError
 from srlongtail.models.fast.process import prepare_process
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
     from srlongtail.image.dataset import ImageSet
 
 
-_OPTIONS = {"network": "architecture"}  # settings whose option another command has for a file
+_OPTIONS = {"network": "architecture"}  # another command uses the option for a file
 
 
 def _changes() -> type:
-    """Every setting of a recipe as an option that is None unless given."""
+    """Return a dataclass with every setting of a recipe as an option whose default is None."""
     hints = get_type_hints(Recipe) | {"arguments": dict[str, int]}
     options = [
         (_OPTIONS.get(f.name, f.name), hints[f.name] | None, None)
@@ -56,7 +56,7 @@ def train(
     recipe: RecipeName = "",
     /,
     *,
-    data: Many = (),
+    data: Repeatable = (),
     out: Path | None = None,
     resume: bool = False,
     force: bool = False,
@@ -64,16 +64,16 @@ def train(
     show_list: ShowList = False,
     changes: Changes = UNCHANGED,
 ) -> None:
-    """Train a network by a recipe; under torchrun, on several GPUs.
+    """Train a network with a recipe; run under torchrun to use several GPUs.
 
     Args:
-        recipe: name of a recipe, or a TOML file; --resume takes the run's own unless given.
+        recipe: name of a recipe, or a TOML file; default with --resume: the run's own recipe.
         data: folders of training images, searched to any depth.
-        out: run folder; runs/NAME unless given.
-        resume: go on where the run in the folder stopped.
-        force: go on although the recipe or the images have changed.
-        device: where to compute; default: CUDA where there is one, else the CPU.
-        show_list: show the recipes and end.
+        out: run folder; default: runs/NAME.
+        resume: continue the run in the folder.
+        force: continue even if the recipe or the images have changed.
+        device: device to compute on, such as cuda:1; default: CUDA if available, else the CPU.
+        show_list: list the recipes and exit.
     """
     if show_list:
         for name, known in RECIPES.items():
@@ -84,7 +84,7 @@ def train(
     given = {settings.get(k, k): v for k, v in vars(changes).items() if v is not None}
     chosen = chosen.changed(given)
     if data:
-        chosen = replace(chosen, data=flat(data))
+        chosen = replace(chosen, data=flatten(data))
     out = out or Path("runs") / chosen.name
 
     prepare_process()
@@ -102,39 +102,39 @@ def ablate(
     grid: GridName,
     /,
     *,
-    data: Many,
+    data: Repeatable,
     out: Path | None = None,
-    vary: Many = (),
+    vary: Repeatable = (),
     seeds: tuple[int, ...] | None = None,
     iterations: int | None = None,
-    test: Many = (),
+    test: Repeatable = (),
     device: str | None = None,
 ) -> None:
-    """Train a grid of recipes with several seeds, and tabulate what came of them.
+    """Train a grid of recipes with several seeds, and tabulate the results.
 
-    Runs that are done are not repeated, and interrupted ones are resumed.
+    Finished runs are not repeated; interrupted runs are resumed.
 
     Args:
         grid: seed-spread, skip-static-learnable, focal-parameters; or a recipe, with --vary.
         data: folders of training images, searched to any depth.
-        out: folder for runs and results; runs/NAME unless given.
+        out: folder for runs and results; default: runs/NAME.
         vary: KEY=VALUE,VALUE,... for each setting of the recipe to vary.
-        seeds: of each arm.
-        iterations: of each run; the grid's own unless given, 4000 with --vary.
-        test: data folders to measure on, or NAME=FOLDER; the built-in photos unless given.
-        device: where to compute; default: CUDA where there is one, else the CPU.
+        seeds: seeds of each arm; default: those of the grid.
+        iterations: iterations of each run; default: those of the grid, 4000 with --vary.
+        test: data folders to measure on, or NAME=FOLDER; default: the built-in photos.
+        device: device to compute on, such as cuda:1; default: CUDA if available, else the CPU.
     """
     prepare_process()
     from srlongtail.ablation.grids import custom_grid, find_grid
     from srlongtail.ablation.run import run_grid, summary
 
-    chosen = custom_grid(grid, flat(vary)) if vary else find_grid(grid)
+    chosen = custom_grid(grid, flatten(vary)) if vary else find_grid(grid)
     if seeds is not None:
         chosen = replace(chosen, seeds=seeds)
     if iterations is not None:
         chosen = replace(chosen, iterations=iterations)
     out = out or Path("runs") / chosen.name
-    images, tests = _absolute(flat(data)), _open(test, chosen.recipe)
+    images, tests = _absolute(flatten(data)), _open(test, chosen.recipe)
     with _stopping("the same command goes on"):
         table = run_grid(chosen, out, images, tests=tests, device=device, tell=tell)
     print(summary(table).round(4).to_string(index=False))
@@ -145,26 +145,26 @@ def zoo(
     action: Positional[Literal["list", "build"]],
     /,
     *,
-    data: Many = (),
+    data: Repeatable = (),
     out: Path | None = None,
-    only: Many = (),
+    only: Repeatable = (),
     time_limit: float = math.inf,
-    test: Many = (),
+    test: Repeatable = (),
     install: Path | None = None,
     device: str | None = None,
 ) -> None:
-    """List the networks that ship, or train what is missing.
+    """List the shipped networks, or train the missing ones.
 
     Args:
-        action: list or build.
+        action: list the networks, or build the missing ones.
         data: folders of training images, searched to any depth.
-        out: folder for the runs; runs/zoo unless given.
-        only: names of entries; all unless given.
-        time_limit: hours, after which the build stops; the same command goes on with it.
-        test: data folders to measure ablations on; the built-in photos unless given.
-        install: where to put the networks and tables; unless given, in a source checkout the
-            package, else --out. A name of the zoo means what lies in the package or in runs/zoo.
-        device: where to compute; default: CUDA where there is one, else the CPU.
+        out: folder for the runs; default: runs/zoo.
+        only: names of entries; default: all.
+        time_limit: hours after which the build stops; the same command resumes it.
+        test: data folders to measure ablations on; default: the built-in photos.
+        install: folder to copy the networks and tables to; default: the package in a source
+            checkout, else --out. Networks are found by name in the package and in runs/zoo.
+        device: device to compute on, such as cuda:1; default: CUDA if available, else the CPU.
     """
     prepare_process()
     from srlongtail.ablation import zoo as networks
@@ -174,9 +174,9 @@ def zoo(
     if action == "build":
         with _stopping("the same command goes on"):
             networks.build_zoo(
-                _absolute(flat(data)),
+                _absolute(flatten(data)),
                 out,
-                only=flat(only),
+                only=flatten(only),
                 tests=_open(test, Recipe()),
                 install=install or networks.checkout() or out,
                 device=device,
@@ -189,7 +189,7 @@ def zoo(
 
 
 def _own_recipe(run: Path | None) -> Recipe:
-    """That of the run to resume."""
+    """Return the recipe of the run to resume."""
     if run is None:
         raise InputError("no recipe named, expected one of those that --list shows, or a TOML file")
     if not (run / "recipe.toml").is_file():
@@ -198,7 +198,7 @@ def _own_recipe(run: Path | None) -> Recipe:
 
 
 def _anywhere(recipe: Recipe) -> Recipe:
-    """The recipe with absolute paths, so that the run can be resumed from elsewhere."""
+    """Return the recipe with absolute paths, so that the run can be resumed from any folder."""
     from srlongtail.image.dataset import named_path
 
     recipe = replace(recipe, data=_absolute(recipe.data))
@@ -215,12 +215,12 @@ def _absolute(folders: tuple[str, ...]) -> tuple[str, ...]:
 def _open(folders: tuple[tuple[str, ...], ...], recipe: Recipe) -> "list[ImageSet] | None":
     from srlongtail.training.validation import validation_set
 
-    return [validation_set(folder, recipe) for folder in flat(folders)] or None
+    return [validation_set(folder, recipe) for folder in flatten(folders)] or None
 
 
 @contextmanager
 def _stopping(hint: str) -> Iterator[None]:
-    """A run that was asked to stop ends the command, with a line that says how to go on."""
+    """End the command when a run was stopped, with a line that says how to resume it."""
     from srlongtail.parallel import is_writer
     from srlongtail.training.interruption import StoppedError
 
