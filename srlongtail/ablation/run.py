@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from srlongtail.ablation.grids import Grid
-from srlongtail.ablation.work_queue import in_turns
+from srlongtail.ablation.work_queue import run_tasks
 from srlongtail.image.dataset import ImageSet
 from srlongtail.metrics import PAPER
 from srlongtail.models.checkpoint import load_model
@@ -93,7 +93,7 @@ def run_grid(
         table.write()
 
     recipes = [recipe for _, recipe in grid.runs()]
-    for _ in in_turns(recipes, make, wait=wait, deadline=deadline, tell=tell):
+    for _ in run_tasks(recipes, make, wait=wait, deadline=deadline, tell=tell):
         pass
     return table.write()
 
@@ -148,7 +148,7 @@ class _Table:
     def write(self) -> pd.DataFrame:
         """Write the rows of all runs that are finished by now, whoever trained them."""
         grid = self._grid
-        record = provenance([], self._tests, grid=grid.name, recipe=grid.recipe.published())
+        record = provenance([], self._tests, grid=grid.name, recipe=grid.recipe.without_paths())
         rows: list[dict[str, Any]] = []
         # Whoever writes last has looked last, so that a table never loses rows.
         with locked(self._out, wait=True):

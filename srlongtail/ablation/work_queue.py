@@ -14,7 +14,7 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
-def in_turns(
+def run_tasks(
     tasks: Sequence[T],
     do: Callable[[T], R],
     *,
@@ -39,7 +39,7 @@ def in_turns(
         StoppedError: The deadline passed while waiting.
 
     Example:
-        >>> list(in_turns([1, 2], lambda number: 10 * number))
+        >>> list(run_tasks([1, 2], lambda number: 10 * number))
         [10, 20]
     """
     left, told = list(tasks), False

@@ -12,7 +12,7 @@ import pandas as pd
 
 from srlongtail.ablation.grids import GRIDS, Grid
 from srlongtail.ablation.run import run_grid
-from srlongtail.ablation.work_queue import in_turns
+from srlongtail.ablation.work_queue import run_tasks
 from srlongtail.device import find_device
 from srlongtail.errors import InputError, suggestion
 from srlongtail.files import replacing
@@ -139,7 +139,7 @@ def build_zoo(
             for file in files:
                 _install(file, Path(install) / f"{entry.name}{file.suffix}")
 
-    for _ in in_turns(entries, build, deadline=deadline, tell=tell):
+    for _ in run_tasks(entries, build, deadline=deadline, tell=tell):
         pass
     if failed:
         raise InputError(f"not built: {', '.join(failed)}, expected every entry; see above")

@@ -1,1 +1,1 @@
-"""Training the networks that the package analyses: recipes, patches, loop, ablations, zoo."""
+"""Training the networks that the package analyzes: recipes, patches, loop, ablations, zoo."""

@@ -27,9 +27,9 @@ class StoppedError(Exception):
 
 
 class Interruption:
-    """While entered, Ctrl-C and SIGTERM do not end the process but are taken note of, aloud.
+    """While entered, record Ctrl-C and SIGTERM with a message instead of ending the process.
 
-    A second signal has its ordinary effect. Signals can be caught in the main thread alone.
+    A second signal has its usual effect. Only the main thread can catch signals.
 
     Args:
         deadline: on the clock of `time.monotonic`; from then on the run is asked to stop, too.
@@ -61,11 +61,11 @@ class Interruption:
 
     @property
     def code(self) -> int:
-        """Exit code that says what stopped the run."""
+        """Return the exit code for the reason that stopped the run."""
         return 0 if self.signal is None else 128 + self.signal
 
     def asked(self, iteration: int) -> bool:
-        """Whether to stop now; under `torchrun` all processes agree."""
+        """Return whether to stop now; under `torchrun` all processes agree."""
         here = self.signal is not None or time.monotonic() > self._deadline
         if not dist.is_initialized():
             return here
@@ -77,7 +77,8 @@ class Interruption:
         self.signal = number
         self._restore()
         if is_writer():  # by the system's call: the signal may have come while Python was printing
-            os.write(2, b"\nsrlongtail: note: stopping after this iteration; again: at once\n")
+            line = "stopping after this iteration; press Ctrl-C again to stop now"
+            os.write(2, f"\nsrlongtail: note: {line}\n".encode())
 
     def _restore(self) -> None:
         for number, handler in self._previous.items():

@@ -1,4 +1,4 @@
-"""What learns: a network, its loss and optimiser, and the state from which they go on."""
+"""The network in training, its loss and optimizer, and the state to resume them from."""
 
 import copy
 import math
@@ -59,17 +59,17 @@ class Meter:
         self._bad = torch.zeros((), dtype=torch.float64, device=device)
 
     def add(self, loss: Tensor) -> None:
-        """Take note of one loss."""
+        """Add the loss of one iteration."""
         self._sum += loss.detach()
         self._count += 1
         self._bad += self._bad.bool() | ~loss.detach().isfinite()
 
     def bad(self) -> int:
-        """How many of the last losses lie behind the first that was not finite, with it."""
+        """Return the number of losses since the first non-finite one, inclusive."""
         return int(_over_processes(self._bad, dist.ReduceOp.MAX))
 
     def take(self) -> float:
-        """The mean since it was last taken, over all processes."""
+        """Return the mean loss since the last call, over all processes."""
         total, count = (
             float(_over_processes(value, dist.ReduceOp.SUM)) for value in (self._sum, self._count)
         )
@@ -78,11 +78,11 @@ class Meter:
         return total / count if count else math.nan
 
     def state(self) -> tuple[float, float]:
-        """Sum and count, for `restore`."""
+        """Return sum and count, for `restore`."""
         return float(self._sum), float(self._count)
 
     def restore(self, state: tuple[float, float]) -> None:
-        """Go on from a `state`."""
+        """Continue from a `state`."""
         self._sum.fill_(state[0])
         self._count.fill_(state[1])
 
@@ -130,13 +130,13 @@ class Learner:
         self.objective = _shared_and_compiled(objective, recipe, device)
 
     @property
-    def published(self) -> SRModel:
-        """The model that is validated and saved: the moving average, where there is one."""
+    def evaluated_model(self) -> SRModel:
+        """Return the model that is validated and saved: the moving average, if there is one."""
         return self.model if self.average is None else self.average
 
     @property
     def rate(self) -> float:
-        """The learning rate of the next step."""
+        """Return the learning rate of the next step."""
         return float(self.optimizer.param_groups[0]["lr"])
 
     @rate.setter
@@ -155,7 +155,7 @@ class Learner:
             for mean, value in zip(self.average.parameters(), self.model.parameters(), strict=True):
                 mean.lerp_(value, 1 - self.decay)
             for copied, buffer in zip(self.average.buffers(), self.model.buffers(), strict=True):
-                copied.copy_(buffer)  # statistics of batch normalisation are averages already
+                copied.copy_(buffer)  # statistics of batch normalization are averages already
 
     def check(self, iteration: int) -> None:
         """Refuse to go on, or to save, once anything is not finite.
@@ -181,7 +181,7 @@ class Learner:
             )
 
     def state(self) -> dict[str, Any]:
-        """All that a later `restore` needs: tensors, numbers, and containers of them."""
+        """Return all that `restore` needs: tensors, numbers, and containers of them."""
         return {
             "model": self.model.state_dict(),
             "average": self.average.state_dict() if self.average is not None else None,
@@ -281,7 +281,7 @@ class Replay:
 
 
 def focal_loss(recipe: Recipe) -> FocalPixelLoss:
-    """The loss that a recipe describes."""
+    """Return the loss of a recipe."""
     r = recipe
     shared = dist.is_initialized() and r.scope == "batch" and (r.static or r.learnable)
     return FocalPixelLoss(
@@ -300,7 +300,7 @@ def focal_loss(recipe: Recipe) -> FocalPixelLoss:
 
 
 def cosine_rate(recipe: Recipe, iteration: int) -> float:
-    """Learning rate of an iteration, counted from 0: a half cosine down to the minimum.
+    """Return the learning rate of an iteration, counted from 0: a half cosine to the minimum.
 
     >>> cosine_rate(Recipe(learning_rate=1e-3, minimum_rate=0, iterations=10), 5)
     0.0005

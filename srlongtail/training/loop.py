@@ -38,7 +38,7 @@ def train(
 
     On the CPU a run that was interrupted, in whatever way, and resumed ends in the same bits as
     one that never was, on the same machine with as many threads. Under `torchrun` the processes
-    share out each batch, and the first one writes; batch normalisation is over the whole batch on
+    share out each batch, and the first one writes; batch normalization is over the whole batch on
     CUDA, and over each process's own share on the CPU.
 
     Args:
@@ -114,16 +114,17 @@ def train(
                 report.row(iteration, learner, validate=validates)
             if saves:
                 run.save(
-                    report.signed(learner, iteration), _state(iteration, learner, bank, report)
+                    report.with_provenance(learner, iteration),
+                    _state(iteration, learner, bank, report),
                 )
             if keeps:
-                run.keep(report.signed(learner, iteration), iteration)
+                run.keep(report.with_provenance(learner, iteration), iteration)
             if stop and iteration < recipe.iterations:
                 raise StoppedError(
                     f"{run.path}: stopped after {iteration} of {recipe.iterations} iterations",
                     interruption.code,
                 )
-        return report.signed(learner, recipe.iterations).eval()
+        return report.with_provenance(learner, recipe.iterations).eval()
 
 
 def _place(recipe: Recipe) -> tuple[int, int]:

@@ -28,11 +28,11 @@ class Recipe:
     The defaults are the paper's, for FSRCNN without Focal Pixel Learning (FPL).
 
     Attributes:
-        name: what the run and its checkpoint are called.
+        name: name of the run and its checkpoint.
         network: architecture, a name in the catalog.
-        arguments: of the network, beside the scale.
+        arguments: arguments of the network, besides the scale.
         scale: SR pixels per LR pixel along each axis.
-        degradation: how LR is made of HR: "bicubic" (MATLAB's) or "blur-noise" (Eq. 8).
+        degradation: how LR is made from HR: "bicubic" (MATLAB's) or "blur-noise" (Eq. 8).
         skip: predict the residual over bicubic (Eq. 6) instead of the image.
         static: weight pixels by bicubic's error (Eq. 3).
         learnable: weight pixels by the network's own error (Eq. 4).
@@ -40,32 +40,32 @@ class Recipe:
         gamma_sp: growth of the weight with the static prior.
         alpha_lp: smallest weight by the learnable prior.
         gamma_lp: growth of the weight with the learnable prior.
-        scope: priors are normalised over the whole "batch", as in the authors' code, or "image".
+        scope: priors are normalized over the whole "batch", as in the authors' code, or "image".
         p: 1 for L1, 2 for L2.
         data: folders of training images.
-        half: 1 or 2 to train on this half of the images alone, which are split at random, always
-            in the same way; 0 for all. Two runs, one on each half, show over-fitting: see
+        half: 1 or 2 to train on this half of the images only; 0 for all. The images are always
+            split in the same random way. Two runs, one on each half, show over-fitting: see
             'srlongtail fitting'.
         images: number of images to train on, drawn at random from those of the data, or of the
             half; 0 for all.
         pyramid: sizes at which every training image is used; the paper's are 1 .9 .8 .7 .6.
         patch: side of a training patch, in LR pixels.
-        batch: patches an iteration, over all processes.
-        accumulate: parts that a process cuts its batch into, to save memory. The scope "batch"
-            is then such a part, and so is what batch normalisation sees.
-        iterations: length of the run.
-        learning_rate: of Adam, at the start.
-        minimum_rate: that the rate falls to along a cosine.
+        batch: patches per iteration, over all processes.
+        accumulate: number of parts that a process splits its batch into, to save memory. The
+            scope "batch" and batch normalization then cover one part.
+        iterations: number of iterations.
+        learning_rate: initial learning rate of Adam.
+        minimum_rate: final learning rate, reached along a half cosine.
         ema: decay of the moving average of the weights that is validated and kept; 0 for none.
-        seed: of the initialisation and of the patches.
-        precision: of the network's forward pass; "auto" is bfloat16 on CUDA, else float32.
+        seed: seed of the initialization and of the patches.
+        precision: precision of the forward pass; "auto" is bfloat16 on CUDA, else float32.
         compile: compile network and loss with torch.compile.
         cuda_graph: on CUDA, record an iteration once and replay it.
-        validation: data folder to validate on; empty for the built-in photos.
+        validation: data folder to validate on; default (empty): the built-in photos.
         log_every: interval of the rows in log.csv; 0 for a thousand rows, at least 50 apart.
         validate_every: interval of validations; 0 for twenty, at least 500 apart.
-        save_every: interval at which the state is saved, from which a run is resumed.
-        keep_every: interval of checkpoints that are kept for later analysis; 0 for none.
+        save_every: interval at which the state is saved; a run is resumed from it.
+        keep_every: interval of checkpoints to keep for later analysis; 0 for none.
 
     >>> find_recipe("fsrcnn-fpl-x4").learning_rate
     0.001
@@ -114,7 +114,7 @@ class Recipe:
             self._expect(key, getattr(self, key) >= 0, "0 or more")
         self._expect("p", self.p in (1, 2), "1 or 2")
         self._expect("arguments", "scale" not in self.arguments, "the scale apart from them")
-        self._expect("ema", 0 <= self.ema < 1, "0 up to, but not, 1")
+        self._expect("ema", 0 <= self.ema < 1, "0 <= ema < 1")
         self._expect("minimum_rate", 0 <= self.minimum_rate <= self.learning_rate, "0 to the rate")
         self._expect("learning_rate", self.learning_rate > 0, "above 0")
         sizes = self.pyramid
@@ -130,23 +130,23 @@ class Recipe:
 
     @property
     def log_interval(self) -> int:
-        """Iterations from one row of log.csv to the next."""
+        """Return the iterations from one row of log.csv to the next."""
         return self.log_every or max(50, self.iterations // 1000)
 
     @property
     def validation_interval(self) -> int:
-        """Iterations from one validation to the next."""
+        """Return the iterations from one validation to the next."""
         return self.validate_every or max(500, self.iterations // 20)
 
     def is_due(self, interval: int, iteration: int) -> bool:
-        """Whether something is due after an iteration: at each multiple, and at the end.
+        """Return whether something is due after an iteration: at each multiple and at the end.
 
         An interval of 0 is never due.
         """
         return interval > 0 and (iteration % interval == 0 or iteration == self.iterations)
 
     def changed(self, changes: Mapping[str, Any], source: str = "recipe") -> "Recipe":
-        """This recipe with other values, converted from what TOML and JSON can hold.
+        """Return this recipe with other values, converted from those of TOML and JSON.
 
         Raises:
             InputError: an unknown key, or a value of the wrong kind.
@@ -163,11 +163,11 @@ class Recipe:
         )
 
     def as_dict(self) -> dict[str, Any]:
-        """All settings, as JSON values."""
+        """Return all settings as JSON values."""
         return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
 
-    def published(self) -> dict[str, Any]:
-        """All settings but the paths, which are of one machine."""
+    def without_paths(self) -> dict[str, Any]:
+        """Return all settings except the paths, which differ between machines."""
         return {k: v for k, v in self.as_dict().items() if k not in ("data", "validation")}
 
 
@@ -179,7 +179,7 @@ HARMLESS = frozenset(
 
 
 def differences(old: Recipe, new: Recipe) -> dict[str, tuple[Any, Any]]:
-    """The settings that the weights depend on and that differ: key -> (old, new).
+    """Return the differing settings that the weights depend on: key -> (old, new).
 
     >>> differences(Recipe(), Recipe(seed=1, keep_every=100))
     {'seed': (0, 1)}
@@ -231,7 +231,7 @@ RECIPES: dict[str, Recipe] = _named_recipes()
 
 
 def find_recipe(source: str | os.PathLike[str]) -> Recipe:
-    """A recipe by its name (see `RECIPES`) or from a TOML file.
+    """Return a recipe by its name (see `RECIPES`) or from a TOML file.
 
     Raises:
         InputError: no recipe of this name; similar names are suggested.

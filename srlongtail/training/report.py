@@ -99,18 +99,18 @@ class Report:
             row["iterations_per_s"] = round((iteration - self._marked) / (now - self._mark), 3)
             self._bar.set_postfix(loss=f"{loss:.4g}", rate=f"{learner.rate:.2g}")
         if validate:
-            row |= self._measure(learner.published, iteration)
+            row |= self._measure(learner.evaluated_model, iteration)
             self._tell(self._line(row))
         self._run.log(row)
         self._draw(row)
         self._mark, self._marked = time.perf_counter(), iteration
 
-    def signed(self, learner: Learner, iteration: int) -> SRModel:
-        """The network as it is after an iteration; its provenance tells how it came to be so.
+    def with_provenance(self, learner: Learner, iteration: int) -> SRModel:
+        """Return the network after an iteration, with the provenance of its training.
 
-        That holds JSON values and no paths.
+        The provenance holds JSON values and no paths.
         """
-        model = learner.published
+        model = learner.evaluated_model
         run = {
             "seed": self._recipe.seed,
             "device": _name_of(model.device),
@@ -120,7 +120,7 @@ class Report:
             "seconds": round(self.seconds, 1),
             "iterations_per_s": round(iteration / self.seconds, 2),
         }
-        training = Training(iteration, self._recipe.published(), self._bank.source, run)
+        training = Training(iteration, self._recipe.without_paths(), self._bank.source, run)
         model.provenance = replace(model.provenance, training=training)
         return model
 

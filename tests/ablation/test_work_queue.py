@@ -11,7 +11,7 @@ import pytest
 from srlongtail.ablation import work_queue, zoo
 from srlongtail.ablation.grids import Grid
 from srlongtail.ablation.run import run_grid
-from srlongtail.ablation.work_queue import in_turns
+from srlongtail.ablation.work_queue import run_tasks
 from srlongtail.ablation.zoo import ZooNetwork, build_zoo
 from srlongtail.errors import InputError
 from srlongtail.image.dataset import open_data
@@ -95,7 +95,7 @@ def test_what_is_in_use_comes_last():
         return task.upper()
 
     lines = []
-    assert list(in_turns("abc", do, tell=lines.append)) == ["B", "C", "A"]
+    assert list(run_tasks("abc", do, tell=lines.append)) == ["B", "C", "A"]
     assert visits == ["a", "b", "c", "a", "a", "a"]
     assert lines == ["waiting for others: a is in use"]
 
@@ -105,9 +105,9 @@ def test_the_end_of_waiting():
         raise InUseError(f"{task} is in use")
 
     with pytest.raises(InUseError, match="b is in use"):
-        list(in_turns("ab", busy, wait=False))
+        list(run_tasks("ab", busy, wait=False))
     with pytest.raises(StoppedError, match="stopped while other processes were at work"):
-        list(in_turns("ab", busy, deadline=time.monotonic() + 0.05))
+        list(run_tasks("ab", busy, deadline=time.monotonic() + 0.05))
 
 
 def test_other_mistakes_are_not_put_off():
@@ -115,7 +115,7 @@ def test_other_mistakes_are_not_put_off():
         raise InputError(task)
 
     with pytest.raises(InputError, match="a"):
-        list(in_turns("ab", wrong))
+        list(run_tasks("ab", wrong))
 
 
 def test_a_grid_goes_round_a_run_that_is_in_use(grid, data, tmp_path, hold):

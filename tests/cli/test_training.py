@@ -174,7 +174,7 @@ def test_a_terminated_run_says_how_to_go_on(small_file, data, tmp_path):
     assert process.returncode == 128 + signal.SIGTERM
     assert out == ""
     last = err.splitlines()[-1]
-    assert "srlongtail: note: stopping after this iteration; again: at once" in err
+    assert "srlongtail: note: stopping after this iteration; press Ctrl-C again to stop now" in err
     assert last.startswith(f"srlongtail: {run}: stopped after ")
     assert last.endswith(f" of 1000000 iterations; srlongtail train --resume --out {run} goes on")
     assert (run / "state.pt").exists()

@@ -74,9 +74,9 @@ def test_the_moving_average(small):
         weight.data.fill_(value)
         learner.update_average()
         average = 0.9 * average + 0.1 * value
-    shown = learner.published.network.tail_conv.bias
+    shown = learner.evaluated_model.network.tail_conv.bias
     assert shown[0].item() == pytest.approx(average, rel=1e-6)
-    assert learner.published.predicts == "residual"
+    assert learner.evaluated_model.predicts == "residual"
 
 
 def test_the_meter_takes_means():

@@ -102,7 +102,7 @@ def test_a_file_without_base_is_called_like_the_file(tmp_path):
         ("data = 3", "mine.toml: data 3, expected a list"),
         ('pyramid = [1, "x"]', "mine.toml: pyramid 'x', expected a number"),
         ("iterations = 0", "mine: iterations 0, expected at least 1"),
-        ("ema = 1", "mine: ema 1.0, expected 0 up to, but not, 1"),
+        ("ema = 1", "mine: ema 1.0, expected 0 <= ema < 1"),
         (
             'precision = "half"',
             "mine: precision 'half', expected 'auto' or 'float32' or 'bfloat16'",
