@@ -377,9 +377,9 @@ def compare(
 
 def claims(
     *,
-    base: Many = (),
-    skip: Many = (),
-    fpl: Many = (),
+    base: Repeatable = (),
+    skip: Repeatable = (),
+    fpl: Repeatable = (),
     fitting: Path | None = None,
     out: Path = Path("."),
     data_options: Data = NO_DATA_OPTIONS,
@@ -402,7 +402,7 @@ def claims(
     from srlongtail.provenance import provenance
     from srlongtail.studies.writing import write_result
 
-    arms = {"base": flat(base), "skip": flat(skip), "fpl": flat(fpl)}
+    arms = {"base": flatten(base), "skip": flatten(skip), "fpl": flatten(fpl)}
     given = any(arms.values())
     if not given:
         arms = {"base": ("fsrcnn-x4",), "skip": ("fsrcnn-skip-x4",), "fpl": ("fsrcnn-fpl-x4",)}
