@@ -181,7 +181,8 @@ def find_demands(
     >>> find_demands(nn.PixelShuffle(2), depth=4, scale=2)
     Traceback (most recent call last):
     ...
-    srlongtail.errors.InputError: the network makes no image of an image of 4 channels
+    srlongtail.errors.InputError: the network turned (1, 4, 48, 48) into (1, 1, 96, 96), \
+expected an image of 4 channels whose sides are a whole number of times as large
     >>> find_demands(nn.Upsample(scale_factor=3)).scale
     3
     """
@@ -194,18 +195,21 @@ def find_demands(
         )
     extra = (scale,) if takes_scale else ()
     sides = [multiple * -(-48 // multiple)] if multiple else _SIDES
-    made, side, first = None, 0, None
+    made, side = None, 0
+    first: BaseException | None = None
     for candidate in (depth,) if depth else (3, 1):
         for side in sides:
             try:
                 made = _run(network, candidate, side, extra)
-            except Exception as error:  # code of a user can raise anything
+            except (Exception, SystemExit) as error:  # code of a user can raise anything
                 first = first or error
                 continue
             depth = candidate
             break
         if made is not None:
             break
+    if first is None and made is None:
+        tensor_returned(made)
     if made is None or depth is None:
         cause = likely_cause(first) if first else ()
         raise InputError("the network cannot be run on an image: ", *cause) from first
@@ -287,7 +291,13 @@ def _choose_output(
         and tensor.shape[-1] % side == 0
     }
     if not images:
-        raise InputError(f"the network makes no image of an image of {depth} channels")
+        shapes = [f"{tuple(tensor.shape)}" for _, tensor in _outputs(made)]
+        if not shapes:
+            tensor_returned(made)  # which says what came instead
+        raise InputError(
+            f"the network turned (1, {depth}, {side}, {side}) into {', '.join(shapes)}, expected "
+            f"an image of {depth} channels whose sides are a whole number of times as large"
+        )
     there = set(images.values())
     if enlarged:
         wanted = 1

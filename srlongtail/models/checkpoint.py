@@ -32,7 +32,8 @@ ZOO = Path(__file__).parents[1] / "zoo"
 BUILT = Path("runs/zoo")  # where `srlongtail zoo build` puts what does not ship
 RUN_CHECKPOINT = "checkpoint.safetensors"  # what a training run's folder holds
 
-_SCALE_IN_NAME = re.compile(r"(?<![a-z0-9])(?:x([2-8])|([2-8])x)(?![a-z0-9])", re.IGNORECASE)
+# As in edsr_x4, PANx4_DF2K, x4plus and 4xNomos, and not as in 64x48 or max2.
+_SCALE_IN_NAME = re.compile(r"(?<![a-z0-9])(?:[xX]([2-8])|([2-8])[xX])(?![0-9])")
 
 
 def load_model(

@@ -66,13 +66,13 @@ installed
         yield
     except InputError:
         raise
-    except Exception as error:  # code of a user can raise anything
+    except (Exception, SystemExit) as error:  # code of a user can raise anything; argparse exits
         if is_out_of_memory(error):
             raise
         raise InputError(f"{doing}: ", *likely_cause(error)) from error
 
 
-def likely_cause(error: Exception) -> Parts:
+def likely_cause(error: BaseException) -> Parts:
     """Return the likely cause of an error in a network's code, then what it said and where.
 
     >>> "".join(map(str, likely_cause(TypeError("Net.forward() missing 1 required positional "
@@ -100,6 +100,8 @@ image alone"
     quoted = f" ({kind}: {said})" if said else f" ({kind})"
     if isinstance(error, FileNotFoundError) and error.filename:
         return (f"its code reads a file that is not there, {error.filename}", quoted)
+    if isinstance(error, SystemExit):
+        return ("its code ends the program, as argparse does when a module is imported", quoted)
     for pattern, cause in _CAUSES:
         if re.search(pattern, f"{type(error).__name__}: {error}"):
             return (*cause, quoted)
@@ -133,7 +135,7 @@ tensor, the SR image: wrap it in a module whose forward returns that
     )
 
 
-def _where(error: Exception) -> str:
+def _where(error: BaseException) -> str:
     """Return file and line of the innermost code that is not of an installed package."""
     frames = [
         frame

@@ -173,6 +173,23 @@ def test_what_cannot_be_run_is_one_line():
         find_demands(Scaled())
 
 
+@pytest.mark.parametrize(
+    ("returned", "message"),
+    [
+        (lambda x: None, "returned nothing"),
+        (lambda x: {"out": [x]}, "returned a dict of out"),
+        (lambda x: x[..., 4:], r"turned \(1, 3, 48, 48\) into \(1, 3, 48, 44\)"),
+    ],
+)
+def test_an_output_that_is_no_image_is_told(returned, message):
+    class Net(nn.Module):
+        def forward(self, x):
+            return returned(x)
+
+    with pytest.raises(InputError, match=message):
+        find_demands(Net())
+
+
 def test_an_enlarged_input_is_by_matlabs_bicubic():
     model = SRModel(nn.Identity(), 3, enlarged=True)
     assert torch.allclose(model(LR), imresize(LR, 3), atol=1e-6)

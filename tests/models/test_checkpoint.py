@@ -340,3 +340,14 @@ def test_weights_for_several_scales(tmp_path, file, asked, scale, by):
     assert model.provenance.determined_by["scale"] == by
     with torch.no_grad():
         assert torch.equal(model(LR), network(LR, scale))
+
+
+@pytest.mark.parametrize(
+    ("name", "scale"),
+    [
+        *[(name, 4) for name in ("edsr_x4", "PANx4_DF2K", "net_x4plus", "4xNomos", "model_SRx4")],
+        *[(name, None) for name in ("crop_64x48", "max2", "x2_finetuned_x4", "x40")],
+    ],
+)
+def test_the_scale_in_a_name(name, scale):
+    assert checkpoint._Loading("nets:net", False, {})._scale_in_name(name) == scale

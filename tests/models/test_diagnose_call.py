@@ -172,6 +172,12 @@ def test_a_network_that_overwrites_its_input_leaves_the_callers_alone():
     assert lr.grad is not None
 
 
+def test_code_that_ends_the_program_is_one_line():
+    """As networks do whose module parses the command line when it is imported."""
+    with pytest.raises(InputError, match="its code ends the program"), explained("net"):
+        raise SystemExit(2)
+
+
 def test_the_probe_names_the_network_that_fails():
     with pytest.raises(InputError, match=r"^user\.pth: the network failed on .*KeyError"):
         probe(SRModel(Net(fails), 4, name="user.pth"))
