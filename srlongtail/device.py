@@ -77,7 +77,7 @@ def eval_mode(model: object) -> Iterator[None]:
             layer.training = mode
 
 
-def is_out_of_memory(error: Exception) -> bool:
+def is_out_of_memory(error: BaseException) -> bool:
     """Return whether an error means that memory is short, on a GPU or on the CPU.
 
     To retry with less memory, catch `RuntimeError`, call this function, and retry outside the
