@@ -1,4 +1,4 @@
-"""Images as tensors: reading, colour, resampling, degradation, tiles, data folders.
+"""Images as tensors: reading, color, resampling, degradation, tiles, data folders.
 
 An image is a float tensor `(..., 3, H, W)`, RGB, range [0, 1]. Nothing here knows a network.
 """

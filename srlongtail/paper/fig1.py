@@ -45,7 +45,7 @@ def compute(inputs: FigureInputs) -> Fig1:
 
 
 def draw(result: Fig1) -> Figure:
-    """HR and one AD map a model above, on one colour scale; the histogram below."""
+    """HR and one AD map a model above, on one color scale; the histogram below."""
     panels = len(result.differences) + 1
     rows, columns = rows_and_columns(panels)
     height, width = result.pair.hr.shape[-2:]

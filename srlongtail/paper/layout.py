@@ -8,7 +8,7 @@ import pandas as pd
 from srlongtail.paper.tables import INTERVALS, METRICS, PaperTable
 
 _HEADERS = {"psnr_db": "PSNR (dB)", "ssim": "SSIM"}
-_INTERVAL = f"{100 * INTERVALS['confidence']:.0f} % interval"
+_INTERVAL = f"{100 * INTERVALS['confidence']:.0f}% interval"
 _DIGITS = {"psnr_db": 2, "ssim": 4}
 
 

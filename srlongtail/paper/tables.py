@@ -165,7 +165,7 @@ class PaperTable:
         return TABLES[self.name]
 
     def frame(self) -> pd.DataFrame:
-        """One row a network, arm and data set; gains, with a 95 % interval over images, as arms.
+        """One row a network, arm and data set; gains, with a 95% interval over images, as arms.
 
         As in the paper, the gains of a network follow its scores. Columns `network, arm, model,
         title, is_gain, dataset, images`, then for `psnr_db` and `ssim` ours, `_low` and `_high`
@@ -529,7 +529,7 @@ def _says_only_skip(model: SRModel) -> bool:
 
 
 def _papers_iterations() -> dict[str, int]:
-    """Of the networks as the paper calls them; of BSRN it does not say."""
+    """Of the networks as the paper calls them; the paper does not state this for BSRN."""
     return {
         CATALOG[recipe.network].label: recipe.iterations
         for recipe in RECIPES.values()

@@ -85,9 +85,9 @@ class WindowAttribution:
     def message(self) -> str:
         """The figure in one line."""
         counts = [
-            f"{found.n_eff:.1f} by {self.subjects[name].label}" for name, found in self.maps.items()
+            f"{self.subjects[name].label} {found.n_eff:.1f}" for name, found in self.maps.items()
         ]
-        return "Effective LR pixels that this window is drawn from: " + ", ".join(counts)
+        return "Effective LR pixels that influence this window: " + ", ".join(counts)
 
     def frame(self) -> pd.DataFrame:
         """One row a network: the window, DI, n_eff and what they depend on."""
@@ -173,10 +173,10 @@ def choose_window(image: RestoredImage) -> tuple[Window, str]:
 def draw(result: WindowAttribution) -> Figure:
     """One row a network: photo, signed map, its smooth view, attributed pixels, SR.
 
-    The signed maps share one colour scale, whose bar stands below them.
+    The signed maps share one color scale; its bar is below them.
     """
     rows = len(result.maps)
-    figure = Figure(figsize=(PAGE, 0.6 + rows * (PAGE / 5 + 0.3)))
+    figure = Figure(figsize=(PAGE, 0.6 + rows * (PAGE / 5 + 0.42)))
     figure.suptitle(textwrap.fill(result.message(), _LINE), fontsize=8)
     grid = figure.add_gridspec(rows + 1, 5, height_ratios=[*[1] * rows, 0.05])
     chosen = {
@@ -193,7 +193,7 @@ def draw(result: WindowAttribution) -> Figure:
 def _draw_row(
     result: WindowAttribution, name: str, axes: list[Axes], limit: float, first: int
 ) -> ScalarMappable:
-    """Draw the panels of one network; returns what a colour bar of its signed map takes."""
+    """Draw the panels of one network; returns what a color bar of its signed map takes."""
     found, scale, attributed = result.maps[name], result.scale, result.attributed[name]
     whole, signed, smooth, chosen, restored = axes
     show_photo(result.photo, whole)
@@ -203,9 +203,9 @@ def _draw_row(
     show_photo(result.restored[name], restored)
     texts = {
         f"{result.photo_name}, {result.image}": "window, receptive field",
-        "LAM": "red raises, dash lowers",
-        "KDE view": f"DI {found.diffusion_index:.2f} %, {N_EFF} {found.n_eff:.1f}",
-        "attributed pixels": f"{MASS * 100:.0f} % in {int(attributed.sum())} LR pixels",
+        "LAM": "red: increases target\nblue (dashes): decreases",
+        "KDE view": f"DI {found.diffusion_index:.2f}%, {N_EFF} {found.n_eff:.1f}",
+        "attributed pixels": f"{MASS * 100:.0f}% in {int(attributed.sum())} LR pixels",
         "SR": result.subjects[name].label,
     }
     for index, (ax, (title, below)) in enumerate(zip(axes, texts.items(), strict=True)):

@@ -63,7 +63,7 @@ class Methods:
             "random": "at random",
         }
         shares = [
-            f"{100 * _share_at_half(curves.get_group(name)):.1f} % {words}"
+            f"{100 * _share_at_half(curves.get_group(name)):.1f}% {words}"
             for name, words in orders.items()
         ]
         return f"Share of LR pixels to blur until half of the target is gone: {', '.join(shares)}"
@@ -75,7 +75,7 @@ class Methods:
         off = lam["completeness_error"]
         return (
             f"The {size} x {size} window at row {row}, column {column} of {self.image} under "
-            f"{self.subject.label}: attributions by several methods, each on its own colour "
+            f"{self.subject.label}: attributions by several methods, each on its own color "
             f"scale (red raises the target, blue lowers it; dashes: by more than a tenth of the "
             f"scale), and the window's sum of gradients as LR pixels are blurred or sharpened in "
             f"their order (1: sharp image, 0: blurred; a mixture of both has edges of its own and "
@@ -124,7 +124,7 @@ def _draw_map(result: Methods, name: str, ax: Axes, index: int) -> None:
     n_eff, infidelity = result.frame().set_index("method").loc[name, ["n_eff", "infidelity"]]
     ax.set_xlabel(f"{N_EFF} {n_eff:.1f}\ninfidelity {infidelity:.2f}", fontsize=7)
     if index == 0:
-        ax.set_ylabel("red raises,\ndash lowers", fontsize=7)
+        ax.set_ylabel("red: increases target\nblue (dashes): decreases", fontsize=7)
 
 
 def _share_at_half(curve: pd.DataFrame) -> float:

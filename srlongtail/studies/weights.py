@@ -83,7 +83,7 @@ def compute(model: AnyModel, image: RestoredImage) -> WeightMaps:
 
 
 def draw(result: WeightMaps) -> Figure:
-    """HR and the three maps, each over its alpha, on one colour scale."""
+    """HR and the three maps, each over its alpha, on one color scale."""
     height, width = result.pair.hr.shape[-2:]
     figure = Figure(figsize=(PAGE, (PAGE - 0.8) / 4 * height / width + 0.55))
     axes = figure.subplots(1, 4)

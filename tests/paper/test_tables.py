@@ -339,7 +339,7 @@ def test_the_layout_in_markdown_and_latex(pair, tmp_path, data, saved):
     ]
     assert texts.iloc[-4:][("", "numbers")].tolist() == [
         "ours",
-        "95 % interval",
+        "95% interval",
         "paper",
         "difference",
     ]

@@ -287,8 +287,8 @@ def test_the_headline_is_read_off_the_curves(comparison):
     )
     drawn = replace(result, comparison=replace(result.comparison, curves=curves))
     assert drawn.message() == (
-        "Share of LR pixels to blur until half of the target is gone: 10.0 % in LAM's order, "
-        "20.0 % by distance, 80.0 % at random"
+        "Share of LR pixels to blur until half of the target is gone: 10.0% in LAM's order, "
+        "20.0% by distance, 80.0% at random"
     )
 
 
