@@ -140,7 +140,8 @@ class Fig4:
             f"lie, by the spread over seeds (without alpha's arms). Outside by PSNR: {gammas} of "
             f"{all_gammas} settings of gamma, {alphas} of {all_alphas} of alpha, a constant factor "
             f"on the loss that Adam all but cancels; the skip alone is {skip}. Seed by seed FPL "
-            f"gains {fpl.min():+.2f} to {fpl.max():+.2f} dB; this offset is the same for every point."
+            f"gains {fpl.min():+.2f} to {fpl.max():+.2f} dB; this offset is the same for every "
+            f"point."
         )
 
 

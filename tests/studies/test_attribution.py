@@ -110,10 +110,10 @@ def test_the_picture_says_what_was_measured(data, twins):
     assert titles[-2] == "(j) SR"
     for row, (name, found) in enumerate(result.maps.items()):
         whole, signed, smooth, chosen, restored = figure.axes[5 * row : 5 * row + 5]
-        below = f"DI {found.diffusion_index:.2f} %, {N_EFF} {found.n_eff:.1f}"
+        below = f"DI {found.diffusion_index:.2f}%, {N_EFF} {found.n_eff:.1f}"
         assert smooth.get_xlabel() == below
         count = int(attributed_pixels(found.absolute).sum())
-        assert chosen.get_xlabel() == f"95 % in {count} LR pixels"
+        assert chosen.get_xlabel() == f"95% in {count} LR pixels"
         drawn = signed.images[0]
         assert np.allclose(drawn.get_array(), found.signed.numpy())
         assert drawn.norm.vmin == -drawn.norm.vmax
