@@ -11,7 +11,7 @@ tell one set of images from another. This covers the layouts in use: `HR` with `
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
 from typing import Literal
@@ -30,11 +30,12 @@ _SPLITS = {"train", "training", "test", "testing", "valid", "validation", "val"}
 
 # A role stands at the start of a word, or after a lower-case letter, as in "testLR".
 _LR_FOLDER = re.compile(
-    r"(?:^|[^a-z])(?:bic)?l[rq]|(?<=[a-z])(?-i:LR)|low[-_ ]?(?:res|quality)", re.I
+    r"(?:^|[^a-z])(?:bic)?l[rq]|(?<=[a-z])(?-i:LR)|low[-_ ]?(?:res|quality)|^(?:low|inputs?)$",
+    re.I,
 )
 _HR_FOLDER = re.compile(
     r"(?:^|[^a-z])(?:hr|gt(?:[-_]?mod\d+)?)(?=$|x\d|[^a-z])|(?<=[a-z])(?-i:HR|GT)(?![a-z])"
-    r"|high[-_ ]?res|ground[-_ ]?truth|^originals?$|^targets?$",
+    r"|high[-_ ]?res|^high$|ground[-_ ]?truth|^originals?$|^targets?$",
     re.I,
 )
 _SCALE = re.compile(
@@ -172,7 +173,14 @@ def images_below(root: Path, depth: int = _DEPTH) -> list[ImageFile]:
 
     The name of `root` itself says nothing: who names an LR folder means its images.
     """
-    return [file for folder, paths in _walk(root, depth) for file in _read(root, folder, paths)]
+    files = [file for folder, paths in _walk(root, depth) for file in _read(root, folder, paths)]
+    if all(file.role != "HR" for file in files):
+        return files
+    # Beside HR images, a folder that is called after a scale alone, such as X4, holds LR images.
+    return [
+        replace(file, role="LR") if file.role is None and file.scale and not file.group else file
+        for file in files
+    ]
 
 
 def visible_in(folder: Path) -> list[Path]:

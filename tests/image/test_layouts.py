@@ -58,6 +58,9 @@ PAIRS = {
     "one folder, bicLR": ("1.png", "1_bicLRx4.png"),
     "letters that change their length": ("HR/Straße_HR.png", "LR/Straße_LR.png"),
     "splits": ("valid/HR/1.png", "valid/LRbicx4/1.png"),
+    "a scale alone beside HR": ("HR/1.png", "X4/1.png"),
+    "input and target": ("target/1.png", "input/1.png"),
+    "low and high": ("high/1.png", "low/1.png"),
 }
 
 
