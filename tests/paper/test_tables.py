@@ -351,7 +351,7 @@ def test_the_layout_in_markdown_and_latex(pair, tmp_path, data, saved):
     code = latex(texts)
     assert all(rule in code for rule in ("\\toprule", "\\midrule", "\\bottomrule"))
     assert "\\multicolumn{2}{c}{Set5}" in code
-    assert "95 \\% interval" in code
+    assert "95\\% interval" in code
     body = code.split("\\midrule")[1].split("\\bottomrule")[0].strip().splitlines()
     assert {line.count("&") for line in body} == {5}
 
