@@ -220,13 +220,15 @@ def compute(
     check_scales(everyone, datasets)
     upsampled = bicubic(datasets[0].scale)
     named = {f"{arm} {i}": m for arm, models in arms.items() for i, m in enumerate(models)}
+    places = {f"{arm} {i}": (arm, i) for arm, models in arms.items() for i in range(len(models))}
     tables = [measure_bands({"bicubic": upsampled, **named}, data) for data in datasets]
     tenths = pd.concat([table.frame() for table in tables])
     bands = pd.concat([table.head_and_tail() for table in tables])
     if grid is not None:
         training = _from_grid(Path(grid))
     else:
-        training = _from_models(bands, _scores(named, datasets), seeds)
+        with_skip = {name: m for name, m in named.items() if places[name][0] != "base"}
+        training = _from_models(bands, _scores(with_skip, datasets), places, seeds)
     fit = None if fitting is None else _read_fitting(Path(fitting))
     claims = (
         _long_tailed(upsampled, datasets),
@@ -413,22 +415,27 @@ def _from_grid(path: Path) -> list[Claim]:
 
 
 def _scores(named: Mapping[str, SRModel], datasets: Sequence[ImageSet]) -> pd.DataFrame:
-    """PSNR of the networks with the skip, one row a model and image."""
-    tables = []
-    for name, model in named.items():
-        if not name.startswith("base"):
-            tables.append(evaluate([model], datasets).assign(model=name))
-    return pd.concat(tables)
+    """PSNR of the networks, one row a model and image."""
+    return pd.concat(
+        [evaluate([model], datasets).assign(model=name) for name, model in named.items()]
+    )
 
 
-def _from_models(bands: pd.DataFrame, scores: pd.DataFrame, seeds: bool) -> list[Claim]:
+def _from_models(
+    bands: pd.DataFrame,
+    scores: pd.DataFrame,
+    places: Mapping[str, tuple[str, int]],
+    seeds: bool,
+) -> list[Claim]:
     """Both claims about training: over seeds, or over images for these networks alone."""
     rows = [
         bands.rename(columns={"band": "what", "ad_levels": "value"}),
         scores.rename(columns={"psnr_db": "value"}).assign(what="psnr"),
     ]
     table = pd.concat(rows)[[*_KEYS, "model", "what", "value"]]
-    table[["arm", "seed"]] = table["model"].str.split(" ", expand=True).reindex(columns=[0, 1])
+    table = table[table["model"].isin(places)]  # without bicubic
+    arms, numbers = zip(*table["model"].map(places), strict=True)
+    table = table.assign(arm=arms, seed=numbers)
     unit = ["seed"] if seeds else _KEYS
     means = table.groupby(["arm", "what", *unit])["value"].mean()
     changes = {what: means["fpl"][what] - means["skip"][what] for what in ("head", "tail", "psnr")}
