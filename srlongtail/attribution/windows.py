@@ -21,7 +21,7 @@ from srlongtail.errors import InputError
 from srlongtail.geometry import Window, crop
 from srlongtail.image.dataset import ImagePair
 from srlongtail.longtail.tail import Limits, split_by_rank
-from srlongtail.parallel import gather, share
+from srlongtail.parallel import gather, is_writer, share
 from srlongtail.stats import mean_interval
 
 SIZE = 16  # SR pixels; size of the published windows
@@ -78,7 +78,11 @@ class WindowGrid:
     table: pd.DataFrame
 
     def frame(self) -> pd.DataFrame:
-        """Return one row per window: its position, DI, n_eff and its other numbers."""
+        """Return one row per window: its position, DI, n_eff and its other numbers.
+
+        In the column `reliable`, False marks windows whose map is doubtful; see
+        `AttributionMap.doubts`.
+        """
         return self.table
 
     def map(self, what: str = "n_eff") -> Tensor:
@@ -87,7 +91,13 @@ class WindowGrid:
 
 
 def attribute_grid(
-    model: Model, lr: Tensor, size: int = SIZE, step: int = SIZE, **settings: Any
+    model: Model,
+    lr: Tensor,
+    size: int = SIZE,
+    step: int = SIZE,
+    *,
+    sr: Tensor | None = None,
+    **settings: Any,
 ) -> WindowGrid:
     """Measure DI and n_eff on a grid over an image.
 
@@ -98,18 +108,24 @@ def attribute_grid(
         model: See `local_attribution`.
         lr: `(3, h, w)`.
         size, step: Side and spacing of the windows, in SR pixels.
+        sr: The model's output `(3, H, W)` for `lr`, if it is available.
         settings: Passed on to `local_attribution`.
 
-        Example:
-            >>> upsample = torch.nn.Upsample(scale_factor=4, mode="bicubic")
+    Example:
+        >>> upsample = torch.nn.Upsample(scale_factor=4, mode="bicubic")
         >>> attribute_grid(upsample, torch.rand(3, 16, 24), step=32).map().shape
         torch.Size([2, 3])
     """
-    sr = whole_output(model, lr)
+    sr = whole_output(model, lr) if sr is None else sr
     height, width = sr.shape[-2:]
     mine = list(share(grid_windows(height, width, size, step)))
-    maps = tqdm(_maps(model, lr, sr, mine, **settings), disable=None, total=len(mine))
-    parts = gather([found.frame() for found in maps])
+    maps = tqdm(
+        _maps(model, lr, sr, mine, **settings),
+        disable=None if is_writer() else True,
+        total=len(mine),
+        unit="window",
+    )
+    parts = gather([_row(found) for found in maps])
     table = pd.concat([row for part in parts for row in part])
     return WindowGrid(table.sort_values(["row", "col"], ignore_index=True))
 
@@ -163,7 +179,11 @@ class WindowComparison:
     table: pd.DataFrame
 
     def frame(self) -> pd.DataFrame:
-        """Return one row per network, image and window: `model, image, band, row, col, ...`."""
+        """Return one row per network, image and window: `model, image, band, row, col, ...`.
+
+        In the column `reliable`, False marks windows whose map is doubtful; see
+        `AttributionMap.doubts`.
+        """
         return self.table
 
     def summary(self, what: str = "n_eff", **options: Any) -> pd.DataFrame:
@@ -233,7 +253,7 @@ def compare_by_band(
         for name, model in models.items():
             lr = pair.lr.to(device_of(model))
             maps = _maps(model, lr, whole_output(model, lr), windows, **settings)
-            table = pd.concat([found.frame() for found in maps])
+            table = pd.concat([_row(found) for found in maps])
             table.insert(0, "band", numbers)
             table.insert(0, "image", pair.name)
             table.insert(0, "model", name)
@@ -242,6 +262,10 @@ def compare_by_band(
     by_image = {index: table for part in gather(tables) for index, table in part.items()}
     table = pd.concat([by_image[index] for index in sorted(by_image)], ignore_index=True)
     return WindowComparison((reference, other), table)
+
+
+def _row(found: AttributionMap) -> pd.DataFrame:
+    return found.frame().assign(reliable=not found.doubts)
 
 
 def _maps(

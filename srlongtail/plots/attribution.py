@@ -1,14 +1,16 @@
 """Attribution maps over photos. Maps are in LR pixels, photos in SR pixels; axes are in SR."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colorbar import Colorbar
 from matplotlib.colors import CenteredNorm
+from matplotlib.ticker import FuncFormatter
 from torch import Tensor
 
 from srlongtail.geometry import Box
@@ -75,6 +77,65 @@ def add_signed_colorbar(drawn: ScalarMappable, ax: Axes, label: str) -> Colorbar
     _, limit = drawn.get_clim()
     bar.set_ticks([-limit, 0, limit], labels=[f"-{limit:.2g}", "0", f"+{limit:.2g}"])
     return bar
+
+
+def show_grid(values: Tensor, ax: Axes, height: int, width: int, *, size: int, step: int) -> Any:
+    """Draw a number of each window of a grid in its place over an image, on the sequential scale.
+
+    Every window is drawn as a cell of `step` pixels around its center, so that overlapping windows
+    can be told apart. NaN and the rim that no window reaches are hatched.
+
+    Args:
+        values: `(rows, columns)`, one number per window.
+        ax: Where to draw.
+        height, width: Of the SR image.
+        size, step: Side and spacing of the windows, in SR pixels.
+
+    Returns:
+        What a color bar takes.
+
+    Example:
+        >>> import matplotlib.pyplot as plt
+        >>> ax = plt.figure().add_subplot()
+        >>> show_grid(torch.rand(2, 3), ax, 32, 50, size=16, step=16).get_extent()
+        [-0.5, 47.5, 31.5, -0.5]
+    """
+    rows, columns = values.shape
+    start = (size - step) / 2 - 0.5
+    numbers = np.ma.masked_invalid(values.cpu().numpy())
+    ax.patch.set(hatch="////", facecolor="white", edgecolor="0.8")
+    drawn = ax.imshow(
+        numbers,
+        cmap=SEQUENTIAL,
+        interpolation="nearest",
+        extent=(start, start + columns * step, start + rows * step, start),
+    )
+    without_ticks(ax).set(xlim=(-0.5, width - 0.5), ylim=(height - 0.5, -0.5))
+    return drawn
+
+
+def plot_against_difficulty(
+    difficulty: Sequence[float], numbers: Sequence[float], ax: Axes, label: str
+) -> Axes:
+    """Draw a number of each window against bicubic's mean AD in it, one point per window.
+
+    Args:
+        difficulty: Bicubic's mean AD in each window, in levels of 255; drawn on a log axis.
+        numbers: One per window.
+        ax: Where to draw.
+        label: What the numbers are, with their unit.
+
+    Example:
+        >>> import matplotlib.pyplot as plt
+        >>> ax = plot_against_difficulty([1, 2], [30, 40], plt.figure().add_subplot(), "n")
+        >>> ax.get_ylabel()
+        'n'
+    """
+    ax.plot(difficulty, numbers, ".", color="#0072B2", markersize=3, markeredgewidth=0, alpha=0.6)
+    ax.set(xscale="log", xlabel="bicubic's AD in the window (levels)", ylabel=label)
+    ax.set_ylim(0, None)
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    return ax
 
 
 def show_density(density: Tensor, photo: Tensor, ax: Axes, scale: int) -> ScalarMappable:

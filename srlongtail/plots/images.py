@@ -1,6 +1,6 @@
 """Photos, crops and maps: image pixels drawn as they are."""
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -59,10 +59,12 @@ def scale_top(values: Tensor, share: float) -> float:
     return float(np.quantile(values.detach().cpu().numpy(), share))
 
 
-def add_colorbar(drawn: ScalarMappable, ax: Axes, label: str) -> Colorbar:
-    """Draw a color bar to the right of `ax`, as high as `ax` and open above."""
+def add_colorbar(
+    drawn: ScalarMappable, ax: Axes, label: str, *, extend: Literal["max", "neither"] = "max"
+) -> Colorbar:
+    """Draw a color bar to the right of `ax`, as high as `ax`; by default it is open above."""
     place = ax.inset_axes((1.05, 0, 0.06, 1))
-    return ax.figure.colorbar(drawn, cax=place, extend="max", label=label)
+    return ax.figure.colorbar(drawn, cax=place, extend=extend, label=label)
 
 
 def mark_window(ax: Axes, window: Window, color: str = "#D55E00") -> Axes:

@@ -17,7 +17,7 @@ from srlongtail.image.resample import upsample_bicubic
 from srlongtail.models.sr_model import SRModel
 from srlongtail.provenance import provenance
 from srlongtail.results import write_maps, write_table
-from srlongtail.studies import attribution, methods
+from srlongtail.studies import attribution, attribution_map, methods
 from srlongtail.studies.restored import RestoredImage
 from srlongtail.studies.writing import write_result
 
@@ -172,8 +172,23 @@ def write_methods(
     ]
 
 
+def write_map(
+    result: attribution_map.AttributionGrid,
+    model: SRModel,
+    out: Path,
+    *,
+    is_lr: bool = False,
+    published: bool = False,
+) -> list[Path]:
+    """Write `attribute-map.png`, `.pdf`, `.csv` (one row a window) and `.json`."""
+    about = provenance([model], [], **_image_record(result, is_lr, published), published=published)
+    return [write_result(out / "attribute-map", attribution_map.draw, result, about)]
+
+
 def _image_record(
-    result: attribution.WindowAttribution | methods.Methods, is_lr: bool, published: bool
+    result: attribution.WindowAttribution | attribution_map.AttributionGrid | methods.Methods,
+    is_lr: bool,
+    published: bool,
 ) -> dict[str, Any]:
     made = "Pillow's bicubic of 8 bits" if published else "MATLAB's bicubic"
     return {

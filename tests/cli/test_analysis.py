@@ -231,6 +231,35 @@ def test_attribute_compares_methods(run, data, network):
     assert all(Path(path).is_file() for path in written)
 
 
+def test_attribute_maps_the_whole_image(run, data, network):
+    options = ("--window", 40, 32, 12, "--out", "m")
+    code, out, _ = run("attribute", network, data / "a.png", *options, "--map", 40)
+    assert code == 0
+    assert out.split() == ["m/attribute.png", "m/attribute.npz", "m/attribute-map.png"]
+    table = pd.read_csv("m/attribute-map.csv")
+    assert table[["row", "col", "size"]].to_numpy().tolist() == [
+        [row, column, 12] for row in (0, 40, 80) for column in (0, 40)
+    ]
+    record = json.loads(Path("m/attribute-map.json").read_text())
+    assert (record["settings"]["step"], record["settings"]["windows"]) == (40, 6)
+    assert record["models"][0]["name"] == network.stem
+    window = ("--window", 40, 40, 40)
+    run("attribute", network, data / "a.png", *window, "--map", "--out", "same")
+    alone = json.loads(Path("same/attribute.json").read_text())
+    grid = pd.read_csv("same/attribute-map.csv").set_index(["row", "col"])
+    assert grid.loc[(40, 40), "n_eff"] == pytest.approx(alone["n_eff"], rel=1e-5)
+    assert len(grid) == 4
+    code, _, err = run("attribute", network, data / "a.png", "--map", 0)
+    assert (code, err.count("\n")) == (2, 1)
+    assert "every 0 pixels, expected a size from 1 to 84 and a step of at least 1" in err
+    code, _, err = run("attribute", network, data / "a.png", "--map", 8, 9)
+    assert code == 2
+    assert "--map 8 9, expected at most one step" in err
+    code, _, err = run("attribute", network, data / "a.png", "--lr", "--map")
+    assert code == 2
+    assert "without HR nothing tells the tail, expected --window ROW COL SIZE" in err
+
+
 def test_inspect_tells_what_was_guessed(run, network):
     state = load_model("fsrcnn-fpl-x4").network.state_dict()
     torch.save(dict(state), network.with_name("fsrcnn_x4.pth"))

@@ -122,6 +122,11 @@ ALL = {f"{number}.png" for number in range(IMAGES)}
             2,
         ),
         (
+            ["attribute", "one.safetensors", "Set/1.png", "--out", "o", "--map", "40"],
+            {"1.png"},
+            2,
+        ),
+        (
             ["attribute", "one.safetensors", "Set/1.png", "--methods", "--out", "o", *LR_WINDOW],
             {"1.png"},
             1,
