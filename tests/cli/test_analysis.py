@@ -249,9 +249,9 @@ def test_attribute_maps_the_whole_image(run, data, network):
     grid = pd.read_csv("same/attribute-map.csv").set_index(["row", "col"])
     assert grid.loc[(40, 40), "n_eff"] == pytest.approx(alone["n_eff"], rel=1e-5)
     assert len(grid) == 4
-    code, _, err = run("attribute", network, data / "a.png", "--map", 0)
+    code, _, err = run("attribute", network, data / "a.png", *window, "--map", 0)
     assert (code, err.count("\n")) == (2, 1)
-    assert "every 0 pixels, expected a size from 1 to 84 and a step of at least 1" in err
+    assert "size 40 every 0 pixels, expected a size from 1 to 84 and a step of at least 1" in err
     code, _, err = run("attribute", network, data / "a.png", "--map", 8, 9)
     assert code == 2
     assert "--map 8 9, expected at most one step" in err
