@@ -71,7 +71,7 @@ def run_grid(
     found = find_images(data)
 
     def source(recipe: Recipe) -> dict[str, Any]:
-        return describe(choose_images(found, recipe.half, recipe.images))
+        return describe(choose_images(found, recipe.half, recipe.images, recipe.hold_out))
 
     bank = bank or SharedBank()
     table = _Table(

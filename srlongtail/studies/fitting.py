@@ -176,7 +176,7 @@ def _images_of(run: Path, recipe: Recipe, data: Sequence[str]) -> list[TrainingI
     """The images that a run has seen, checked against what its checkpoint says of them."""
     try:
         found = find_images(data or recipe.data)
-        images = choose_images(found, recipe.half, recipe.images)
+        images = choose_images(found, recipe.half, recipe.images, recipe.hold_out)
     except InputError as error:
         advice = (", expected the images of the run: ", Parameter("data", "FOLDER"))
         raise error.about(str(run)).followed_by(*advice) from error

@@ -22,6 +22,9 @@ from srlongtail.image.layouts import (
     is_training,
     visible_in,
 )
+from srlongtail.models.checkpoint import ZOO
+
+HELD_OUT = ZOO / "held-out.txt"
 
 _ANY_DEPTH = 100
 
@@ -63,18 +66,31 @@ def find_images(locations: Iterable[str | os.PathLike[str]]) -> list[TrainingIma
     return sorted(images, key=lambda image: image.name)
 
 
+def held_out(images: Iterable[TrainingImage]) -> list[TrainingImage]:
+    """Return those of the images that are on the list of images to compare losses on.
+
+    `HELD_OUT` lists 50 images of the data sets that the shipped networks were trained on, drawn at
+    random from those with at least 192 pixels a side. An image is known by the names of its folder
+    and its file.
+    """
+    names = set(HELD_OUT.read_text(encoding="utf-8").split())
+    return [image for image in images if "/".join(image.name.split("/")[-2:]) in names]
+
+
 def choose_images(
-    images: Sequence[TrainingImage], half: int = 0, count: int = 0
+    images: Sequence[TrainingImage], half: int = 0, count: int = 0, hold_out: bool = False
 ) -> list[TrainingImage]:
     """Return the images that a recipe trains on, of all that were found, sorted by name.
 
-    All are shuffled, always in the same way. The first half of them, the smaller one where their
-    number is odd, is half 1, the rest is half 2; of these the first `count` are taken.
+    All, less those held out, are shuffled, always in the same way. The first half of them, the
+    smaller one where their number is odd, is half 1, the rest is half 2; of these the first
+    `count` are taken.
 
     Args:
         images: sorted by name, as `find_images` returns them.
         half: 1 or 2; 0 for all.
         count: how many; 0 for all.
+        hold_out: leave out the images that `held_out` returns.
 
     Raises:
         InputError: there are fewer images than wanted.
@@ -83,6 +99,9 @@ def choose_images(
     >>> [[image.name for image in choose_images(images, half)] for half in (1, 2)]
     [['c', 'd', 'f'], ['a', 'b', 'e']]
     """
+    if hold_out:
+        out = set(held_out(images))
+        images = [image for image in images if image not in out]
     order = np.random.default_rng(0).permutation(len(images))
     middle = len(images) // 2
     order = {0: order, 1: order[:middle], 2: order[middle:]}[half]

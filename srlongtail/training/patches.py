@@ -87,7 +87,7 @@ class PatchBank:
 
         Progress goes to stderr, if that is a terminal.
         """
-        images = choose_images(find_images(recipe.data), recipe.half, recipe.images)
+        images = choose_images(find_images(recipe.data), recipe.half, recipe.images, recipe.hold_out)
         degradation = named_degradation(recipe.degradation, recipe.scale)
 
         def read(image: TrainingImage) -> list[ImagePair]:
@@ -159,7 +159,7 @@ class SharedBank:
     def of(self, recipe: Recipe, device: torch.device | str = "cpu") -> PatchBank:
         """The bank of a recipe."""
         r = recipe
-        chosen = (r.data, r.half, r.images)
+        chosen = (r.data, r.half, r.images, r.hold_out)
         key = (*chosen, r.scale, r.degradation, r.pyramid, r.patch, str(device))
         if self._bank is None or key != self._key:
             self._bank = None  # gives its memory back before the next one takes some

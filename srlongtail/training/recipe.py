@@ -48,6 +48,8 @@ class Recipe:
             'srlongtail fitting'.
         images: number of images to train on, drawn at random from those of the data, or of the
             half; 0 for all.
+        hold_out: leave out the 50 images on which 'srlongtail ablate losses' compares losses; the
+            package's zoo/held-out.txt names them.
         pyramid: sizes at which every training image is used; the paper's are 1 .9 .8 .7 .6.
         patch: side of a training patch, in LR pixels.
         batch: patches per iteration, over all processes.
@@ -88,6 +90,7 @@ class Recipe:
     data: tuple[str, ...] = ()
     half: int = 0
     images: int = 0
+    hold_out: bool = False
     pyramid: tuple[float, ...] = (1.0,)
     patch: int = 32
     batch: int = 16

@@ -6,7 +6,14 @@ from pathlib import Path
 import pytest
 
 from srlongtail.errors import InputError
-from srlongtail.training.images import TrainingImage, choose_images, describe, find_images
+from srlongtail.training.images import (
+    HELD_OUT,
+    TrainingImage,
+    choose_images,
+    describe,
+    find_images,
+    held_out,
+)
 
 
 def names(root, *files):
@@ -115,3 +122,22 @@ def test_a_link_to_an_enclosing_folder_is_not_followed(tmp_path):
     (tmp_path / "set").mkdir()
     (tmp_path / "set" / "again").symlink_to(tmp_path / "set")
     assert names(tmp_path / "set", "a/1.png") == ["set/a/1.png"]
+
+
+def test_the_images_held_out_are_told_by_folder_and_file():
+    listed = HELD_OUT.read_text().split()
+    assert len(set(listed)) == len(listed) == 50
+    folder, file = listed[0].split("/")
+    names = [f"train/{folder}/{file}", f"{folder}/{file}", f"other/{file}", f"{folder}/new.png"]
+    images = [TrainingImage(name, Path(name)) for name in names]
+    assert held_out(images) == images[:2]
+    assert choose_images(images, hold_out=True) == images[2:]
+    assert choose_images(images) == images
+    assert choose_images(images[2:], 1) == choose_images(images, 1, hold_out=True)
+
+
+def test_all_images_held_out_are_among_the_training_images(shared):
+    found = find_images([shared / "data" / "train"])
+    out = held_out(found)
+    assert len(out) == 50
+    assert len(choose_images(found, hold_out=True)) == len(found) - 50
