@@ -87,7 +87,9 @@ class PatchBank:
 
         Progress goes to stderr, if that is a terminal.
         """
-        images = choose_images(find_images(recipe.data), recipe.half, recipe.images, recipe.hold_out)
+        images = choose_images(
+            find_images(recipe.data), recipe.half, recipe.images, recipe.hold_out
+        )
         degradation = named_degradation(recipe.degradation, recipe.scale)
 
         def read(image: TrainingImage) -> list[ImagePair]:

@@ -192,9 +192,7 @@ def folder_name(recipe: Recipe, source: Mapping[str, Any]) -> str:
     """
     # Without the defaults, so that a setting that is new in a version renames no run.
     default = Recipe().as_dict()
-    settings = {
-        k: v for k, v in recipe.as_dict().items() if k not in HARMLESS and v != default[k]
-    }
+    settings = {k: v for k, v in recipe.as_dict().items() if k not in HARMLESS and v != default[k]}
     text = json.dumps([settings, source], sort_keys=True)
     return f"{recipe.name}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
