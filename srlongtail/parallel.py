@@ -13,6 +13,8 @@ import torch.distributed as dist
 
 T = TypeVar("T")
 
+_alone = False  # see `alone`
+
 
 @contextlib.contextmanager
 def process_group() -> Iterator[None]:
@@ -39,6 +41,26 @@ def process_group() -> Iterator[None]:
         dist.destroy_process_group()
 
 
+@contextlib.contextmanager
+def alone() -> Iterator[None]:
+    """Return a context in which this process works for itself: `share` gives it every item.
+
+    A loop that has already divided the images can then call measurements that would divide
+    theirs.
+
+    Example:
+        >>> with alone():
+        ...     list(share("abc")), gather(3)
+        (['a', 'b', 'c'], [3])
+    """
+    global _alone
+    before, _alone = _alone, True
+    try:
+        yield
+    finally:
+        _alone = before
+
+
 def is_writer() -> bool:
     """Return whether this is the one process that writes files and prints.
 
@@ -56,7 +78,8 @@ def share(items: Sequence[T]) -> Iterator[T]:
         >>> list(share("abc"))
         ['a', 'b', 'c']
     """
-    rank, world = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
+    divided = dist.is_initialized() and not _alone
+    rank, world = (dist.get_rank(), dist.get_world_size()) if divided else (0, 1)
     return (items[index] for index in range(rank, len(items), world))
 
 
@@ -67,7 +90,7 @@ def gather(value: T) -> list[T]:
         >>> gather(3)
         [3]
     """
-    if not dist.is_initialized():
+    if _alone or not dist.is_initialized():
         return [value]
     values: list[T | None] = [None] * dist.get_world_size()
     dist.all_gather_object(values, value)

@@ -14,13 +14,15 @@ from srlongtail.parallel import gather, is_writer, process_group, share
 SCRIPT = """
 import json, os, sys
 import torch, torch.distributed as dist
-from srlongtail.parallel import gather, is_writer, process_group, share
+from srlongtail.parallel import alone, gather, is_writer, process_group, share
 
 seen = {}
 with process_group():
     mine = list(share("abcde"))
     seen["mine"] = mine
     seen["gathered"] = gather({"rank": dist.get_rank(), "items": mine})
+    with alone():
+        seen["alone"] = list(share("abcde")), gather(dist.get_rank())
     seen["writer"] = is_writer()
     seen["gpu"] = torch.cuda.current_device() if torch.cuda.is_available() else None
 seen["left"] = not dist.is_initialized()
@@ -42,6 +44,8 @@ def test_two_processes_share_items_and_gather_values(tmp_path):
     assert (first["mine"], second["mine"]) == (["a", "c", "e"], ["b", "d"])
     everything = [{"rank": 0, "items": ["a", "c", "e"]}, {"rank": 1, "items": ["b", "d"]}]
     assert first["gathered"] == second["gathered"] == everything
+    assert first["alone"] == [list("abcde"), [0]]
+    assert second["alone"] == [list("abcde"), [1]]
     assert (first["writer"], second["writer"]) == (True, False)
     assert (first["left"], second["left"]) == (True, True)
 

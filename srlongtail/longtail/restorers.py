@@ -99,7 +99,8 @@ def map_pairs(measure: Callable[[ImagePair], Iterable[T]], pairs: Sequence[Image
     ['a', 4, 'b', 4]
     """
     mine = list(share(range(len(pairs))))
-    bar = tqdm(mine, disable=None if is_writer() else True, unit="image")
+    silent = not is_writer() or len(pairs) == 1  # one image: the caller counts the images
+    bar = tqdm(mine, disable=silent or None, unit="image")
     parts = gather({index: list(measure(pairs[index])) for index in bar})
     by_image = {index: found for part in parts for index, found in part.items()}
     return [item for index in sorted(by_image) for item in by_image[index]]

@@ -56,6 +56,18 @@ class GainStudy:
     datasets: Mapping[str, str]
     labels: tuple[str, str]
 
+    @classmethod
+    def of(
+        cls,
+        a: Sequence[AnyModel],
+        b: Sequence[AnyModel],
+        datasets: Sequence[ImageSet],
+        comparison: Comparison,
+    ) -> "GainStudy":
+        """Say what was compared, on which images."""
+        sources = {data.name: data.lr_source.short for data in datasets}
+        return cls(comparison, datasets[0].scale, sources, _labels(a, b))
+
     def message(self) -> str:
         """The figure in one or two lines."""
         a, b = self.labels
@@ -211,8 +223,7 @@ def compute(
         )
         for data, has_it in zip(datasets, named, strict=True)
     ]
-    sources = {data.name: data.lr_source.short for data in datasets}
-    study = GainStudy(reduce(add, found), datasets[0].scale, sources, _labels(a, b))
+    study = GainStudy.of(a, b, datasets, reduce(add, found))
     study.comparison.rank_window()  # a window outside the image is told before anything is drawn
     return study
 

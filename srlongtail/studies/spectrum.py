@@ -47,6 +47,22 @@ class Spectrum:
     high: TailShare
     subjects: Mapping[str, Subject]
 
+    @classmethod
+    def of(
+        cls, models: Sequence[AnyModel], data: ImageSet, errors: ErrorSpectrum, tail: TailFrequency
+    ) -> "Spectrum":
+        """Take the means over the images."""
+        return cls(
+            data.name,
+            data.scale,
+            errors,
+            errors.summary(),
+            tail,
+            tail.cross_table(),
+            tail.tail_above(BANDS[3]),
+            subjects_of(models),
+        )
+
     def frame(self) -> pd.DataFrame:
         """Return the spectra: one row per model, image and ring."""
         return self.errors.frame()
@@ -84,17 +100,7 @@ def compute(models: Sequence[AnyModel], data: ImageSet, *, skip_bad: bool = Fals
     """
     check_scales(models, [data])
     data = fit_to_images(models, data, skip_bad=skip_bad)
-    errors, tail = error_spectrum(models, data), tail_frequency(data)
-    return Spectrum(
-        data.name,
-        data.scale,
-        errors,
-        errors.summary(),
-        tail,
-        tail.cross_table(),
-        tail.tail_above(BANDS[3]),
-        subjects_of(models),
-    )
+    return Spectrum.of(models, data, error_spectrum(models, data), tail_frequency(data))
 
 
 def draw(result: Spectrum) -> Figure:
