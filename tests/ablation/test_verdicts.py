@@ -1,0 +1,208 @@
+"""The verdicts on losses: against SciPy, and on tables whose effects were planted."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.stats
+
+from srlongtail.ablation.verdicts import (
+    BAND_MEASURES,
+    MEASURES,
+    band_verdict,
+    false_positives,
+    loss_verdicts,
+    paired_effects,
+    runs_of,
+    verdict,
+    with_time,
+)
+from srlongtail.errors import InputError
+from srlongtail.stats import largest_t_quantile
+
+CHANCE = {"psnr_db": 0.004, "ssim": 1e-4, **dict.fromkeys(BAND_MEASURES, 0.004)}
+
+
+def planted(effects, seeds, *, chance=CHANCE, offset=0.1, seed=0):
+    """Runs of L1 and other losses: a common offset of each seed, chance, and the effects."""
+    rng = np.random.default_rng(seed)
+    of_seed = rng.normal(0, offset, (max(seeds.values()), len(MEASURES)))
+    rows = []
+    for loss, count in seeds.items():
+        for number in range(count):
+            values = 10 + of_seed[number] + rng.normal(0, [chance[m] for m in MEASURES])
+            row = dict(zip(MEASURES, values, strict=True))
+            for measure, effect in effects.get(loss, {}).items():
+                row[measure] += effect
+            rows.append({"loss": loss, "seed": number, "iterations": 4000, **row})
+    return pd.DataFrame(rows)
+
+
+def test_dunnett_s_critical_value_is_scipy_s():
+    rng = np.random.default_rng(0)
+    control, *others = rng.normal(size=(5, 8))
+    found = scipy.stats.dunnett(*others, control=control, random_state=1)
+    interval = found.confidence_interval(0.95)
+    spread = np.sqrt(np.mean([v.var(ddof=1) for v in (control, *others)]) * 2 / 8)
+    expected = (interval.high - interval.low)[0] / 2 / spread
+    correlation = np.full((4, 4), 0.5) + 0.5 * np.eye(4)
+    assert largest_t_quantile(correlation, 5 * 7) == pytest.approx(expected, abs=0.015)
+
+
+def test_one_comparison_is_student_s():
+    assert largest_t_quantile([[1.0]], 9) == pytest.approx(scipy.stats.t.ppf(0.975, 9), abs=0.015)
+    with pytest.raises(InputError, match=r"correlations of shape \(0,\) and 9 degrees"):
+        largest_t_quantile([], 9)
+
+
+def test_one_loss_is_compared_as_by_the_paired_t_test():
+    runs = planted({"fpl": {"psnr_db": 0.02}}, {"l1": 6, "fpl": 6})
+    found = paired_effects(runs, ["psnr_db"]).iloc[0]
+    fpl, l1 = (runs[runs["loss"] == loss]["psnr_db"].to_numpy() for loss in ("fpl", "l1"))
+    interval = scipy.stats.ttest_rel(fpl, l1).confidence_interval()
+    assert found["estimate"] == pytest.approx((fpl - l1).mean())
+    assert found["sd"] == pytest.approx((fpl - l1).std(ddof=1))
+    half = (interval.high - interval.low) / 2
+    assert found["high"] - found["estimate"] == pytest.approx(half, rel=0.01)
+
+
+def test_losses_of_few_seeds_borrow_the_variance_of_all():
+    seeds = {"l1": 10, "fpl": 10, "l2": 5}
+    runs = planted({}, seeds)
+    found = paired_effects(runs, ["psnr_db"]).set_index("loss")
+    assert found["seeds"].to_dict() == {"fpl": 10, "l2": 5}
+    widths = (found["high"] - found["low"]).to_dict()
+    assert widths["l2"] / widths["fpl"] == pytest.approx(2**0.5)
+    # Least squares of loss plus seed by the normal equations, with other contrasts than the code.
+    losses, numbers = (runs[key].to_numpy() for key in ("loss", "seed"))
+    columns = [np.ones(len(runs)), losses == "fpl", losses == "l2"]
+    columns += [numbers == n for n in range(1, 10)]
+    x = np.stack(columns, axis=1).astype(float)
+    y = runs["psnr_db"].to_numpy()
+    rest = y - x @ np.linalg.solve(x.T @ x, x.T @ y)
+    sigma = np.sqrt(rest @ rest / (25 - 12))
+    corr = 5 / np.sqrt(10 * 5) / 2
+    critical = largest_t_quantile([[1, corr], [corr, 1]], 13)
+    assert widths["fpl"] / 2 == pytest.approx(critical * sigma * np.sqrt(2 / 10))
+
+
+def test_a_single_seed_gives_no_interval_and_no_verdict():
+    runs = planted({}, {"l1": 1, "fpl": 1})
+    effects = paired_effects(runs)
+    assert effects["low"].isna().all()
+    (row,) = loss_verdicts(effects).to_dict("records")
+    assert (row["moves"], row["psnr_verdict"]) == ("undecided", "undecided")
+    assert false_positives(runs, effects) is None
+
+
+def test_the_intervals_cover_all_true_differences_at_once():
+    seeds = {"l1": 10, "a": 10, "b": 5, "c": 5, "d": 5}
+    true = {"a": {"psnr_db": 0.03}, "b": {"psnr_db": -0.02}}
+    missed = 0
+    for number in range(400):
+        found = paired_effects(planted(true, seeds, seed=number), ["psnr_db"], 0.9)
+        truth = found["loss"].map(lambda loss: true.get(loss, {}).get("psnr_db", 0))
+        missed += ((truth < found["low"]) | (truth > found["high"])).any()
+    assert 0.06 < missed / 400 < 0.14
+
+
+def test_planted_effects_are_found_and_equal_losses_are_not():
+    moved = dict(zip(BAND_MEASURES, (0.03, 0.03, -0.06, -0.06), strict=True))
+    effects = {
+        "fpl": {"psnr_db": 0.03, **moved},
+        "back": {m: -v for m, v in moved.items()},
+        "torn": moved | {"tail_bicubic_ad": 0.06},  # the rankings disagree
+        "strong": {"psnr_db": -0.5, **dict.fromkeys(BAND_MEASURES, 0.5)},
+    }
+    seeds = {"l1": 12, "l1-perturbed": 12, "fpl": 10, "back": 5, "torn": 5, "strong": 5}
+    runs = planted(effects, seeds)
+    found = loss_verdicts(paired_effects(runs)).set_index("loss")
+    assert found["moves"].to_dict() == {
+        "l1-perturbed": "no effect",
+        "fpl": "tail to head",
+        "back": "head to tail",
+        "torn": "undecided",
+        "strong": "higher in both",
+    }
+    assert found["psnr_verdict"].to_dict() == {
+        "l1-perturbed": "no effect",
+        "fpl": "effect",
+        "back": "no effect",
+        "torn": "no effect",
+        "strong": "effect",
+    }
+    assert found.loc["strong", "psnr_db"] == pytest.approx(-0.5, abs=0.01)
+    assert found.loc["fpl", "psnr_db_low"] < 0.03 < found.loc["fpl", "psnr_db_high"]
+
+
+def test_false_positives_are_as_rare_as_promised():
+    seeds = {"l1": 12, "l1-perturbed": 12, "fpl": 10, "l2": 5}
+    runs = planted({}, seeds)
+    found = false_positives(runs, paired_effects(runs))
+    assert (found.pairs, found.seeds, found.draws) == (12, 5, 10_000)
+    # Three comparisons share the 5%.
+    assert 0 <= found.psnr < 500
+    assert 0 <= found.moves < 50
+    # The same rule with an interval that is far too narrow finds effects everywhere.
+    narrow = paired_effects(runs).assign(low=lambda t: t["estimate"], high=lambda t: t["estimate"])
+    assert false_positives(runs, narrow).psnr == 10_000
+
+
+def test_the_words_of_the_intervals():
+    assert verdict(0.1, 0.2, 1) == "effect"
+    assert verdict(-0.01, 0.01, 0.01) == "no effect"
+    assert verdict(-0.01, 0.0101, 0.01) == "undecided"
+    assert verdict(float("nan"), float("nan"), 0.01) == "undecided"
+    assert band_verdict([(0.1, 0.2), (0.1, 0.3)]) == "higher"
+    assert band_verdict([(-0.01, 0.01), (-0.02, 0.01)]) == "same"
+    assert band_verdict([(0.001, 0.01), (-0.02, 0.01)]) == "undecided"
+
+
+def test_head_and_tail_of_a_run():
+    rows = [
+        ("l1", 0, 4000, "Set5", ranking, tenth, factor * tenth, 0.0, 30.0, 0.9)
+        for ranking, factor in (("gradient", 1.0), ("bicubic_ad", 2.0))
+        for tenth in range(1, 11)
+    ]
+    columns = "loss seed iterations dataset ranked_by tenth ad_levels squared_error psnr_db ssim"
+    (run,) = runs_of(pd.DataFrame(rows, columns=columns.split())).to_dict("records")
+    assert [run[m] for m in BAND_MEASURES] == [3, 6, 10, 20]
+    assert (run["psnr_db"], run["ssim"]) == (30.0, 0.9)
+
+
+def test_a_gain_in_time_and_in_l1_s_iterations():
+    runs = pd.DataFrame(
+        [("l1", 4000, 27.0), ("l1", 6000, 27.1), ("l1", 8000, 27.15)],
+        columns=["loss", "iterations", "psnr_db"],
+    ).assign(seed=0)
+    losses = ["same", "free", "paid", "far", "dear", "worse"]
+    gains = [0.0, 0.1, 0.1, 0.2, 0.1, -0.1]
+    seconds = pd.Series([1, 1, 1, 1.5, 1, 3, 1], index=["l1", *losses])
+    table = pd.DataFrame({"loss": losses, "psnr_db": gains})
+    found = with_time(table, runs, seconds, 4000).set_index("loss")
+    assert found["l1_iterations"].round(6).to_dict() == {
+        "same": 1,
+        "free": 1.5,
+        "paid": 1.5,
+        "far": np.inf,
+        "dear": 1.5,
+        "worse": 1,
+    }
+    gain = found["gain_at_equal_time_db"].round(6)
+    assert gain.drop("dear").to_dict() == {
+        "same": 0,
+        "free": 0.1,
+        "paid": 0,
+        "far": 0.2,
+        "worse": -0.1,
+    }
+    assert np.isnan(gain["dear"])  # no run of L1 is as long
+    alone = runs[runs["iterations"] == 4000]
+    assert with_time(table, alone, seconds, 4000)["l1_iterations"].isna().all()
+
+
+def test_mistakes():
+    runs = planted({}, {"l1": 2, "fpl": 2})
+    with pytest.raises(InputError, match="several runs of one loss and seed"):
+        paired_effects(pd.concat([runs, runs]))
+    with pytest.raises(InputError, match="no loss with a seed in common with l1"):
+        paired_effects(runs[runs["loss"] == "fpl"])
