@@ -84,6 +84,19 @@ def _focal_parameters() -> dict[str, dict[str, Any]]:
     return arms
 
 
+def _capacities() -> dict[str, dict[str, Any]]:
+    """Return FSRCNN in four sizes, 4,243 to 97,019 parameters, with the skip alone and with FPL."""
+    sizes = {"4k": (12, 4, 2), "11k": (26, 8, 3), "25k": (56, 12, 4), "97k": (128, 36, 4)}
+    parts = {"skip": {"skip": True}, "fpl": {"skip": True, "static": True, "learnable": True}}
+    return {
+        f"{size}-{arm}": {
+            "arguments": dict(zip(("features", "shrunk", "mappings"), numbers, strict=True)),
+            **switches,
+        }
+        for (size, numbers), (arm, switches) in itertools.product(sizes.items(), parts.items())
+    }
+
+
 GRIDS = {
     grid.name: grid
     for grid in (
@@ -96,9 +109,11 @@ GRIDS = {
         ),
         Grid("skip-static-learnable", "fsrcnn-x4", _switches(), iterations=4000, seeds=(0, 1, 2)),
         Grid("focal-parameters", "fsrcnn-fpl-x4", _focal_parameters(), 4000, seeds=(0, 1)),
+        Grid("capacity", "fsrcnn-x4", _capacities(), iterations=4000, seeds=(0, 1, 2)),
     )
 }
-"""The grids by name: the seeds' spread, what each part of FPL does, and the paper's dials."""
+"""The grids by name: the seeds' spread, what each part of FPL does, the paper's dials, and whether
+the gain of FPL depends on the size of the network."""
 
 
 def find_grid(name: str) -> Grid:

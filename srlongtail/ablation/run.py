@@ -15,6 +15,7 @@ from srlongtail.ablation.work_queue import run_tasks
 from srlongtail.image.dataset import ImageSet
 from srlongtail.metrics import PAPER
 from srlongtail.models.checkpoint import load_model
+from srlongtail.models.complexity import count_parameters
 from srlongtail.provenance import provenance
 from srlongtail.results import write_record, write_table
 from srlongtail.training.images import choose_images, describe, find_images
@@ -60,7 +61,7 @@ def run_grid(
         wait: For runs that other processes are busy with, once nothing else is left.
 
     Returns:
-        Columns `arm, seed, iterations`, `SETTINGS`, `dataset, psnr_db, ssim, head_ad_levels,
+        Columns `arm, seed, iterations, parameters`, `SETTINGS`, `dataset, psnr_db, ssim, head_ad_levels,
         tail_ad_levels` (see `Fit`).
 
     Raises:
@@ -167,7 +168,9 @@ class _Table:
         """Return a row for each test set, and how the network was trained."""
         if recipe.name not in self._measured:
             model = load_model(run / "checkpoint.safetensors")
-            settings = {key: getattr(recipe, key) for key in ("seed", "iterations", *SETTINGS)}
+            settings = {key: getattr(recipe, key) for key in ("seed", "iterations")}
+            settings["parameters"] = count_parameters(model)
+            settings |= {key: getattr(recipe, key) for key in SETTINGS}
             rows = [
                 {**settings, "dataset": v.name, **v.measure(model).as_dict()}
                 for v in self._validations

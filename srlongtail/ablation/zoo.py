@@ -63,6 +63,7 @@ ZOO: tuple[ZooEntry, ...] = (
     ZooNetwork("fsrcnn-x4-degraded", 15_000),
     ZooNetwork("fsrcnn-fpl-x4-degraded", 15_000),
     GRIDS["focal-parameters"],
+    GRIDS["capacity"],
     ZooNetwork("carn-x4"),
     ZooNetwork("carn-fpl-x4"),
     ZooNetwork("bsrn-x4"),

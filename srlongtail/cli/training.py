@@ -115,7 +115,8 @@ def ablate(
     Finished runs are not repeated; interrupted runs are resumed.
 
     Args:
-        grid: seed-spread, skip-static-learnable, focal-parameters; or a recipe, with --vary.
+        grid: seed-spread, skip-static-learnable, focal-parameters, capacity; or a recipe, with
+            --vary.
         data: folders of training images, searched to any depth.
         out: folder for runs and results; default: runs/NAME.
         vary: KEY=VALUE,VALUE,... for each setting of the recipe to vary.

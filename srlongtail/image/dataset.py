@@ -434,6 +434,24 @@ def open_data(
     return ImageSet(name, entries, rule, _inside(layout.lr_folder, path), layout.other_scales)
 
 
+def open_files(
+    name: str, files: Mapping[str, Path], degradation: Degradation | None = None
+) -> ImageSet:
+    """Open HR image files from any folders as one data set, and check every file; LR is made.
+
+    Args:
+        name: Of the set.
+        files: Name of an image -> its file.
+        degradation: How LR is made; `Bicubic(4)` unless given.
+
+    Raises:
+        InputError: An image that is damaged or too small.
+    """
+    rule = degradation or Bicubic(4)
+    layout = Layout(tuple(PairFile(*named, None) for named in files.items()), Path())
+    return ImageSet(name, _checked(layout, name, rule, white=None, skip_bad=False), rule)
+
+
 def stated_scales(
     location: str | os.PathLike[str], *, lr_dir: str | os.PathLike[str] | None = None
 ) -> set[int]:

@@ -131,6 +131,40 @@ def output_gradient_share(
     return pd.DataFrame(map_pairs(measure, pairs), columns=columns)
 
 
+def gradient_shares(
+    loss: Loss,
+    sr: Tensor,
+    hr: Tensor,
+    bicubic: Tensor,
+    ranked_by: Ranking | Difficulty = "bicubic_ad",
+) -> list[float]:
+    """Return which share of the gradient at the network's output each tenth of the pixels has.
+
+    The share of the absolute gradient, summed over the channels, in percent. The tenths are those
+    of each image; the shares are means over the images. The loss sees the batch as a whole.
+
+    Args:
+        loss: See `output_gradient`.
+        sr, hr, bicubic: A batch `(N, 3, H, W)`; SR and bicubic not clamped.
+        ranked_by: See `difficulty`.
+
+    Returns:
+        Ten shares, the easiest tenth first; NaN where an image has no gradient.
+
+    Example:
+        >>> sr, hr, bicubic = torch.rand(3, 2, 3, 8, 10)
+        >>> shares = gradient_shares(lambda sr, hr, bicubic: (sr - hr).abs().mean(), sr, hr, bicubic)
+        >>> [round(share) for share in shares]
+        [10, 10, 10, 10, 10, 10, 10, 10, 10, 10]
+    """
+    gradients = output_gradient(loss, sr, hr, bicubic)
+    shares = [
+        _shares(gradient, split_by_rank(difficulty(own, low, ranked_by).to(gradient.device)))
+        for gradient, own, low in zip(gradients, hr, bicubic, strict=True)
+    ]
+    return torch.tensor(shares, dtype=torch.float64).mean(0).tolist()
+
+
 @dataclass(frozen=True)
 class ParameterGradients:
     """Norms and directions of the gradient that bands of pixels send into groups of weights.
@@ -210,16 +244,18 @@ def _output_shares(
     hr, lr, low, parts = _prepare(pair, device_of(model), ranked_by)
     with eval_mode(model), torch.no_grad():
         sr = model(lr)
-    rows: list[tuple[Any, ...]] = []
-    for name, loss in losses.items():
-        gradient = output_gradient(loss, sr, hr, low).abs().sum((0, 1)).flatten()
-        sums = torch.stack([gradient[part].cpu().double().sum() for part in parts])
-        shares = 100 * sums / sums.sum()
-        rows += [
-            (name, pair.dataset, pair.name, tenth, share)
-            for tenth, share in enumerate(shares.tolist(), start=1)
-        ]
-    return rows
+    return [
+        (name, pair.dataset, pair.name, tenth, share)
+        for name, loss in losses.items()
+        for tenth, share in enumerate(_shares(output_gradient(loss, sr, hr, low)[0], parts), 1)
+    ]
+
+
+def _shares(gradient: Tensor, parts: Sequence[Tensor]) -> list[float]:
+    """Return the share of each part of the pixels in one image's gradient `(C, H, W)`."""
+    absolute = gradient.abs().sum(0).flatten()
+    sums = torch.stack([absolute[part].cpu().double().sum() for part in parts])
+    return (100 * sums / sums.sum()).tolist()
 
 
 def _parameter_rows(

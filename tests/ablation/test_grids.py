@@ -17,7 +17,10 @@ from srlongtail.ablation.run import SETTINGS, run_grid, summary
 from srlongtail.errors import InputError
 from srlongtail.image.dataset import open_data
 from srlongtail.image.degrade import BlurNoise
+from srlongtail.models.catalog import new_model
 from srlongtail.models.checkpoint import load_model
+from srlongtail.models.complexity import count_parameters
+from srlongtail.models.facts import arm_of
 from srlongtail.training.interruption import StoppedError
 from srlongtail.training.recipe import find_recipe, write_recipe
 from srlongtail.training.validation import Validation
@@ -66,6 +69,16 @@ def test_the_arms_of_the_grids_are_the_named_recipes():
         (recipe,) = (r for a, r in GRIDS[grid].runs() if a == arm and r.seed == 0)
         named = replace(find_recipe(name), iterations=recipe.iterations, name=recipe.name)
         assert recipe == named
+
+
+def test_capacity_is_a_factor_of_23_from_the_smallest_to_the_largest_network():
+    grid = find_grid("capacity")
+    sizes: dict[int, set[str]] = {}
+    for _, recipe in grid.runs():
+        model = new_model(recipe.network, recipe.scale, **recipe.arguments)
+        sizes.setdefault(count_parameters(model), set()).add(arm_of(vars(recipe)))
+    assert sizes == dict.fromkeys((4243, 10503, 24515, 97019), {"skip", "FPL"})
+    assert len(list(grid.runs())) == 4 * 2 * 3
 
 
 def test_grids_of_one_s_own():
@@ -123,6 +136,7 @@ def test_the_table(grid, folders, tmp_path):
         pytest.approx(fit.tail_ad_levels),
     ]
     assert table["psnr_db"].nunique() == 4
+    assert set(table["parameters"]) == {count_parameters(model)}
     means = summary(table)
     assert means["arm"].tolist() == ["fpl", "skip"]
     one, other = table.loc[table["arm"] == "skip", "psnr_db"]
