@@ -61,8 +61,8 @@ def run_grid(
         wait: For runs that other processes are busy with, once nothing else is left.
 
     Returns:
-        Columns `arm, seed, iterations, parameters`, `SETTINGS`, `dataset, psnr_db, ssim, head_ad_levels,
-        tail_ad_levels` (see `Fit`).
+        Columns `arm, seed, iterations, parameters`, `SETTINGS`, `dataset, psnr_db, ssim,
+        head_ad_levels, tail_ad_levels` (see `Fit`).
 
     Raises:
         InUseError: Other processes are busy with all that is left, and `wait` is off.

@@ -448,7 +448,7 @@ def open_files(
         InputError: An image that is damaged or too small.
     """
     rule = degradation or Bicubic(4)
-    layout = Layout(tuple(PairFile(*named, None) for named in files.items()), Path())
+    layout = Layout(tuple(PairFile(*named) for named in files.items()), Path(), None)
     return ImageSet(name, _checked(layout, name, rule, white=None, skip_bad=False), rule)
 
 

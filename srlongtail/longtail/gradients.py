@@ -152,9 +152,8 @@ def gradient_shares(
         Ten shares, the easiest tenth first; NaN where an image has no gradient.
 
     Example:
-        >>> sr, hr, bicubic = torch.rand(3, 2, 3, 8, 10)
-        >>> shares = gradient_shares(lambda sr, hr, bicubic: (sr - hr).abs().mean(), sr, hr, bicubic)
-        >>> [round(share) for share in shares]
+        >>> l1 = lambda sr, hr, bicubic: (sr - hr).abs().mean()
+        >>> [round(share) for share in gradient_shares(l1, *torch.rand(3, 2, 3, 8, 10))]
         [10, 10, 10, 10, 10, 10, 10, 10, 10, 10]
     """
     gradients = output_gradient(loss, sr, hr, bicubic)

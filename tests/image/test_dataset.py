@@ -12,6 +12,7 @@ from srlongtail.image.dataset import (
     PHOTOS,
     make_pair,
     open_data,
+    open_files,
     open_image,
     photos,
     stated_scales,
@@ -304,3 +305,23 @@ def test_scales_that_lr_images_say(tmp_path):
     assert stated_scales(root / "HR", lr_dir=root / "LR_bicubic" / "X2") == {2}
     assert stated_scales(f"mine={root / 'HR'},{root / 'LR_bicubic' / 'X2'}") == {2}
     assert stated_scales("photos") == set()
+
+
+def test_files_of_several_folders_are_one_set(tmp_path):
+    put(tmp_path / "a" / "1.png", 50, 38)
+    put(tmp_path / "b" / "1.png", 26, 26, value=0.7)
+    files = {"one": tmp_path / "a" / "1.png", "other": tmp_path / "b" / "1.png"}
+    data = open_files("mine", files, Bicubic(2))
+    assert (data.name, data.scale, data.names) == ("mine", 2, ("one", "other"))
+    pair = data[1]
+    assert (pair.dataset, tuple(pair.hr.shape), tuple(pair.lr.shape)) == (
+        "mine",
+        (3, 24, 24),
+        (3, 12, 12),
+    )
+    assert str(data.lr_source) == "made from HR by bicubic"
+    with pytest.raises(
+        InputError, match=r"mine/small: HR image of 8 x 8 pixels, expected at least"
+    ):
+        put(tmp_path / "c.png", 8, 8)
+        open_files("mine", {"small": tmp_path / "c.png"})
