@@ -26,6 +26,7 @@ _HOMES = {
     "hardest_window": "srlongtail.attribution.windows",
     "load_model": "srlongtail.models.checkpoint",
     "local_attribution": "srlongtail.attribution.lam",
+    "make_loss": "srlongtail.losses.catalog",
     "measure_bands": "srlongtail.longtail.bands",
     "open_data": "srlongtail.image.dataset",
     "photos": "srlongtail.image.dataset",
@@ -57,6 +58,7 @@ if TYPE_CHECKING:
     from srlongtail.longtail.comparison import compare as compare
     from srlongtail.longtail.difference import absolute_difference as absolute_difference
     from srlongtail.longtail.difference import difference_histogram as difference_histogram
+    from srlongtail.losses.catalog import make_loss as make_loss
     from srlongtail.metrics import PAPER as PAPER
     from srlongtail.metrics import Y_CHANNEL as Y_CHANNEL
     from srlongtail.metrics import psnr as psnr

@@ -28,7 +28,7 @@ ALLOWED = {
     "image": {"errors", "files", "geometry"},
     "models": BASE,
     "focal": BASE,
-    "losses": BASE | {"focal", "metrics"},
+    "losses": BASE | {"models", "focal", "metrics"},
     "metrics": BASE,
     "provenance": BASE | MODELS | {"version"},
     "restoration": BASE | MODELS,

@@ -19,6 +19,7 @@ from srlongtail.models.complexity import count_parameters
 from srlongtail.provenance import provenance
 from srlongtail.results import write_record, write_table
 from srlongtail.training.images import choose_images, describe, find_images
+from srlongtail.training.learner import with_loss_code
 from srlongtail.training.lock import locked
 from srlongtail.training.loop import train
 from srlongtail.training.patches import SharedBank
@@ -41,6 +42,7 @@ def run_grid(
     bank: SharedBank | None = None,
     wait: bool = True,
     tell: Callable[[str], object] | None = None,
+    allow_code: bool = False,
 ) -> pd.DataFrame:
     """Train all runs of a grid that are not done, and measure every network.
 
@@ -56,7 +58,7 @@ def run_grid(
             unless given.
         reuse: Folder, searched to any depth, whose finished runs of the same recipes and images
             are not repeated; `out` unless given.
-        device, deadline, tell: See `train`.
+        device, deadline, tell, allow_code: See `train`.
         bank: The training images, where several grids share them.
         wait: For runs that other processes are busy with, once nothing else is left.
 
@@ -75,13 +77,17 @@ def run_grid(
         return describe(choose_images(found, recipe.half, recipe.images, recipe.hold_out))
 
     bank = bank or SharedBank()
-    table = _Table(
-        grid, out, tests, lambda recipe: find_finished(recipe, source(recipe), reuse or out)
-    )
+
+    def find(recipe: Recipe) -> Path | None:
+        recipe = with_loss_code(recipe, allow_code=allow_code)
+        return find_finished(recipe, source(recipe), reuse or out)
+
+    table = _Table(grid, out, tests, find)
 
     def make(recipe: Recipe) -> None:
         if table.find(recipe):
             return
+        recipe = with_loss_code(recipe, allow_code=allow_code)
         train(
             replace(recipe, data=data),
             out / folder_name(recipe, source(recipe)),
@@ -90,6 +96,7 @@ def run_grid(
             find_bank=bank.of,
             deadline=deadline,
             tell=tell,
+            allow_code=allow_code,
         )
         table.write()
 

@@ -32,7 +32,7 @@ def _changes() -> type:
     options = [
         (_OPTIONS.get(f.name, f.name), hints[f.name] | None, None)
         for f in fields(Recipe)
-        if f.name != "data"
+        if f.name not in ("data", "loss_code")
     ]
     changes = make_dataclass("RecipeChanges", options, frozen=True)
     help_text = str(Recipe.__doc__)  # its attributes are the options
@@ -61,6 +61,7 @@ def train(
     resume: bool = False,
     force: bool = False,
     device: str | None = None,
+    allow_code: bool = False,
     show_list: ShowList = False,
     changes: Changes = UNCHANGED,
 ) -> None:
@@ -73,6 +74,8 @@ def train(
         resume: continue the run in the folder.
         force: continue even if the recipe or the images have changed.
         device: device to compute on, such as cuda:1; default: CUDA if available, else the CPU.
+        allow_code: import and call the loss that a recipe's file names, even from the current
+            folder; a loss named by --loss needs no consent.
         show_list: list the recipes and exit.
     """
     if show_list:
@@ -93,7 +96,15 @@ def train(
 
     chosen = _anywhere(chosen)
     with parallel.process_group(), _stopping(f"srlongtail train --resume --out {out} goes on"):
-        loop.train(chosen, out, resume=resume, force=force, device=device, tell=tell)
+        loop.train(
+            chosen,
+            out,
+            resume=resume,
+            force=force,
+            device=device,
+            tell=tell,
+            allow_code=allow_code or "loss" in given,
+        )
         if parallel.is_writer():
             print(out / "checkpoint.safetensors")
 
@@ -137,7 +148,15 @@ def ablate(
     out = out or Path("runs") / chosen.name
     images, tests = _absolute(flatten(data)), _open(test, chosen.recipe)
     with _stopping("the same command goes on"):
-        table = run_grid(chosen, out, images, tests=tests, device=device, tell=tell)
+        table = run_grid(
+            chosen,
+            out,
+            images,
+            tests=tests,
+            device=device,
+            tell=tell,
+            allow_code=any(choice.startswith("loss=") for choice in flatten(vary)),
+        )
     print(summary(table).round(4).to_string(index=False))
     print(out / f"{chosen.name}.csv")
 

@@ -15,10 +15,11 @@ from numpy.typing import ArrayLike
 from srlongtail.attribution.windows import compare_by_band
 from srlongtail.errors import InputError
 from srlongtail.evaluation import check_scales, evaluate
+from srlongtail.focal.pixel_loss import PixelLoss
 from srlongtail.image.dataset import ImagePair, ImageSet
 from srlongtail.image.resample import upsample_bicubic
 from srlongtail.longtail.bands import measure_bands
-from srlongtail.longtail.gradients import WeightedL1, parameter_gradients
+from srlongtail.longtail.gradients import parameter_gradients
 from srlongtail.longtail.tail import TAIL, TENTHS, difficulty, measure_tail
 from srlongtail.models.checkpoint import ZOO
 from srlongtail.models.sr_model import SRModel, bicubic
@@ -344,7 +345,7 @@ def _gain_by_difficulty(tenths: pd.DataFrame) -> Claim:
 
 def _gradients(base: Sequence[SRModel], datasets: Sequence[ImageSet]) -> Claim:
     tables = [
-        parameter_gradients(model, WeightedL1(), data, group_of=lambda name: "all weights").bands
+        parameter_gradients(model, PixelLoss(), data, group_of=lambda name: "all weights").bands
         for model in base
         for data in datasets
     ]

@@ -1,6 +1,7 @@
 """Structure priors and the weights computed from them (Eq. 3 to 5 of the paper)."""
 
 from dataclasses import dataclass
+from functools import reduce
 from typing import Literal, get_args
 
 import torch
@@ -103,6 +104,39 @@ def focal_weights(
     """
     p = parameters or FocalParameters()
     return FocalWeights(
-        static=focal_weight(structure_prior(hr, bicubic), p.alpha_sp, p.gamma_sp, p.scope),
-        learnable=focal_weight(structure_prior(hr, sr), p.alpha_lp, p.gamma_lp, p.scope),
+        static=focal_map(sr, hr, bicubic, parameters=p, learnable=False),
+        learnable=focal_map(sr, hr, bicubic, parameters=p, static=False),
     )
+
+
+def focal_map(
+    sr: Tensor,
+    hr: Tensor,
+    bicubic: Tensor,
+    *,
+    parameters: FocalParameters | None = None,
+    static: bool = True,
+    learnable: bool = True,
+) -> Tensor:
+    """Return the weight that the loss applies (Eq. 7), from one of the priors or from both.
+
+    Args:
+        sr, hr, bicubic: See `focal_weights`.
+        parameters: Default: the paper's.
+        static: Use the static prior.
+        learnable: Use the learnable prior.
+
+    Example:
+        >>> hr, bicubic, sr = torch.rand(3, 1, 3, 8, 8)
+        >>> weights = focal_weights(hr, bicubic, sr)
+        >>> torch.equal(focal_map(sr, hr, bicubic), weights.combined)
+        True
+    """
+    p, weights = parameters or FocalParameters(), []
+    if static:
+        prior = structure_prior(hr, bicubic)
+        weights.append(focal_weight(prior, p.alpha_sp, p.gamma_sp, p.scope))
+    if learnable:
+        prior = structure_prior(hr, sr)
+        weights.append(focal_weight(prior, p.alpha_lp, p.gamma_lp, p.scope))
+    return reduce(torch.mul, weights)

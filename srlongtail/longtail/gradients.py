@@ -27,41 +27,13 @@ Network = Callable[[Tensor], Tensor]  # LR (1, 3, h, w) -> the full SR image, no
 
 @runtime_checkable
 class HasOutputGradient(Protocol):
-    """A loss that knows its gradient with respect to SR without automatic differentiation."""
+    """A loss that knows its gradient with respect to SR without automatic differentiation.
+
+    `PixelLoss` does, and so do losses of the catalog.
+    """
 
     def output_gradient(self, sr: Tensor, hr: Tensor, bicubic: Tensor) -> Tensor:
         """Return the gradient, a tensor like `sr`."""
-
-
-@dataclass(frozen=True)
-class WeightedL1:
-    """The mean of W |SR - HR| where W is held fixed, with its gradient W sign(SR - HR) / N.
-
-    Args:
-        weights: HR, bicubic and SR -> W, like them; 1 everywhere by default, which is plain L1.
-            The weights of Focal Pixel Learning are `focal_weights(hr, bicubic, sr).combined`.
-
-    Example:
-        >>> loss = WeightedL1(lambda hr, bicubic, sr: 1 + (hr - bicubic).abs())
-        >>> hr, bicubic = torch.zeros(1, 3, 1, 1), torch.ones(1, 3, 1, 1)
-        >>> sr = bicubic
-        >>> loss(sr, hr, bicubic).item(), loss.output_gradient(sr, hr, bicubic).sum().item()
-        (2.0, 2.0)
-    """
-
-    weights: Callable[[Tensor, Tensor, Tensor], Tensor] | None = None
-
-    def __call__(self, sr: Tensor, hr: Tensor, bicubic: Tensor) -> Tensor:
-        """Return the loss."""
-        error = (sr - hr).abs()
-        if self.weights is not None:
-            error = error * self.weights(hr, bicubic, sr).detach()
-        return error.mean()
-
-    def output_gradient(self, sr: Tensor, hr: Tensor, bicubic: Tensor) -> Tensor:
-        """Return the gradient with respect to SR."""
-        gradient = (sr - hr).sign() / sr.numel()
-        return gradient if self.weights is None else gradient * self.weights(hr, bicubic, sr)
 
 
 def output_gradient(loss: Loss, sr: Tensor, hr: Tensor, bicubic: Tensor) -> Tensor:
@@ -212,7 +184,8 @@ def parameter_gradients(
     Example:
         >>> model = nn.Sequential(nn.Upsample(scale_factor=2), nn.Conv2d(3, 3, 1))
         >>> pair = ImagePair("noise", torch.rand(3, 8, 8), torch.rand(3, 4, 4))
-        >>> found = parameter_gradients(model, WeightedL1(), [pair])
+        >>> l1 = lambda sr, hr, bicubic: (sr - hr).abs().mean()
+        >>> found = parameter_gradients(model, l1, [pair])
         >>> found.bands["group"].tolist(), len(found.norms)
         (['all', '1'], 20)
     """

@@ -8,7 +8,6 @@ all pixels of a data set pooled (`Limits.pooled`, `pooled_edges`), so that an ea
 no tail.
 """
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -17,12 +16,12 @@ from typing import Literal, get_args
 import numpy as np
 import pandas as pd
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from srlongtail.errors import InputError
 from srlongtail.image.color import luma_levels
 from srlongtail.image.dataset import ImagePair
+from srlongtail.image.gradient import sobel
 from srlongtail.image.io import quantize
 from srlongtail.longtail.difference import DifferenceHistogram, absolute_difference
 from srlongtail.longtail.restorers import PairRestorer, Restorer, map_pairs, restorers_by_name
@@ -38,21 +37,16 @@ HEAD = 0.5  # share of the pixels, from the easiest on
 TAIL = 0.1  # share of the pixels, from the hardest on
 TENTHS = 10
 
-_SOBEL = torch.tensor([[-0.25, -0.5, -0.25], [0.0, 0.0, 0.0], [0.25, 0.5, 0.25]])
-
 Ranking = Literal["gradient", "bicubic_ad"]
 Difficulty = Callable[[Tensor, Tensor], Tensor]  # HR and bicubic (..., 3, H, W) -> (..., H, W)
 
 
 def gradient_magnitude(hr: Tensor) -> Tensor:
-    """Return the gradient magnitude of luma, in levels of 255, as scikit-image's `sobel` does.
+    """Return the gradient magnitude of luma, in levels of 255; see `sobel`.
 
-    Sobel's 3 x 3 kernels over 4, the root of the mean square of the two directions, and the
-    border pixel repeated outside. The largest possible value is 219, as for AD.
-
-    In flat areas the gradient is 0 up to rounding, so that rounding decides which of these pixels
-    come first in a ranking. It moves the means of tenths by up to 0.06 levels on Set14. Here sums
-    are taken in scikit-image's order, so that ranks are the same as those of NumPy code.
+    The largest possible value is 219, as for AD. In flat areas the gradient is 0 up to rounding,
+    so that rounding decides which of these pixels come first in a ranking. It moves the means of
+    tenths by up to 0.06 levels on Set14.
 
     Args:
         hr: RGB in [0, 1], `(..., 3, H, W)`, floating point.
@@ -66,17 +60,7 @@ def gradient_magnitude(hr: Tensor) -> Tensor:
         >>> gradient_magnitude(edge)[1].round().tolist()
         [0.0, 155.0, 155.0, 0.0]
     """
-    y = luma_levels(hr)
-    height, width = y.shape[-2:]
-    padded = F.pad(y.reshape(-1, 1, height, width), (1, 1, 1, 1), mode="replicate")
-    square = torch.zeros_like(y)
-    for kernel in (_SOBEL, _SOBEL.T):
-        response = torch.zeros_like(y).reshape(-1, 1, height, width)
-        for row, column in kernel.nonzero().tolist():
-            shifted = padded[..., row : row + height, column : column + width]
-            response += float(kernel[row, column]) * shifted
-        square += response.square().reshape(y.shape)
-    return (square.sqrt() / math.sqrt(2)).squeeze(-3)
+    return sobel(luma_levels(hr)).squeeze(-3)
 
 
 def difficulty(hr: Tensor, bicubic: Tensor, ranked_by: Ranking | Difficulty = "gradient") -> Tensor:

@@ -1,7 +1,8 @@
-"""Networks named in text: a name of the catalog, or `module:callable`, with literal arguments.
+"""Modules named in text: a name of a catalog, or `module:callable`, with literal arguments.
 
-Arguments are parsed and never evaluated. To import a module runs its code, so a name that comes
-from a file which a stranger may have written needs consent; see `NetworkCall.make`.
+Networks are named like this, and losses. Arguments are parsed and never evaluated. To import a
+module runs its code, so a name that comes from a file which a stranger may have written needs
+consent; see `Call.import_and_call`.
 """
 
 import ast
@@ -14,7 +15,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from inspect import signature
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, TypeVar
 
 from torch import nn
 
@@ -24,52 +25,123 @@ from srlongtail.models.diagnose_call import explained
 
 _FORM = re.compile(r"\s*([A-Za-z_][\w.-]*(?::[A-Za-z_][\w.]*)?)\s*(\(.*\))?\s*", re.DOTALL)
 
+AnyCall = TypeVar("AnyCall", bound="Call")
+
 
 @dataclass(frozen=True)
-class NetworkCall:
-    """A network to build.
+class Call:
+    """A module to make.
 
     Attributes:
         target: a name of the catalog, or `module:callable`.
         positional: arguments without a name.
         named: arguments with a name.
-
-    >>> NetworkCall.parse("nets:make(32, depth=4)")
-    NetworkCall(target='nets:make', positional=(32,), named={'depth': 4})
+        kind: what is made, in words.
+        names: the catalog.
     """
 
     target: str
     positional: tuple[Any, ...] = ()
     named: Mapping[str, Any] = field(default_factory=dict)
+    kind: ClassVar[str] = "module"
+    names: ClassVar[Mapping[str, Any]] = {}
 
     @classmethod
-    def parse(cls, text: str) -> "NetworkCall":
+    def parse(cls: type[AnyCall], text: str) -> AnyCall:
         """Read `NAME`, `NAME(literals)`, `module:callable` or `module:callable(literals)`.
 
         Raises:
             InputError: none of these forms, an unknown name, or an argument that is no literal.
         """
+        label = f"{cls.kind} {text!r}"
         form = _FORM.fullmatch(text)
         if form is None:
-            raise InputError(f"network {text!r}: expected module:callable or a name, (arguments)")
+            raise InputError(f"{label}: expected module:callable or a name, (arguments)")
         target, arguments = form.groups()
-        if ":" not in target and target not in CATALOG:
-            hint = suggestion(target.lower(), CATALOG)
+        if ":" not in target and target not in cls.names:
+            hint = suggestion(target.lower(), cls.names)
             raise InputError(
-                f"network {text!r}: unknown name{hint}, expected module:callable or one of "
-                f"{', '.join(CATALOG)}"
+                f"{label}: unknown name{hint}, expected module:callable or one of "
+                f"{', '.join(cls.names)}"
             )
-        return cls(target, *_literals(arguments or "()", text))
+        return cls(target, *_literals(arguments or "()", label))
 
     @property
     def in_catalog(self) -> bool:
-        """Whether the network is one of ours."""
+        """Whether the module is one of ours."""
         return ":" not in self.target
 
     def __str__(self) -> str:
         arguments = [repr(value) for value in self.positional]
         arguments += [f"{key}={value!r}" for key, value in self.named.items()]
         return f"{self.target}({', '.join(arguments)})" if arguments else self.target
+
+    def import_and_call(self, *, trusted: bool = True, folder: Path | None = None) -> nn.Module:
+        """Make the module that `module:callable` names.
+
+        The Python module is imported, which runs its code, and the callable is called. If the
+        name is not trusted, the Python module must be installed or lie in a folder of
+        `PYTHONPATH`: a file in the current folder, or in `folder`, is not imported, because a
+        stranger may have put it there together with the name. The callable must then be a
+        subclass of `nn.Module`, and no other function is called. What an installed package does
+        when it is imported, or when its class is made, is not held back.
+
+        Args:
+            trusted: whether the user gave the name, and not a file.
+            folder: where the file lies that gave the name.
+
+        Raises:
+            InputError: the module cannot be imported or made, is no `nn.Module`, or wants
+                consent.
+        """
+        found = self._find(trusted, folder)
+        if not trusted and not (isinstance(found, type) and issubclass(found, nn.Module)):
+            raise InputError(
+                f"{self.kind} {self}: comes from a file and is no subclass of torch.nn.Module; "
+                f"expected one, or, if you trust the file, ",
+                Parameter("allow_code", True),
+            )
+        with explained(f"{self.kind} {self}: cannot be built"):
+            made = found(*self.positional, **self.named)
+        if not isinstance(made, nn.Module):
+            what = type(made).__name__
+            raise InputError(f"{self.kind} {self}: made a {what}, expected a torch nn.Module")
+        return made
+
+    def _find(self, trusted: bool, folder: Path | None) -> Any:
+        module_name, _, attribute = self.target.partition(":")
+        hidden = {Path.cwd(), folder or Path.cwd()}
+        with explained(f"{self.kind} {self}: cannot be imported"):
+            try:
+                with _current_folder() if trusted else _without(hidden):
+                    found: Any = importlib.import_module(module_name)
+            except ModuleNotFoundError as error:
+                if error.name != module_name:
+                    raise
+                if trusted:
+                    raise InputError(f"{self.kind} {self}: cannot be imported: {error}") from error
+                raise InputError(
+                    f"{self.kind} {self}: comes from a file, and its module is not installed; a "
+                    f"module of the current folder is imported only with ",
+                    Parameter("allow_code", True),
+                ) from error
+        for part in attribute.split("."):
+            if not hasattr(found, part):
+                raise InputError(f"{self.kind} {self}: {module_name} has no attribute {part!r}")
+            found = getattr(found, part)
+        return found
+
+
+@dataclass(frozen=True)
+class NetworkCall(Call):
+    """A network to build.
+
+    >>> NetworkCall.parse("nets:make(32, depth=4)")
+    NetworkCall(target='nets:make', positional=(32,), named={'depth': 4})
+    """
+
+    kind = "network"
+    names = CATALOG
 
     def catalog_arguments(self) -> dict[str, Any]:
         """All arguments by name, of a network of the catalog."""
@@ -83,74 +155,22 @@ class NetworkCall:
         return dict(bound.arguments)
 
     def make(self, *, trusted: bool = True, folder: Path | None = None) -> nn.Module:
-        """Build the network.
-
-        A name of the catalog is built at once. Of `module:callable`, the module is imported,
-        which runs its code, and the callable is called. If the name is not trusted, the module
-        must be installed or lie in a folder of `PYTHONPATH`: a file in the current folder, or in
-        `folder`, is not imported, because a stranger may have put it there together with the
-        name. The callable must then be a subclass of `nn.Module`, and no other function is
-        called. What an installed package does when it is imported, or when its class is made,
-        is not held back.
-
-        Args:
-            trusted: whether the user gave the name, and not a file.
-            folder: where the file lies that gave the name.
-
-        Raises:
-            InputError: the network cannot be imported or made, is no `nn.Module`, or wants
-                consent.
-        """
+        """Build the network: one of the catalog at once, another as `import_and_call` does."""
         if self.in_catalog:
             return build(self.target, **self.catalog_arguments())
-        found = self._find(trusted, folder)
-        if not trusted and not (isinstance(found, type) and issubclass(found, nn.Module)):
-            raise InputError(
-                f"network {self}: comes from a file and is no subclass of torch.nn.Module; "
-                f"expected one, or, if you trust the file, ",
-                Parameter("allow_code", True),
-            )
-        with explained(f"network {self}: cannot be built"):
-            made = found(*self.positional, **self.named)
-        if not isinstance(made, nn.Module):
-            kind = type(made).__name__
-            raise InputError(f"network {self}: made a {kind}, expected a torch nn.Module")
-        return made
-
-    def _find(self, trusted: bool, folder: Path | None) -> Any:
-        module_name, _, attribute = self.target.partition(":")
-        hidden = {Path.cwd(), folder or Path.cwd()}
-        with explained(f"network {self}: cannot be imported"):
-            try:
-                with _current_folder() if trusted else _without(hidden):
-                    found: Any = importlib.import_module(module_name)
-            except ModuleNotFoundError as error:
-                if error.name != module_name:
-                    raise
-                if trusted:
-                    raise InputError(f"network {self}: cannot be imported: {error}") from error
-                raise InputError(
-                    f"network {self}: comes from a file, and its module is not installed; a "
-                    f"module of the current folder is imported only with ",
-                    Parameter("allow_code", True),
-                ) from error
-        for part in attribute.split("."):
-            if not hasattr(found, part):
-                raise InputError(f"network {self}: {module_name} has no attribute {part!r}")
-            found = getattr(found, part)
-        return found
+        return self.import_and_call(trusted=trusted, folder=folder)
 
 
-def _literals(arguments: str, text: str) -> tuple[tuple[Any, ...], dict[str, Any]]:
+def _literals(arguments: str, label: str) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """Positional and named arguments of a call, each a literal."""
     try:
         call = ast.parse(f"call{arguments}", mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        raise InputError(f"network {text!r}: arguments that cannot be parsed") from error
+        raise InputError(f"{label}: arguments that cannot be parsed") from error
     if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Name):
-        raise InputError(f"network {text!r}: expected one pair of parentheses with arguments")
+        raise InputError(f"{label}: expected one pair of parentheses with arguments")
     if any(keyword.arg is None for keyword in call.keywords):
-        raise InputError(f"network {text!r}: expected named arguments one by one, and not as **")
+        raise InputError(f"{label}: expected named arguments one by one, and not as **")
     try:
         return (
             tuple(map(ast.literal_eval, call.args)),
@@ -158,7 +178,7 @@ def _literals(arguments: str, text: str) -> tuple[tuple[Any, ...], dict[str, Any
         )
     except (ValueError, TypeError, RecursionError, MemoryError) as error:
         raise InputError(
-            f"network {text!r}: an argument is no literal; expected numbers, text in quotes, "
+            f"{label}: an argument is no literal; expected numbers, text in quotes, "
             f"True, False, None, or lists, tuples or dicts of these"
         ) from error
 

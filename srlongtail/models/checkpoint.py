@@ -63,7 +63,7 @@ def load_model(
         scale, predicts, value_range, channels, multiple, prefix: see `ModelCard`; to contradict
             the file or the card is an error.
         network: what to build for the file's weights; see `ModelCard`.
-        allow_code: import and call whatever a card's file names; see `NetworkCall.make`.
+        allow_code: import and call whatever a card's file names; see `Call.import_and_call`.
         device: where to put the weights.
 
     Raises:

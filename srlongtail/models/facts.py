@@ -12,16 +12,49 @@ PARTS = ("skip", "static", "learnable")
 """What Focal Pixel Learning (FPL) is made of."""
 
 
-def arm_of(parts: Mapping[str, object]) -> str:
+LOSSES_BY_PARTS: Mapping[str, Mapping[str, Any]] = {
+    "l1": {"static": False, "learnable": False, "p": 1},
+    "l2": {"static": False, "learnable": False, "p": 2},
+    "static": {"static": True, "learnable": False},
+    "learnable": {"static": False, "learnable": True},
+    "fpl": {"static": True, "learnable": True},
+}
+"""The losses that FPL is made of -> the settings of a recipe that stand for them."""
+
+
+def loss_of(settings: Mapping[str, Any]) -> str:
+    """Return the name of the loss that a recipe trains with.
+
+    >>> loss_of({"static": True, "learnable": True}), loss_of({"p": 2}), loss_of({"loss": "sobel"})
+    ('fpl', 'l2', 'sobel')
+    """
+    if settings.get("loss"):
+        return str(settings["loss"])
+    known = {key: settings.get(key, False) for key in ("static", "learnable")}
+    known["p"] = settings.get("p", 1)
+    return next(name for name, parts in LOSSES_BY_PARTS.items() if parts.items() <= known.items())
+
+
+def arm_of(settings: Mapping[str, Any]) -> str:
     """Return what an ablation calls a network: by the parts of FPL that it was trained with.
+
+    A loss that is not made of these parts is named after them.
 
     >>> arm_of({"skip": True, "static": True, "learnable": False})
     'skip+static'
     >>> arm_of({}), arm_of(dict.fromkeys(PARTS, True))
     ('baseline', 'FPL')
+    >>> arm_of({"skip": True, "loss": "sobel"}), arm_of({"p": 2})
+    ('skip+sobel', 'L2')
     """
-    on = [part for part in PARTS if parts.get(part)]
-    return "FPL" if len(on) == len(PARTS) else "+".join(on) or "baseline"
+    on = [part for part in PARTS if settings.get(part)]
+    if len(on) == len(PARTS):
+        on = ["FPL"]
+    if settings.get("p") == 2:
+        on.append("L2")
+    if settings.get("loss"):
+        on.append(settings["loss"])
+    return "+".join(on) or "baseline"
 
 
 ARMS = tuple(
@@ -64,8 +97,13 @@ class Training:
 
     @property
     def arm(self) -> str | None:
-        """What of FPL the network was trained with; None without a recipe."""
+        """What of FPL, or which other loss, it was trained with; None without a recipe."""
         return arm_of(self.recipe) if self.recipe else None
+
+    @property
+    def loss(self) -> str | None:
+        """The name of the loss; None without a recipe."""
+        return loss_of(self.recipe) if self.recipe else None
 
     @property
     def degradation(self) -> str | None:

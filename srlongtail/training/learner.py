@@ -4,6 +4,7 @@ import copy
 import math
 import zlib
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -13,9 +14,9 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from srlongtail.errors import InputError, Parameter
-from srlongtail.focal.loss import FocalPixelLoss
 from srlongtail.focal.weights import FocalParameters
 from srlongtail.image.resample import upsample_bicubic
+from srlongtail.losses.catalog import code_of, make_loss, takes_step, try_loss
 from srlongtail.models.catalog import new_model
 from srlongtail.models.fast.layers import accelerate
 from srlongtail.models.fast.patches import BicubicOfPatches
@@ -24,20 +25,31 @@ from srlongtail.training.recipe import Recipe
 
 
 class Objective(nn.Module):
-    """The loss of a batch, as one module that can be compiled and shared over processes whole."""
+    """The loss of a batch, as one module that can be compiled and shared over processes whole.
+
+    Args:
+        model: The network; what it predicts decides whether bicubic is added to its output.
+        loss: Of the full SR image, HR and bicubic.
+        enlarge: Makes bicubic of LR.
+        autocast: Precision of the network; the loss is computed in float32.
+        step: The iterations done, on the device; the training loop writes to it.
+    """
 
     def __init__(
         self,
         model: SRModel,
-        loss: FocalPixelLoss,
+        loss: nn.Module,
         enlarge: Callable[[Tensor], Tensor],
         autocast: torch.dtype | None,
+        step: Tensor,
     ) -> None:
         super().__init__()
         self.model = model
         self.loss = loss
         self.enlarge = enlarge
         self.autocast = autocast
+        self.needs_bicubic = model.predicts == "residual" or getattr(loss, "reads_bicubic", True)
+        self.options = {"step": step} if takes_step(loss) else {}
 
     def forward(self, lr: Tensor, hr: Tensor) -> Tensor:
         """LR `(N, 3, h, w)` and HR `(N, 3, h * scale, w * scale)`, in [0, 1] -> a scalar."""
@@ -46,9 +58,10 @@ class Objective(nn.Module):
             lr.device.type, self.autocast, enabled=self.autocast is not None, cache_enabled=False
         ):
             output = self.model.output(lr)
-        needs_bicubic = self.loss.skip or self.loss.static
-        bicubic = self.enlarge(lr) if needs_bicubic else hr
-        return self.loss(output.float(), hr, bicubic)
+        bicubic = self.enlarge(lr) if self.needs_bicubic else hr
+        output = output.float()
+        sr = output + bicubic if self.model.predicts == "residual" else output
+        return self.loss(sr, hr, bicubic, **self.options)
 
 
 class Meter:
@@ -96,9 +109,20 @@ class Learner:
         recipe: what to build.
         device: where to compute.
         draws_on: where patches are drawn, the device of the `PatchBank`.
+        allow_code: make a loss of `module:callable` although a file may have named it.
+
+    Raises:
+        InputError: the network or the loss cannot be made, or the loss fails on noise.
     """
 
-    def __init__(self, recipe: Recipe, device: torch.device, draws_on: torch.device) -> None:
+    def __init__(
+        self,
+        recipe: Recipe,
+        device: torch.device,
+        draws_on: torch.device,
+        *,
+        allow_code: bool = False,
+    ) -> None:
         with torch.random.fork_rng(devices=[]):  # the caller's random numbers stay as they were
             torch.manual_seed(recipe.seed)
             model = new_model(
@@ -108,6 +132,7 @@ class Learner:
                 name=recipe.name,
                 **recipe.arguments,
             )
+            _perturb(model, recipe.perturbation)
         accelerate(model.network)
         model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # not in its stub
         self.model = model.to(device).train()
@@ -126,7 +151,11 @@ class Learner:
         enlarge: Callable[[Tensor], Tensor] = partial(upsample_bicubic, scale=recipe.scale)
         if not on_cuda and autocast is None:
             enlarge = BicubicOfPatches(recipe.patch, recipe.scale)
-        objective = Objective(self.model, focal_loss(recipe), enlarge, autocast)
+        loss = recipe_loss(recipe, allow_code=allow_code).to(device).requires_grad_(False)
+        if ":" in recipe.loss:
+            try_loss(loss, recipe.loss, recipe.patch * recipe.scale, device)
+        self._step = torch.zeros((), dtype=torch.int64, device=device)
+        objective = Objective(self.model, loss, enlarge, autocast, self._step)
         self.objective = _shared_and_compiled(objective, recipe, device)
 
     @property
@@ -139,8 +168,9 @@ class Learner:
         """Return the learning rate of the next step."""
         return float(self.optimizer.param_groups[0]["lr"])
 
-    @rate.setter
-    def rate(self, rate: float) -> None:
+    def prepare(self, done: int, rate: float) -> None:
+        """Set the iterations done, which a loss may depend on, and the rate of the next step."""
+        self._step.fill_(done)
         for group in self.optimizer.param_groups:
             if isinstance(group["lr"], Tensor):
                 group["lr"].fill_(rate)
@@ -280,23 +310,35 @@ class Replay:
             ) from error
 
 
-def focal_loss(recipe: Recipe) -> FocalPixelLoss:
-    """Return the loss of a recipe."""
+def recipe_loss(recipe: Recipe, *, allow_code: bool = False) -> nn.Module:
+    """Return the loss of a recipe.
+
+    Args:
+        recipe: Names the loss, and has the parameters of FPL.
+        allow_code: See `Learner`.
+
+    Raises:
+        InputError: The loss is unknown, cannot be made, or wants consent.
+    """
     r = recipe
-    shared = dist.is_initialized() and r.scope == "batch" and (r.static or r.learnable)
-    return FocalPixelLoss(
-        skip=r.skip,
-        static=r.static,
-        learnable=r.learnable,
-        focal=FocalParameters(
-            alpha_sp=r.alpha_sp,
-            gamma_sp=r.gamma_sp,
-            alpha_lp=r.alpha_lp,
-            gamma_lp=r.gamma_lp,
-            scope="world" if shared else r.scope,
-        ),
-        p=r.p,
+    focal = FocalParameters(
+        alpha_sp=r.alpha_sp,
+        gamma_sp=r.gamma_sp,
+        alpha_lp=r.alpha_lp,
+        gamma_lp=r.gamma_lp,
+        scope="world" if dist.is_initialized() and r.scope == "batch" else r.scope,
     )
+    return make_loss(r.loss_name, focal=focal, p=r.p, trusted=allow_code)
+
+
+def with_loss_code(recipe: Recipe, *, allow_code: bool = False) -> Recipe:
+    """Return the recipe with the hash of the file of a user's own loss.
+
+    A run is then not resumed, nor taken for finished, with a loss that has changed meanwhile.
+    """
+    own = ":" in recipe.loss
+    code = code_of(recipe_loss(recipe, allow_code=allow_code)) if own else ""
+    return replace(recipe, loss_code=code)
 
 
 def cosine_rate(recipe: Recipe, iteration: int) -> float:
@@ -307,6 +349,14 @@ def cosine_rate(recipe: Recipe, iteration: int) -> float:
     """
     fall = recipe.learning_rate - recipe.minimum_rate
     return recipe.minimum_rate + fall * (1 + math.cos(math.pi * iteration / recipe.iterations)) / 2
+
+
+def _perturb(model: nn.Module, size: float) -> None:
+    """Multiply every weight by 1 + size * n, where n is drawn from the normal distribution."""
+    if size:
+        with torch.no_grad():
+            for weight in model.parameters():
+                weight.mul_(1 + size * torch.randn_like(weight))
 
 
 def _autocast(recipe: Recipe, device: torch.device) -> torch.dtype | None:

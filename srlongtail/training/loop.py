@@ -16,7 +16,7 @@ from srlongtail.models.catalog import check_arguments
 from srlongtail.models.sr_model import SRModel
 from srlongtail.parallel import process_group
 from srlongtail.training.interruption import Interruption, StoppedError
-from srlongtail.training.learner import Learner, Replay, cosine_rate
+from srlongtail.training.learner import Learner, Replay, cosine_rate, with_loss_code
 from srlongtail.training.patches import PatchBank
 from srlongtail.training.recipe import Recipe
 from srlongtail.training.report import Report
@@ -33,6 +33,7 @@ def train(
     find_bank: Callable[[Recipe, torch.device], PatchBank] = PatchBank.of,
     deadline: float = math.inf,
     tell: Callable[[str], object] | None = None,
+    allow_code: bool = False,
 ) -> SRModel:
     """Train a network as a recipe says, into a run folder.
 
@@ -50,6 +51,8 @@ def train(
         find_bank: gives the recipe's training images; of a `SharedBank`, where runs share them.
         deadline: on the clock of `time.monotonic`, when to stop as if by Ctrl-C.
         tell: is called with a line of text after each validation.
+        allow_code: import and call a loss `module:callable` although a file may have named it; see
+            `Call.import_and_call`.
 
     Returns:
         The trained model, in eval mode; its provenance tells how it came to be.
@@ -67,12 +70,13 @@ def train(
         where = find_device(device)
         torch.backends.cudnn.benchmark = True  # all batches have one size
         rank, processes = _place(recipe)
+        recipe = with_loss_code(recipe, allow_code=allow_code)
         state = run.find_state(recipe, resume=resume, force=force)
         check_arguments(recipe.network, recipe.arguments)
         bank = find_bank(recipe, where)
         bank.check(recipe)
         stack.enter_context(_enough_memory(recipe))
-        learner = Learner(recipe, where, bank.device)
+        learner = Learner(recipe, where, bank.device, allow_code=allow_code)
         done = _restore(learner, bank, state, force, run.path) if state else 0
         interruption = stack.enter_context(Interruption(deadline))
         report = stack.enter_context(
@@ -99,7 +103,7 @@ def train(
         if not done:
             report.row(0, learner, validate=True)
         for iteration in range(done + 1, recipe.iterations + 1):
-            learner.rate = cosine_rate(recipe, iteration - 1)
+            learner.prepare(iteration - 1, cosine_rate(recipe, iteration - 1))
             next_step()
             report.step()
 

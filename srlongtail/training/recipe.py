@@ -12,6 +12,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 from srlongtail.errors import InputError, suggestion
 from srlongtail.files import replacing
 from srlongtail.image import DegradationName
+from srlongtail.models.facts import LOSSES_BY_PARTS, loss_of
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -34,6 +35,10 @@ class Recipe:
         scale: SR pixels per LR pixel along each axis.
         degradation: how LR is made from HR: "bicubic" (MATLAB's) or "blur-noise" (Eq. 8).
         skip: predict the residual over bicubic (Eq. 6) instead of the image.
+        loss: l1, l2, charbonnier, fpl, static, learnable, sobel, error-power, hardest-half,
+            fpl-cut, focal-frequency, gradient or ssim-l1; a control of the loss bench; or
+            module:callable for one of your own. Default (empty): the weighted L1 or L2 of static,
+            learnable and p, which l1, l2, static, learnable and fpl stand for.
         static: weight pixels by bicubic's error (Eq. 3).
         learnable: weight pixels by the network's own error (Eq. 4).
         alpha_sp: smallest weight by the static prior.
@@ -41,7 +46,7 @@ class Recipe:
         alpha_lp: smallest weight by the learnable prior.
         gamma_lp: growth of the weight with the learnable prior.
         scope: priors are normalized over the whole "batch", as in the authors' code, or "image".
-        p: 1 for L1, 2 for L2.
+        p: 1 for L1, 2 for L2; also behind the weights of another loss.
         data: folders of training images.
         half: 1 or 2 to train on this half of the images only; 0 for all. The images are always
             split in the same random way. Two runs, one on each half, show over-fitting: see
@@ -58,6 +63,8 @@ class Recipe:
         iterations: number of iterations.
         learning_rate: initial learning rate of Adam.
         minimum_rate: final learning rate, reached along a half cosine.
+        perturbation: relative size of noise on the initial weights, such as 1e-6. Runs that differ
+            in nothing else show how far apart equal losses end.
         ema: decay of the moving average of the weights that is validated and kept; 0 for none.
         seed: seed of the initialization and of the patches.
         precision: precision of the forward pass; "auto" is bfloat16 on CUDA, else float32.
@@ -68,6 +75,7 @@ class Recipe:
         validate_every: interval of validations; 0 for twenty, at least 500 apart.
         save_every: interval at which the state is saved; a run is resumed from it.
         keep_every: interval of checkpoints to keep for later analysis; 0 for none.
+        loss_code: hash of the file with your own loss, set by the run itself.
 
     >>> find_recipe("fsrcnn-fpl-x4").learning_rate
     0.001
@@ -79,6 +87,7 @@ class Recipe:
     scale: int = 4
     degradation: DegradationName = "bicubic"
     skip: bool = False
+    loss: str = ""
     static: bool = False
     learnable: bool = False
     alpha_sp: float = 0.5
@@ -98,6 +107,7 @@ class Recipe:
     iterations: int = 500_000
     learning_rate: float = 1e-3
     minimum_rate: float = 1e-7
+    perturbation: float = 0.0
     ema: float = 0.0
     seed: int = 0
     precision: Precision = "auto"
@@ -108,8 +118,16 @@ class Recipe:
     validate_every: int = 0
     save_every: int = 1000
     keep_every: int = 0
+    loss_code: str = ""
 
     def __post_init__(self) -> None:
+        # One run has one description: the names of FPL's parts become the settings of the parts.
+        for key, value in LOSSES_BY_PARTS.get(self.loss, {}).items():
+            object.__setattr__(self, key, value)
+        if self.loss in LOSSES_BY_PARTS:
+            object.__setattr__(self, "loss", "")
+        parts = not self.loss or not (self.static or self.learnable)
+        self._expect("loss", parts, "none where static or learnable is on")
         for key in ("patch", "batch", "accumulate", "iterations", "save_every", "scale"):
             self._expect(key, getattr(self, key) >= 1, "at least 1")
         self._expect("half", self.half in (0, 1, 2), "0, 1 or 2")
@@ -117,6 +135,7 @@ class Recipe:
             self._expect(key, getattr(self, key) >= 0, "0 or more")
         self._expect("p", self.p in (1, 2), "1 or 2")
         self._expect("arguments", "scale" not in self.arguments, "the scale apart from them")
+        self._expect("perturbation", self.perturbation >= 0, "0 or more")
         self._expect("ema", 0 <= self.ema < 1, "0 <= ema < 1")
         self._expect("minimum_rate", 0 <= self.minimum_rate <= self.learning_rate, "0 to the rate")
         self._expect("learning_rate", self.learning_rate > 0, "above 0")
@@ -130,6 +149,15 @@ class Recipe:
     def _expect(self, key: str, holds: bool, expected: str) -> None:
         if not holds:
             raise InputError(f"{self.name}: {key} {getattr(self, key)!r}, expected {expected}")
+
+    @property
+    def loss_name(self) -> str:
+        """Return the name of the loss, also of one that static, learnable and p describe.
+
+        >>> find_recipe("fsrcnn-fpl-x4").loss_name
+        'fpl'
+        """
+        return loss_of(vars(self))
 
     @property
     def log_interval(self) -> int:
@@ -151,8 +179,11 @@ class Recipe:
     def changed(self, changes: Mapping[str, Any], source: str = "recipe") -> "Recipe":
         """Return this recipe with other values, converted from those of TOML and JSON.
 
+        A loss replaces the one that static, learnable and p describe.
+
         Raises:
-            InputError: an unknown key, or a value of the wrong kind.
+            InputError: an unknown key, a value of the wrong kind, or a loss beside static,
+                learnable or p that contradict it.
 
         >>> Recipe().changed({"iterations": 10, "pyramid": [1, 0.5]}).pyramid
         (1.0, 0.5)
@@ -161,9 +192,15 @@ class Recipe:
         for key in changes:
             if key not in hints:
                 raise InputError(f"{source}: unknown key {key!r}{suggestion(key, hints)}")
-        return replace(
-            self, **{k: _convert(v, hints[k], f"{source}: {k}") for k, v in changes.items()}
-        )
+        new = {k: _convert(v, hints[k], f"{source}: {k}") for k, v in changes.items()}
+        if new.get("loss"):
+            parts = LOSSES_BY_PARTS.get(new["loss"], {"static": False, "learnable": False})
+            for key, value in parts.items():
+                if new.setdefault(key, value) != value:
+                    raise InputError(
+                        f"{source}: {key} {new[key]!r}, expected {value!r} with loss {new['loss']}"
+                    )
+        return replace(self, **new)
 
     def as_dict(self) -> dict[str, Any]:
         """Return all settings as JSON values."""

@@ -113,6 +113,7 @@ class Report:
         model = learner.evaluated_model
         run = {
             "seed": self._recipe.seed,
+            "loss": self._recipe.loss_name,
             "device": _name_of(model.device),
             "processes": dist.get_world_size() if dist.is_initialized() else 1,
             "versions": self._versions,

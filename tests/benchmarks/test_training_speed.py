@@ -94,7 +94,8 @@ class PlainLoop:
         start, cpu_start = perf_counter(), process_time()
         for _ in range(iterations):
             lr, hr = (x.to(DEVICE, non_blocking=True) for x in next(self.batches))
-            loss = self.loss(self.model.output(lr), hr, upsample_bicubic(lr, 4))
+            bicubic = upsample_bicubic(lr, 4)
+            loss = self.loss(self.model.output(lr) + bicubic, hr, bicubic)
             self.optimizer.zero_grad()
             loss.backward()
             self.optimizer.step()

@@ -43,6 +43,7 @@ def small_file(recipe, tmp_path):
 def test_every_setting_but_the_data_is_an_option():
     assert {f.name for f in fields(RecipeChanges)} == {f.name for f in fields(Recipe)} - {
         "data",
+        "loss_code",
         "network",
     } | {"architecture"}  # --network is for a file's network elsewhere
 

@@ -1,0 +1,1 @@
+"""Losses and pixel weights of the field, behind the interface of `FocalPixelLoss`."""
