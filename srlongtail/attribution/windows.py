@@ -211,6 +211,7 @@ def compare_by_band(
     bands: int = 10,
     per_band: int = 1,
     seed: int = 0,
+    outputs: Mapping[str, Callable[[ImagePair], Tensor]] | None = None,
     **settings: Any,
 ) -> WindowComparison:
     """Attribute the same windows, drawn by difficulty, with two networks.
@@ -223,6 +224,8 @@ def compare_by_band(
         pairs: The images, each with a unique name.
         difference: Returns bicubic's AD `(H, W)` of a pair, which defines how hard a window is.
         size, bands, per_band, seed: See `windows_by_band`.
+        outputs: For each network, a function that returns its output `(3, H, W)` for a pair, not
+            clamped; default: the network is run on the whole image.
         settings: Passed on to `local_attribution`.
 
     Raises:
@@ -243,7 +246,9 @@ def compare_by_band(
         )
     reference, other = models
     tables = {}
-    for index in tqdm(list(share(range(len(pairs)))), disable=None, unit="image"):
+    mine = list(share(range(len(pairs))))
+    silent = not is_writer() or len(pairs) == 1  # one image: the caller counts the images
+    for index in tqdm(mine, disable=silent or None, unit="image"):
         pair = pairs[index]
         drawn = windows_by_band(
             difference(pair), size=size, bands=bands, per_band=per_band, seed=seed
@@ -252,7 +257,8 @@ def compare_by_band(
         each = []
         for name, model in models.items():
             lr = pair.lr.to(device_of(model))
-            maps = _maps(model, lr, whole_output(model, lr), windows, **settings)
+            sr = outputs[name](pair).to(lr.device) if outputs else whole_output(model, lr)
+            maps = _maps(model, lr, sr, windows, **settings)
             table = pd.concat([_row(found) for found in maps])
             table.insert(0, "band", numbers)
             table.insert(0, "image", pair.name)

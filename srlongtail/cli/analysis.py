@@ -441,9 +441,15 @@ def claims(
         loaded = iter(model_options.load(tuple(name for names in arms.values() for name in names)))
         models = {arm: [next(loaded) for _ in names] for arm, names in arms.items()}
         datasets = data_options.open(models["base"][0].scale)
-        grid = None if given else study.GRID
         result = study.compute(
-            models["base"], models["skip"], models["fpl"], datasets, grid=grid, fitting=fitting
+            models["base"],
+            models["skip"],
+            models["fpl"],
+            datasets,
+            grid=None if given else study.GRID,
+            capacity=study.CAPACITY if study.CAPACITY.is_file() else None,
+            fitting=fitting,
+            skip_bad=data_options.skip_bad,
         )
         if not parallel.is_writer():
             return

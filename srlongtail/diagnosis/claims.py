@@ -1,38 +1,46 @@
 """Whether the paper's claims hold for given networks and images: estimate, interval, verdict."""
 
+import json
 import os
 import textwrap
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
+from torch import Tensor
 
-from srlongtail.attribution.windows import compare_by_band
+from srlongtail.attribution.trust import AttributionWarning
+from srlongtail.attribution.windows import compare_by_band, grid_windows
 from srlongtail.errors import InputError
-from srlongtail.evaluation import check_scales, evaluate
+from srlongtail.evaluation import check_scales, scorable
 from srlongtail.focal.pixel_loss import PixelLoss
 from srlongtail.image.dataset import ImagePair, ImageSet
-from srlongtail.image.resample import upsample_bicubic
 from srlongtail.longtail.bands import measure_bands
 from srlongtail.longtail.gradients import parameter_gradients
+from srlongtail.longtail.restorers import map_pairs
 from srlongtail.longtail.tail import TAIL, TENTHS, difficulty, measure_tail
+from srlongtail.metrics import PAPER
 from srlongtail.models.checkpoint import ZOO
 from srlongtail.models.sr_model import SRModel, bicubic
 from srlongtail.plots.style import PAGE
 from srlongtail.stats import Interval, holm, mean_interval, mean_p_value
 
 GRID = ZOO / "skip-static-learnable.csv"
+CAPACITY = ZOO / "capacity.csv"
 COLUMNS = ("claim", "measure", "estimate", "low", "high", "n", "verdict")
 ENOUGH_IMAGES = 10
 ENOUGH_SEEDS = 3
 LEVEL = 0.05
 EXPONENTIAL = 100 * TAIL * (1 - np.log(TAIL))  # percent of the total that the top tenth holds
-SMALL_GAP = 1.0  # percent of the error; a gap below it counts as no over-fitting
+SMALL_GAP_DB = 0.1  # what a band loses to over-fitting at most without being called over-fitted
+SMALL_GAP = 100 * (1 - 10 ** (-SMALL_GAP_DB / 20))  # the same in percent of the band's error
 
 Verdict = Literal[
     "supported", "contradicted", "undecided at this sample", "too few images", "not measured"
@@ -169,9 +177,14 @@ class Claims:
         return (
             "Intervals over images hold for these networks, not for others trained in the same "
             "way. At the output, L1 gives every tenth of the pixels 10% of the gradient by "
-            "definition, so the gradient is measured in the parameters, at the end of training; "
-            "the head has five times as many pixels as the tail, so a ratio of norms below 5 "
-            "(ln 1.61) means that a pixel of the tail sends more than one of the head. "
+            "definition, so the gradient is measured in the parameters, at the end of training. "
+            "A head whose gradient is larger than the tail's is easily found, because the head has "
+            "five times as many pixels: below a ratio of 5 (ln 1.61), a pixel of the tail sends "
+            "more than one of the head. "
+            f"A band counts as over-fitted if its error on unseen images exceeds that on seen ones "
+            f"by more than {SMALL_GAP:.2f}%, which costs it {SMALL_GAP_DB:g} dB, and otherwise as "
+            f"under-fitted: what error it has, the training images have, too. This depends on the "
+            f"number of training images. "
             "FPL differs from the baseline in "
             "its bicubic skip, too, and what sets it apart from the baseline is not due to its "
             "weights alone. A long tail is no fault: a better model has a higher Gini, because it "
@@ -187,10 +200,15 @@ def compute(
     datasets: Sequence[ImageSet],
     *,
     grid: str | os.PathLike[str] | None = None,
+    capacity: str | os.PathLike[str] | None = None,
     fitting: str | os.PathLike[str] | None = None,
     windows: int = TENTHS,
+    skip_bad: bool = False,
 ) -> Claims:
     """Measure each claim on networks of three arms; several networks of an arm are seeds.
+
+    An image is read once, and restored once by each network. Under `torchrun` the processes share
+    the images out, and each gets the whole result.
 
     Args:
         base: Networks without skip, trained with L1.
@@ -200,9 +218,12 @@ def compute(
         grid: Table of `ablate skip-static-learnable`, for the claims about training. Without it,
             they are measured on the given networks: over seeds if `skip` and `fpl` have at least
             three networks each, paired in the given order, otherwise over images.
+        capacity: Table of a grid of networks of several sizes, for the claim about them: the
+            columns of `run_grid` and `parameters`, the size of the network.
         fitting: Folder with the `fitting.csv` of `srlongtail fitting`.
         windows: Number of windows of each image whose attribution is measured, one of each of as
-            many bands of difficulty.
+            many bands of difficulty; fewer where an image is too small.
+        skip_bad: Leave out images that are too small to be scored, with a warning.
 
     Raises:
         InputError: An arm without networks, arms of different numbers of networks, other scales
@@ -216,30 +237,24 @@ def compute(
     if len(set(counts.values())) > 1:
         given = ", ".join(f"{arm} of {count}" for arm, count in counts.items())
         raise InputError(f"{given} networks, expected as many of each, in the same order of seeds")
-    seeds = len(fpl) >= ENOUGH_SEEDS
-    everyone = [*base, *skip, *fpl]
-    check_scales(everyone, datasets)
-    upsampled = bicubic(datasets[0].scale)
-    named = {f"{arm} {i}": m for arm, models in arms.items() for i, m in enumerate(models)}
-    places = {f"{arm} {i}": (arm, i) for arm, models in arms.items() for i in range(len(models))}
-    tables = [measure_bands({"bicubic": upsampled, **named}, data) for data in datasets]
-    tenths = pd.concat([table.frame() for table in tables])
-    bands = pd.concat([table.head_and_tail() for table in tables])
-    if grid is not None:
-        training = _from_grid(Path(grid))
-    else:
-        with_skip = {name: m for name, m in named.items() if places[name][0] != "base"}
-        training = _from_models(bands, _scores(with_skip, datasets), places, seeds)
+    check_scales([*base, *skip, *fpl], datasets)
+    # Tables are read first: a wrong one is told before anything is measured.
     fit = None if fitting is None else _read_fitting(Path(fitting))
+    sizes = _smaller_networks(None if capacity is None else Path(capacity))
+    training = None if grid is None else _from_grid(Path(grid))
+    datasets = [scorable(data, PAPER, skip_bad=skip_bad) for data in datasets]
+    measure = partial(_measure, base=base, skip=skip, fpl=fpl, windows=windows)
+    found = [tables for data in datasets for tables in map_pairs(measure, data)]
+    tables = _Tables(*(pd.concat(parts, ignore_index=True) for parts in zip(*found, strict=True)))
     claims = (
-        _long_tailed(upsampled, datasets),
-        _gain_by_difficulty(tenths),
-        _gradients(base, datasets),
+        _long_tailed(tables.tails),
+        _gain_by_difficulty(tables.tenths),
+        _gradients(tables.gradients),
         _fitted(fit, "head"),
         _fitted(fit, "tail"),
-        *training,
-        Claim("Smaller networks gain more from FPL", "no table of networks of several sizes"),
-        _pixels_used(base, fpl, datasets, windows),
+        *(training or _from_models(tables.bands, tables.scores, len(fpl) >= ENOUGH_SEEDS)),
+        sizes,
+        _pixels_used(tables.windows, windows),
     )
     return Claims(
         claims,
@@ -320,19 +335,91 @@ def weakest(parts: Sequence[Claim]) -> Claim:
     return replace(part, p_value=min(1.0, len(parts) * part.p_value))
 
 
-def _long_tailed(upsampled: SRModel, datasets: Sequence[ImageSet]) -> Claim:
-    shares = pd.concat([measure_tail([upsampled], data).frame() for data in datasets])["l1_share"]
+class _Tables(NamedTuple):
+    """What is measured on each image; all with the columns `_KEYS`.
+
+    `arm` is "bicubic", "base", "skip" or "fpl", and `seed` counts the networks of an arm.
+    """
+
+    tails: pd.DataFrame  # of bicubic: l1_share
+    tenths: pd.DataFrame  # arm, seed, tenth, ad_levels
+    bands: pd.DataFrame  # arm, seed, band, ad_levels
+    scores: pd.DataFrame  # arm, seed, psnr_db
+    gradients: pd.DataFrame  # of the baselines: head_norm, tail_norm
+    windows: pd.DataFrame  # seed, row, col, model, n_eff, reliable
+
+
+def _measure(
+    pair: ImagePair,
+    base: Sequence[SRModel],
+    skip: Sequence[SRModel],
+    fpl: Sequence[SRModel],
+    windows: int,
+) -> list[_Tables]:
+    arms = {"bicubic": [bicubic(pair.scale)], "base": base, "skip": skip, "fpl": fpl}
+    places, outputs, tiled = [], {}, False
+    for arm, models in arms.items():
+        for seed, model in enumerate(models):
+            name = f"{arm} {seed}"
+            places.append((name, arm, seed))
+            tile = PAPER.tiling(model.architecture, pair.dataset)
+            tiled |= tile is not None
+            outputs[name] = model.restore_pair(pair, tile, clamp=False)
+    known = pd.DataFrame(places, columns=["model", "arm", "seed"])
+    images = {name: output.clamp(0, 1) for name, output in outputs.items()}
+    bands = measure_bands({name: _returning(sr) for name, sr in images.items()}, [pair])
+    scores = [
+        (name, pair.dataset, pair.name, PAPER.score(sr, pair.hr, pair.scale).psnr_db)
+        for name, sr in images.items()
+    ]
+    enlarged = images["bicubic 0"]
+    gradients = [
+        parameter_gradients(model, PixelLoss(), [pair], group_of=lambda name: "weights").bands
+        for model in base
+    ]
+    hard = difficulty(pair.hr, enlarged, "bicubic_ad")
+    bands_of_windows = min(windows, len(grid_windows(*hard.shape)))
+    attributed = []
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", AttributionWarning)  # their number is told in the row
+        for seed, (one, other) in enumerate(zip(base, fpl, strict=True)):
+            whole = {arm: _returning(outputs[f"{arm} {seed}"]) for arm in ("base", "fpl")}
+            found = compare_by_band(
+                {"base": one, "fpl": other},
+                [pair],
+                _returning(hard),
+                bands=bands_of_windows,
+                outputs=None if tiled else whole,
+            )
+            attributed.append(found.frame().assign(dataset=pair.dataset, seed=seed))
+    return [
+        _Tables(
+            tails=measure_tail({"bicubic": _returning(enlarged)}, [pair]).frame(),
+            tenths=bands.frame().merge(known, on="model"),
+            bands=bands.head_and_tail().merge(known, on="model"),
+            scores=pd.DataFrame(scores, columns=["model", *_KEYS, "psnr_db"]).merge(known),
+            gradients=pd.concat(gradients),
+            windows=pd.concat(attributed),
+        )
+    ]
+
+
+def _returning(image: Tensor) -> Callable[[Any], Tensor]:
+    return lambda _: image
+
+
+def _long_tailed(tails: pd.DataFrame) -> Claim:
     return paired(
         "Errors are long-tailed",
         f"top tenth's share of bicubic's L1 (%), images; exponential: {EXPONENTIAL:.1f}",
-        100 * shares,
+        100 * tails["l1_share"],
         expected=EXPONENTIAL,
         needed=ENOUGH_IMAGES,
     )
 
 
 def _gain_by_difficulty(tenths: pd.DataFrame) -> Claim:
-    error = tenths.assign(bicubic=tenths["model"] == "bicubic")
+    error = tenths.assign(bicubic=tenths["arm"] == "bicubic")
     means = error.groupby([*_KEYS, "tenth", "bicubic"])["ad_levels"].mean().unstack("bicubic")
     gains = (means[True] - means[False]).unstack("tenth")
     return paired(
@@ -343,36 +430,40 @@ def _gain_by_difficulty(tenths: pd.DataFrame) -> Claim:
     )
 
 
-def _gradients(base: Sequence[SRModel], datasets: Sequence[ImageSet]) -> Claim:
-    tables = [
-        parameter_gradients(model, PixelLoss(), data, group_of=lambda name: "all weights").bands
-        for model in base
-        for data in datasets
-    ]
-    rows = pd.concat(tables)
-    rows = rows[rows["group"] == "all"]
+def _gradients(table: pd.DataFrame) -> Claim:
+    rows = table[table["group"] == "all"]
     ratios = np.log(rows["head_norm"] / rows["tail_norm"]).groupby([rows[k] for k in _KEYS]).mean()
     return paired(
         "Gradients come from the easy majority",
-        "ln of the norm of L1's parameter gradient in the head over that in the tail, images",
+        "ln of the norm of L1's parameter gradient in the head over that in the tail, images "
+        "(1.61: alike per pixel)",
         ratios,
         needed=ENOUGH_IMAGES,
     )
 
 
-def _fitted(table: pd.DataFrame | None, band: str) -> Claim:
+class _Fit(NamedTuple):
+    """The rows of the last iteration by band, and what the networks were trained on, in words."""
+
+    table: pd.DataFrame
+    trained_on: str
+
+
+def _fitted(fit: _Fit | None, band: str) -> Claim:
     head = band == "head"
     claim = "The head is over-fitted" if head else "The tail is under-fitted"
-    expected = 0.0 if head else SMALL_GAP
-    measure = f"error on unseen minus seen images (% of the error) in the {band}, images"
-    if not head:
-        measure += f"; at most {SMALL_GAP:g}%"
-    if table is None:
-        return Claim(claim, measure, expected, head)
-    row = table.loc[band]
+    limit = "above" if head else "below"
+    measure = (
+        f"error on unseen minus seen images (% of the error) in the {band}, images; {limit} "
+        f"{SMALL_GAP:.2f}%"
+    )
+    if fit is None:
+        return Claim(claim, measure, SMALL_GAP, head)
+    row = fit.table.loc[band]
     found = Interval(row["gap_percent"], row["low_percent"], row["high_percent"])
-    p_value = _p_value_of_interval(found, expected, int(row["images"]))
-    return Claim(claim, measure, expected, head, found, int(row["images"]), p_value)
+    p_value = _p_value_of_interval(found, SMALL_GAP, int(row["images"]))
+    measure += f"; {fit.trained_on}"
+    return Claim(claim, measure, SMALL_GAP, head, found, int(row["images"]), p_value)
 
 
 def _p_value_of_interval(found: Interval, expected: float, n: int) -> float:
@@ -386,9 +477,8 @@ def _p_value_of_interval(found: Interval, expected: float, n: int) -> float:
     return float(2 * student.sf(abs(found.estimate - expected) / error, n - 1))
 
 
-def _read_fitting(folder: Path) -> pd.DataFrame:
-    """The rows of the last iteration, by band."""
-    path = folder / "fitting.csv"
+def _read_fitting(folder: Path) -> _Fit:
+    path, record = folder / "fitting.csv", folder / "fitting.json"
     if not path.is_file():
         raise InputError(f"{folder}: no fitting.csv, expected what srlongtail fitting wrote")
     table = pd.read_csv(path)
@@ -397,46 +487,73 @@ def _read_fitting(folder: Path) -> pd.DataFrame:
         raise InputError(
             f"{path}: columns or bands missing, expected what srlongtail fitting wrote"
         )
-    return table[table["iteration"] == table["iteration"].max()].set_index("band")
+    last = table["iteration"].max()
+    trained_on = f"runs of {last:,} iterations"
+    if record.is_file():
+        halves = json.loads(record.read_text())["settings"]["images_of_halves"]
+        trained_on += f" on {halves[0]} and {halves[1]} images"
+    return _Fit(table[table["iteration"] == last].set_index("band"), trained_on)
+
+
+def _fpl_minus_skip(path: Path, measures: Sequence[str], by: Sequence[str]) -> pd.DataFrame:
+    """Return how much FPL changes the means over data sets of a grid's table, by seed and more."""
+    runs = pd.read_csv(path)
+    needed = {"skip", "static", "learnable", "iterations", *measures, *by}
+    if not needed <= set(runs.columns):
+        missing = ", ".join(sorted(needed - set(runs.columns)))
+        raise InputError(f"{path}: no columns {missing}, expected a table of srlongtail ablate")
+    with_skip, weighted = runs["skip"], runs["static"] & runs["learnable"]
+    arms = {
+        "skip": with_skip & ~runs["static"] & ~runs["learnable"],
+        "FPL": with_skip & weighted,
+    }
+    means = []
+    for arm, rows in arms.items():
+        if not rows.any():
+            raise InputError(f"{path}: no rows of {arm}, expected networks with the skip and FPL")
+        means.append(runs[rows].groupby(list(by))[list(measures)].mean())
+    return (means[1] - means[0]).dropna().assign(iterations=runs["iterations"].max())
 
 
 def _from_grid(path: Path) -> list[Claim]:
     """Both claims about training from the arms with the skip, paired by seed."""
-    runs = pd.read_csv(path)
-    measures = ["psnr_db", "head_ad_levels", "tail_ad_levels"]
-    means = runs.groupby(["arm", "seed"])[measures].mean()
-    arms = {"skip", "skip-static-learnable"}
-    if not arms <= set(runs["arm"]):
-        raise InputError(f"{path}: arms {sorted(set(runs['arm']))}, expected {sorted(arms)}")
-    changes = (means.loc["skip-static-learnable"] - means.loc["skip"]).dropna()
-    unit = f"seeds of {runs['iterations'].max():,} iterations"
+    changes = _fpl_minus_skip(path, ["psnr_db", "head_ad_levels", "tail_ad_levels"], ["seed"])
+    kind = f"seeds of {changes['iterations'].max():,} iterations"
     return _training(
-        changes["head_ad_levels"], changes["tail_ad_levels"], changes["psnr_db"], unit, ENOUGH_SEEDS
+        changes["head_ad_levels"], changes["tail_ad_levels"], changes["psnr_db"], kind, ENOUGH_SEEDS
     )
 
 
-def _scores(named: Mapping[str, SRModel], datasets: Sequence[ImageSet]) -> pd.DataFrame:
-    """PSNR of the networks, one row a model and image."""
-    return pd.concat(
-        [evaluate([model], datasets).assign(model=name) for name, model in named.items()]
+def _smaller_networks(path: Path | None) -> Claim:
+    """The claim about the size of networks, from the slope of FPL's gain in each seed."""
+    claim = "Smaller networks gain more from FPL"
+    if path is None:
+        return Claim(claim, "no table of networks of several sizes")
+    changes = _fpl_minus_skip(path, ["psnr_db"], ["seed", "parameters"]).reset_index()
+    slopes = [
+        np.polyfit(np.log2(sizes["parameters"]), sizes["psnr_db"], 1)[0]
+        for _, sizes in changes.groupby("seed")
+        if sizes["parameters"].nunique() > 1
+    ]
+    if not slopes:
+        raise InputError(f"{path}: no seed with several sizes, expected skip and FPL of two sizes")
+    smallest, largest = changes["parameters"].min(), changes["parameters"].max()
+    return paired(
+        claim,
+        f"fall of the gain in PSNR, FPL minus skip, per doubling of the parameters (dB), seeds of "
+        f"{changes['iterations'].max():,} iterations, {smallest:,} to {largest:,} parameters",
+        -np.array(slopes),
+        needed=ENOUGH_SEEDS,
     )
 
 
-def _from_models(
-    bands: pd.DataFrame,
-    scores: pd.DataFrame,
-    places: Mapping[str, tuple[str, int]],
-    seeds: bool,
-) -> list[Claim]:
+def _from_models(bands: pd.DataFrame, scores: pd.DataFrame, seeds: bool) -> list[Claim]:
     """Both claims about training: over seeds, or over images for these networks alone."""
     rows = [
         bands.rename(columns={"band": "what", "ad_levels": "value"}),
         scores.rename(columns={"psnr_db": "value"}).assign(what="psnr"),
     ]
-    table = pd.concat(rows)[[*_KEYS, "model", "what", "value"]]
-    table = table[table["model"].isin(places)]  # without bicubic
-    arms, numbers = zip(*table["model"].map(places), strict=True)
-    table = table.assign(arm=arms, seed=numbers)
+    table = pd.concat(rows)
     unit = ["seed"] if seeds else _KEYS
     means = table.groupby(["arm", "what", *unit])["value"].mean()
     changes = {what: means["fpl"][what] - means["skip"][what] for what in ("head", "tail", "psnr")}
@@ -467,26 +584,15 @@ def _training(
     return [weakest([rise, fall]), gain]
 
 
-def _bicubic_difference(pair: ImagePair) -> Any:
-    return difficulty(pair.hr, upsample_bicubic(pair.lr, pair.scale), "bicubic_ad")
-
-
-def _pixels_used(
-    base: Sequence[SRModel], fpl: Sequence[SRModel], datasets: Sequence[ImageSet], windows: int
-) -> Claim:
-    differences = []
-    for one, other in zip(base, fpl, strict=True):
-        for data in datasets:
-            found = compare_by_band(
-                {"base": one, "fpl": other}, data, _bicubic_difference, bands=windows
-            )
-            means = found.frame().groupby(["image", "model"])["n_eff"].mean().unstack("model")
-            gains = (means["fpl"] - means["base"]).rename("gain").reset_index()
-            differences.append(gains.assign(dataset=data.name))
-    gains = pd.concat(differences).groupby(_KEYS)["gain"].mean()
-    return paired(
-        "FPL draws on more pixels",
-        f"effective LR pixels (n_eff) over {windows} windows, FPL minus baseline, images",
-        gains,
-        needed=ENOUGH_IMAGES,
-    )
+def _pixels_used(table: pd.DataFrame, windows: int) -> Claim:
+    places = [*_KEYS, "seed", "row", "col"]
+    both = table.pivot(index=places, columns="model", values="n_eff")
+    reliable = table.groupby(places)["reliable"].all()
+    gains = (both["fpl"] - both["base"])[reliable].groupby(_KEYS).mean()
+    claim = "FPL draws on more pixels"
+    measure = f"effective LR pixels (n_eff) over {windows} windows, FPL minus baseline, images"
+    if not reliable.all():
+        measure += f"; {(~reliable).sum()} of {len(reliable)} windows left out, maps not reliable"
+    if not len(gains):
+        return Claim(claim, measure)
+    return paired(claim, measure, gains, needed=ENOUGH_IMAGES)

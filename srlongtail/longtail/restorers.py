@@ -9,7 +9,7 @@ from tqdm import tqdm
 
 from srlongtail.errors import InputError
 from srlongtail.image.dataset import ImagePair
-from srlongtail.parallel import gather, is_writer, share
+from srlongtail.parallel import alone, gather, is_writer, share
 
 T = TypeVar("T")
 
@@ -92,7 +92,7 @@ def map_pairs(measure: Callable[[ImagePair], Iterable[T]], pairs: Sequence[Image
     """Return the results of `measure` for each image, in the order of the images.
 
     One image is held at a time. Under `torchrun` the processes share the images out, and each
-    gets all results.
+    gets all results. What `measure` calls is not divided again.
 
     >>> pairs = [ImagePair(name, torch.rand(3, 4, 4), torch.rand(3, 1, 1)) for name in "ab"]
     >>> map_pairs(lambda pair: [pair.name, pair.scale], pairs)
@@ -101,6 +101,7 @@ def map_pairs(measure: Callable[[ImagePair], Iterable[T]], pairs: Sequence[Image
     mine = list(share(range(len(pairs))))
     silent = not is_writer() or len(pairs) == 1  # one image: the caller counts the images
     bar = tqdm(mine, disable=silent or None, unit="image")
-    parts = gather({index: list(measure(pairs[index])) for index in bar})
-    by_image = {index: found for part in parts for index, found in part.items()}
+    with alone():
+        found = {index: list(measure(pairs[index])) for index in bar}
+    by_image = {index: items for part in gather(found) for index, items in part.items()}
     return [item for index in sorted(by_image) for item in by_image[index]]

@@ -260,6 +260,28 @@ def test_attribute_maps_the_whole_image(run, data, network):
     assert "without HR nothing tells the tail, expected --window ROW COL SIZE" in err
 
 
+def test_claims(run, data, network):
+    code, out, err = run("claims", "--data", data, "--out", "c")
+    assert code == 0
+    assert "Undecided is not refuted." in out
+    assert out.splitlines()[-1] == "c/claims.png"
+    table = pd.read_csv("c/claims.csv")
+    columns = ["claim", "measure", "estimate", "low", "high", "n", "verdict"]
+    assert (list(table), len(table)) == (columns, 9)
+    # Two images give no verdict; what is said about training comes from the seeds that ship.
+    assert set(table["verdict"][:3]) == {"too few images"}
+    assert table["n"][5:7].tolist() == [3, 3]
+    record = json.loads(Path("c/claims.json").read_text())
+    assert record["settings"]["networks"]["fpl"] == ["fsrcnn-fpl-x4"]
+    assert {"command", "models", "versions", "caption"} <= set(record)
+    code, _, err = run("claims", "--base", network, "--fpl", network, "--data", data)
+    assert code == 2
+    assert "--skip: no network, expected one or more for each arm, or no arm" in err
+    code, _, err = run("claims", "--fitting", data, "--data", data)
+    assert code == 2
+    assert "no fitting.csv, expected what srlongtail fitting wrote" in err
+
+
 def test_inspect_tells_what_was_guessed(run, network):
     state = load_model("fsrcnn-fpl-x4").network.state_dict()
     torch.save(dict(state), network.with_name("fsrcnn_x4.pth"))

@@ -81,6 +81,7 @@ def folder(tmp_path, monkeypatch):
     networks = {
         "one": new_model("fsrcnn", 4),
         "two": new_model("fsrcnn", 4),
+        "three": new_model("fsrcnn", 4),
         "fsrcnn-x2": new_model("fsrcnn", 2),
         "fsrcnn-x4-degraded": new_model("fsrcnn", 4),
         "bsrn-x4": new_model("bsrn", 4),
@@ -95,6 +96,7 @@ def folder(tmp_path, monkeypatch):
 NETWORKS = ["one.safetensors", "two.safetensors"]
 OTHERS = ["fsrcnn-x2.safetensors", "fsrcnn-x4-degraded.safetensors", "bsrn-x4.safetensors"]
 LR_WINDOW = ["--lr", "--window", "200", "160", "16"]
+ARMS = ["--base", NETWORKS[0], "--skip", NETWORKS[1], "--fpl", "three.safetensors"]
 ALL = {f"{number}.png" for number in range(IMAGES)}
 
 
@@ -108,6 +110,12 @@ ALL = {f"{number}.png" for number in range(IMAGES)}
             3,
         ),
         (["evaluate", *NETWORKS, "--data", "Set", "--out", "o/s.csv"], ALL, 2 * IMAGES),
+        (["compare", *NETWORKS, "--data", "Set", "--out", "o"], ALL, 2 * IMAGES),
+        (
+            ["claims", *ARMS, "--data", "Set", "--out", "o"],
+            ALL,
+            4 * IMAGES,
+        ),
         (["histogram", *NETWORKS, "--data", "Set", "--out", "o"], ALL, 3 * IMAGES),
         # Bicubic at x4 (once for Tables 1 and 4), at x2, and degraded; and five networks.
         (
