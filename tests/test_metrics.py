@@ -145,14 +145,16 @@ def test_ssim_follows_the_data_range(kernel: KernelName) -> None:
 
 
 @either_kernel
-@pytest.mark.parametrize("pixels", [1, 500, 5000])
-def test_ssim_does_not_depend_on_the_strips(
-    kernel: KernelName, pixels: int, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("bytes_at_once", [1, 4000, 40000])
+@pytest.mark.parametrize("columns", [1, 16, 512])
+def test_ssim_does_not_depend_on_the_tiles(
+    kernel: KernelName, bytes_at_once: int, columns: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     a, b = noisy_pair(3, 30, 41)
     expected = skimage_ssim(a, b, kernel)
 
-    monkeypatch.setattr(metrics, "_PIXELS_AT_ONCE", pixels)
+    monkeypatch.setattr(metrics, "_TILE_BYTES", bytes_at_once)
+    monkeypatch.setattr(metrics, "_TILE_COLUMNS", columns)
 
     assert our_ssim(a, b, kernel) == pytest.approx(expected, abs=1e-12)
 
@@ -164,6 +166,19 @@ def test_ssim_of_flat_images(kernel: KernelName, low: float, high: float) -> Non
     c1 = 0.01**2
     expected = (2 * low * high + c1) / (low**2 + high**2 + c1)
     assert ssim(a, b, kernel).item() == pytest.approx(expected, abs=1e-6)
+
+
+@either_kernel
+def test_ssim_of_8_bit_images(kernel: KernelName) -> None:
+    rng = np.random.default_rng(0)
+    a = np.full((3, 70, 90), 255, np.uint8)  # bright and nearly flat: the largest sums
+    a[:, :40] = rng.integers(0, 256, (3, 40, 90))
+    b = np.clip(a + rng.normal(0, 3, a.shape), 0, 255).astype(np.uint8)
+    expected = skimage_ssim(a.astype(float), b.astype(float), kernel, 255)
+
+    value = ssim(torch.from_numpy(a), torch.from_numpy(b), kernel, 255).item()
+
+    assert value == pytest.approx(expected, abs=1e-13)
 
 
 @either_kernel

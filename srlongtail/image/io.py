@@ -39,7 +39,16 @@ def quantize(image: Tensor) -> Tensor:
     >>> quantize(torch.tensor([-0.2, 0.5 / 255, 0.7, 3.0])) * 255
     tensor([  0.,   1., 179., 255.])
     """
-    return image.clamp(0, 1).mul(255).add(0.5).floor().div(255)
+    return to_levels(image).div_(255)
+
+
+def to_levels(image: Tensor) -> Tensor:
+    """Clamp to [0, 1] and return the nearest of the levels 0 to 255; see `quantize`.
+
+    >>> to_levels(torch.tensor([-0.2, 0.5 / 255, 0.7, 3.0]))
+    tensor([  0.,   1., 179., 255.])
+    """
+    return image.clamp(0, 1).mul_(255).add_(0.5).floor_()
 
 
 @dataclass(frozen=True)
