@@ -45,7 +45,7 @@ def psnr(a: Tensor, b: Tensor, data_range: float = 1.0) -> Tensor:
         tensor(20.0000, dtype=torch.float64)
     """
     _check_pair(a, b)
-    mse = (a.double() - b.double()).square().mean((-3, -2, -1))
+    mse = (a.double() - b).square().mean((-3, -2, -1))
     return 10 * torch.log10(data_range**2 / mse)
 
 
