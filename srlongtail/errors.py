@@ -87,3 +87,13 @@ def suggestion(word: str, known: Iterable[str]) -> str:
     """
     similar = get_close_matches(word, list(known), n=1)
     return f", did you mean {similar[0]!r}?" if similar else ""
+
+
+def with_article(noun: str) -> str:
+    """Return a noun, such as the name of a type, with "a" or "an" in front.
+
+    Example:
+        >>> with_article("int"), with_article("dict")
+        ('an int', 'a dict')
+    """
+    return f"{'an' if noun[:1].lower() in ('a', 'e', 'i', 'o') else 'a'} {noun}"

@@ -19,7 +19,7 @@ from typing import Any, ClassVar, TypeVar
 
 from torch import nn
 
-from srlongtail.errors import InputError, Parameter, suggestion
+from srlongtail.errors import InputError, Parameter, suggestion, with_article
 from srlongtail.models.catalog import CATALOG, build, check_arguments
 from srlongtail.models.diagnose_call import explained
 
@@ -104,8 +104,8 @@ class Call:
         with explained(f"{self.kind} {self}: cannot be built"):
             made = found(*self.positional, **self.named)
         if not isinstance(made, nn.Module):
-            what = type(made).__name__
-            raise InputError(f"{self.kind} {self}: made a {what}, expected a torch nn.Module")
+            what = with_article(type(made).__name__)
+            raise InputError(f"{self.kind} {self}: made {what}, expected a torch nn.Module")
         return made
 
     def _find(self, trusted: bool, folder: Path | None) -> Any:

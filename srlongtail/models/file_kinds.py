@@ -1,4 +1,4 @@
-"""Tell by its content what a file is: a checkpoint that can be read, or what else, and what to do.
+"""Identify files by their content: checkpoints that can be read, and others with a way out.
 
 Nothing here runs code from a file: pickles are taken apart opcode by opcode, never executed.
 """
@@ -12,11 +12,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
-from srlongtail.errors import InputError
+from PIL import Image
+
+from srlongtail.errors import InputError, with_article
 
 FileKind = Literal["safetensors", "pytorch"]
 
-_HEAD = 1024  # bytes that suffice to tell what a file is
+_HEAD = 1024  # bytes that suffice to identify a file
 _OLD_LAYOUT = b"\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19"  # torch.save's magic number, pickled
 _ASK_FOR_WEIGHTS = "expected a checkpoint of weights (.pth, .pt, .ckpt or .safetensors)"
 
@@ -33,9 +35,16 @@ _MAGIC = (
     (0, b"MATLAB 5.0", "a MATLAB file"),
     (0, b"GGUF", "a GGUF file"),
     (4, b"TFL3", "a TensorFlow Lite program"),
-    (0, b"\x89PNG", "a PNG image"),
-    (0, b"\xff\xd8\xff", "a JPEG image"),
     (0, b"%PDF", "a PDF document"),
+    (4, b"ftyp", "a video or an image in a container (MP4, MOV, HEIF)"),
+    (8, b"AVI ", "an AVI video"),
+    (0, b"\x1aE\xdf\xa3", "a Matroska or WebM video"),
+    (0, b"\x7fELF", "a program or library for Linux"),
+    (0, b"SQLite format 3", "an SQLite database"),
+)
+# Formats of images that Pillow identifies by their first bytes; TGA, for one, has no such bytes.
+_IMAGES = (
+    *("PNG", "JPEG", "GIF", "WEBP", "BMP", "TIFF", "JPEG2000", "AVIF", "PSD", "ICO", "DDS", "PPM"),
 )
 
 # Where the weights lie in a training checkpoint, the most wanted first.
@@ -47,10 +56,10 @@ _WEIGHT_KEYS = (
 
 
 def kind_of_file(path: Path) -> FileKind:
-    """Tell whether a file is a safetensors or a PyTorch checkpoint, whatever its suffix.
+    """Return whether a file is a safetensors or a PyTorch checkpoint, whatever its suffix.
 
     Raises:
-        InputError: it is something else; the message tells what, and what to do about it.
+        InputError: It is something else; the message says what it is and what to do.
     """
     size = path.stat().st_size
     with open(path, "rb") as file:
@@ -73,6 +82,9 @@ def kind_of_file(path: Path) -> FileKind:
         return "pytorch"
     if head[257:262] == b"ustar":
         raise InputError(f"{path}: a tar archive{_listing(_tar_names(path))}: unpack it")
+    image = _image_format(path)
+    if image is not None:
+        raise InputError(f"{path}: {with_article(image)} image, {_ASK_FOR_WEIGHTS}")
     for offset, magic, what in _MAGIC:
         if head[offset:].startswith(magic):
             raise InputError(f"{path}: {what}, {_ASK_FOR_WEIGHTS}")
@@ -97,19 +109,19 @@ def refused_pickle(path: Path, error: Exception) -> InputError:
     """Explain why a PyTorch file could not be read as tensors alone.
 
     Args:
-        path: the file.
-        error: what `torch.load(path, weights_only=True)` raised.
+        path: The file.
+        error: What `torch.load(path, weights_only=True)` raised.
 
     Returns:
-        An error that names the class in the file and the line of Python that saves the weights
-        alone, where the file holds more than tensors.
+        The error to raise; for a file that holds more than tensors, its message has the name of
+        the class in the file, and a line of Python that saves only the weights.
     """
     found = re.search(r"(?:GLOBAL |but got <class ')([\w.]+)", str(error))
     if found is None and "Unsupported operand" not in str(error):
         return InputError(f"{path}: damaged, or no PyTorch checkpoint, {_ASK_FOR_WEIGHTS}")
     holds = f"a pickled {found[1]}" if found else "a pickle of a newer protocol"
     return InputError(
-        f"{path}: holds {holds} besides tensors, which could run code and is not loaded; where you "
+        f"{path}: holds {holds} besides tensors, which could run code and is not loaded; if you "
         f'trust the file, save its weights alone with: python -c "import torch; c = torch.load('
         f"'{path}', map_location='cpu', weights_only=False); "
         f"torch.save({_weights_of(path)}, 'weights.pth')\""
@@ -117,7 +129,7 @@ def refused_pickle(path: Path, error: Exception) -> InputError:
 
 
 def _check_zip(path: Path) -> None:
-    """Refuse a ZIP file that is no checkpoint of torch.save."""
+    """Raise an error if a ZIP file was not written by torch.save."""
     try:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
@@ -163,8 +175,17 @@ def _listing(names: list[str]) -> str:
     return f" of {shown}" if names else ""
 
 
+def _image_format(path: Path) -> str | None:
+    """Return the format of an image file, such as "GIF"; None if it is not an image."""
+    try:
+        with Image.open(path, formats=_IMAGES) as image:
+            return image.format
+    except Exception:  # Pillow raises anything on a damaged file
+        return None
+
+
 def _is_onnx(head: bytes) -> bool:
-    """Whether a protobuf begins as ONNX's ModelProto does: its version, then another field."""
+    """Return whether a protobuf begins like ONNX's ModelProto: its version, then another field."""
     fields_of_a_model = (0x12, 0x1A, 0x22, 0x28, 0x32, 0x3A, 0x42)
     return len(head) > 2 and head[0] == 0x08 and head[1] < 64 and head[2] in fields_of_a_model
 
@@ -201,7 +222,7 @@ def _makes_dict(operation: tuple[str, object]) -> bool:
 
 
 def _operations(path: Path) -> Iterator[tuple[str, object]]:
-    """The pickle's opcodes and their arguments, without those that only keep the books."""
+    """Yield the pickle's opcodes and their arguments, except for bookkeeping."""
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
             name = next(n for n in archive.namelist() if n.endswith("data.pkl"))

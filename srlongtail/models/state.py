@@ -22,7 +22,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from srlongtail.errors import InputError, Parameter
+from srlongtail.errors import InputError, Parameter, with_article
 from srlongtail.files import replacing
 from srlongtail.models.file_kinds import kind_of_file, refused_pickle
 
@@ -266,8 +266,8 @@ def _is_weight(tensor: Tensor) -> bool:
 def _without_weights(loaded: object) -> str:
     """Say what a file holds in which there is no dict of tensors."""
     if not isinstance(loaded, Mapping):
-        kind = type(loaded).__name__
-        return f"holds a {kind}, expected a dict of tensors (a state dict)"
+        kind = with_article(type(loaded).__name__)
+        return f"holds {kind}, expected a dict of tensors (a state dict)"
     keys = [str(key) for key in loaded]
     holds = ", ".join(keys[:4]) or "nothing"
     if any(_TRAINING.search(key) for key in keys):

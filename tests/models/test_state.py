@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import save_file
 from torch import nn
 
@@ -216,6 +217,10 @@ def _tar(path: Path) -> None:
         archive.addfile(tarfile.TarInfo("net.pth"), io.BytesIO())
 
 
+def _image(path: Path, kind: str) -> None:
+    Image.new("RGB", (16, 16), "red").save(path, kind)
+
+
 def _script(path: Path) -> None:
     torch.jit.trace(Near(), torch.rand(1, 3, 8, 8)).save(path)
 
@@ -260,6 +265,18 @@ OTHER_FILES = {
         lambda p, s: torch.save({"epoch": 3, "loss": 0.1}, p),
         "a dict of epoch, loss, expected a dict of tensors",
     ),
+    "gif": (lambda p, s: _image(p, "GIF"), "a GIF image, expected a checkpoint of weights"),
+    "webp": (lambda p, s: _image(p, "WEBP"), "a WEBP image, expected a checkpoint of weights"),
+    "bmp": (lambda p, s: _image(p, "BMP"), "a BMP image, expected"),
+    "tiff": (lambda p, s: _image(p, "TIFF"), "a TIFF image, expected"),
+    "jpeg": (lambda p, s: _image(p, "JPEG"), "a JPEG image, expected"),
+    "png": (lambda p, s: _image(p, "PNG"), "a PNG image, expected"),
+    "icon": (lambda p, s: _image(p, "ICO"), "an ICO image, expected"),
+    "video": (
+        lambda p, s: p.write_bytes(b"\0\0\0 ftypisom" + bytes(40)),
+        "a video or an image in a",
+    ),
+    "integer": (lambda p, s: torch.save(3, p), "holds an int, expected a dict of tensors"),
     "list": (lambda p, s: torch.save([1, 2], p), "holds a list, expected a dict of tensors"),
     "pickle": (lambda p, s: p.write_bytes(pickle.dumps([1])), "a pickle that torch.save did not"),
 }
