@@ -91,8 +91,9 @@ class ModelOptions:
 
     def _tell_guesses(self, models: "list[SRModel]") -> None:
         for model in models:
+            settings = model.settings
             guesses = [
-                f"{what} {getattr(model, what)} (by the {by})"
+                f"{what.replace('_', ' ')} {settings[what]} (by the {by})"
                 for what, by in model.provenance.determined_by.items()
                 if by not in ("option", "card", "file's header")
             ]

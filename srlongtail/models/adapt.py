@@ -1,4 +1,4 @@
-"""What networks want and give: channels, ranges, sizes, several outputs, an enlarged input."""
+"""What a network takes and returns: channels, ranges, sizes, several outputs, an enlarged input."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -9,6 +9,7 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Tensor, nn
 
+from srlongtail.device import device_of
 from srlongtail.errors import InputError, Parameter
 from srlongtail.image.color import luma, rgb_to_ycbcr, ycbcr_to_rgb
 from srlongtail.image.resample import imresize, upsample_bicubic
@@ -25,7 +26,7 @@ _LUMA_GAIN = 255 / 219  # from luma in studio range, which networks take, to red
 
 @dataclass(frozen=True)
 class Reading:
-    """How a network's input is made of an RGB image in [0, 1], and what its output means.
+    """How a network's input is made from an RGB image in [0, 1], and what its output means.
 
     Attributes:
         predicts: "image", or "residual" over torch's bicubic, as FPL networks do (Eq. 6).
@@ -33,16 +34,18 @@ class Reading:
             "symmetric-output": input in [0, 1], output in [-1, 1].
         channels: "rgb", "bgr", "ycbcr" (full range, as in JPEG), or "y" (one channel, BT.601 in
             studio range, as MATLAB's `rgb2ycbcr`): the network restores luma, bicubic the color.
-        enlarged: the network wants the LR image enlarged to SR size, by MATLAB's bicubic, and
-            returns one of that size, as SRCNN and VDSR.
-        takes_scale: the network wants the scale beside the image, as the official CARN.
-        output: which of several outputs is the SR image, by index or key; None for one output.
+        enlarged: Whether the network takes the LR image enlarged to SR size by MATLAB's bicubic,
+            and returns an image of the same size, as SRCNN and VDSR do.
+        takes_scale: Whether the network takes the scale beside the image, as the official CARN
+            does.
+        output: Index or key of the SR image among several outputs; None for one output.
 
     Raises:
-        InputError: a value that is none of these.
+        InputError: A value is none of these.
 
-    >>> Reading(value_range=255).encode(torch.ones(1, 3, 1, 1)).max()
-    tensor(255.)
+    Example:
+        >>> Reading(value_range=255).encode(torch.ones(1, 3, 1, 1)).max()
+        tensor(255.)
     """
 
     predicts: Predicts = "image"
@@ -71,31 +74,46 @@ class Reading:
 
     @property
     def depth(self) -> int:
-        """The number of channels that the network takes and gives."""
+        """Number of channels of the network's input and output."""
         return 1 if self.channels == "y" else 3
 
-    def run(self, network: nn.Module, lr: Tensor, scale: int) -> Tensor:
-        """Return what a network makes of an LR image: `(N, depth, h * scale, w * scale)`.
+    def run(self, network: nn.Module, lr: Tensor, scale: int) -> Any:
+        """Run a network on an LR image, and return whatever it returns.
 
         Args:
-            network: takes the image, and the scale if it `takes_scale`.
+            network: Takes the image, and the scale if `takes_scale` is set.
             lr: RGB `(N, 3, h, w)` in [0, 1]; its sides suit the network.
             scale: SR pixels per LR pixel.
-
-        Raises:
-            InputError: the output is no image of this size.
         """
         given = self.encode(imresize(lr, scale) if self.enlarged else lr)
         own = given.clone()  # some networks overwrite their input
-        made = network(own, scale) if self.takes_scale else network(own)
-        made = tensor_returned(made if self.output is None else made[self.output])
-        expected = (len(lr), self.depth, *(side * scale for side in lr.shape[-2:]))
+        return _call_with_scale(network, own, scale) if self.takes_scale else network(own)
+
+    def pick(self, returned: Any, lr: Tensor, scale: int) -> Tensor:
+        """Return the SR image or residual among what a network returned, in its own channels.
+
+        Args:
+            returned: What `run` returned.
+            lr: The image that it was run on, `(N, 3, h, w)`.
+            scale: SR pixels per LR pixel.
+
+        Returns:
+            `(N, depth, h * scale, w * scale)`, in the precision of `lr`.
+
+        Raises:
+            InputError: The output is not an image of this size.
+        """
+        made = tensor_returned(returned if self.output is None else returned[self.output])
+        count, _, height, width = lr.shape
+        expected = (count, self.depth, height * scale, width * scale)
         if made.shape != expected:
+            factor = scale if self.enlarged else 1
+            given = (count, self.depth, height * factor, width * factor)
             raise InputError(
-                f"the network turned {tuple(given.shape)} into {tuple(made.shape)}, expected "
-                f"{expected} at scale {scale}"
+                f"the network turned {given} into {tuple(made.shape)}, expected {expected} at "
+                f"scale {scale}"
             )
-        return made
+        return made.to(lr.dtype)
 
     def encode(self, image: Tensor) -> Tensor:
         """Return the network's input for an RGB image `(N, 3, h, w)` in [0, 1]."""
@@ -113,9 +131,12 @@ class Reading:
         """Return the network's output as RGB in [0, 1] units: an image, or a residual.
 
         Args:
-            output: what the network made, `(N, depth, h * scale, w * scale)`.
-            lr: what it was made from, RGB `(N, 3, h, w)` in [0, 1].
+            output: The network's output, `(N, depth, h * scale, w * scale)`.
+            lr: The LR image it was made from, RGB `(N, 3, h, w)` in [0, 1].
             scale: SR pixels per LR pixel.
+
+        Returns:
+            `(N, 3, h * scale, w * scale)`, not clamped.
         """
         is_image = self.predicts == "image"
         if self.value_range == 255:
@@ -129,7 +150,7 @@ class Reading:
             rgb = ycbcr_to_rgb(output)
             return rgb if is_image else rgb - ycbcr_to_rgb(torch.zeros_like(output))
         if self.channels == "y":
-            # Chroma is bicubic's: what luma gains over bicubic's is added to red, green and blue.
+            # Chroma is bicubic's: the gain of luma over bicubic's is added to red, green and blue.
             if not is_image:
                 return (output * _LUMA_GAIN).expand(-1, 3, -1, -1)
             low = upsample_bicubic(lr, scale)
@@ -139,13 +160,16 @@ class Reading:
 
 @dataclass(frozen=True)
 class Demands:
-    """What was found out about a network by trying it on images of several sizes.
+    """What was found out about a network by running it on images of several sizes.
 
     Attributes:
         scale: SR pixels per LR pixel.
-        depth: channels that it takes, 1 or 3.
-        multiple: what the sides of its input must be a multiple of.
-        enlarged, takes_scale, output: see `Reading`.
+        depth: Number of channels of its input, 1 or 3.
+        multiple: The sides of its input must be multiples of this.
+        enlarged: Whether it takes an enlarged image; see `Reading`.
+        takes_scale: Whether it takes the scale; see `Reading`.
+        outputs: Indices or keys of the outputs that may be the SR image, the most likely one
+            first; (None,) for a network that returns one tensor.
     """
 
     scale: int
@@ -153,10 +177,17 @@ class Demands:
     multiple: int
     enlarged: bool
     takes_scale: bool
-    output: int | str | None
+    outputs: tuple[int | str | None, ...]
+
+    @property
+    def output(self) -> int | str | None:
+        """The most likely output."""
+        return self.outputs[0]
 
 
-_SIDES = (48, 64, 56, 60, 36, 44, 52)  # each a multiple of many numbers up to 64
+# The first ones are multiples of many numbers up to 64; the last ones are for networks that need
+# large images.
+_SIDES = (48, 64, 56, 60, 36, 44, 52, 96, 128, 192, 256)
 
 
 def find_demands(
@@ -168,52 +199,39 @@ def find_demands(
     enlarged: bool | None = None,
     scale_hint: int | None = None,
 ) -> Demands:
-    """Try a network on noise: which sizes it takes, and what it makes of them.
+    """Run a network on noise to find out which sizes it takes, and what it returns for them.
 
     Args:
-        network: in eval mode.
-        scale, depth, multiple, enlarged: what is known already.
-        scale_hint: the scale where nothing else tells it, as by the file's name.
+        network: The network, in eval mode.
+        scale: SR pixels per LR pixel, if it is known.
+        depth: Number of channels of the input, if it is known.
+        multiple: What the sides of the input are multiples of, if it is known.
+        enlarged: Whether the network takes an enlarged image, if it is known.
+        scale_hint: Scale to use if nothing else determines it, such as the one in the file's name.
 
     Raises:
-        InputError: it takes none of the images tried, or nothing tells the scale.
+        InputError: The network takes none of the images tried, or the scale cannot be determined.
 
-    >>> find_demands(nn.PixelShuffle(2), depth=4, scale=2)
-    Traceback (most recent call last):
-    ...
-    srlongtail.errors.InputError: the network turned (1, 4, 48, 48) into (1, 1, 96, 96), \
+    Example:
+        >>> find_demands(nn.PixelShuffle(2), depth=4, scale=2)
+        Traceback (most recent call last):
+        ...
+        srlongtail.errors.InputError: the network turned (1, 4, 48, 48) into (1, 1, 96, 96), \
 expected an image of 4 channels whose sides are a whole number of times as large
-    >>> find_demands(nn.Upsample(scale_factor=3)).scale
-    3
+        >>> find_demands(nn.Upsample(scale_factor=3)).scale
+        3
     """
-    takes_scale = _takes_scale(network)
+    argument = _scale_argument(network)
+    takes_scale = argument is not None and argument.default is Argument.empty
     if takes_scale:
         scale = scale or scale_hint
-    if takes_scale and scale is None:
-        raise InputError(
-            "the network takes the scale, which nothing tells; expected ", Parameter("scale", "N")
-        )
-    extra = (scale,) if takes_scale else ()
-    sides = [multiple * -(-48 // multiple)] if multiple else _SIDES
-    made, side = None, 0
-    first: BaseException | None = None
-    for candidate in (depth,) if depth else (3, 1):
-        for side in sides:
-            try:
-                made = _run(network, candidate, side, extra)
-            except (Exception, SystemExit) as error:  # code of a user can raise anything
-                first = first or error
-                continue
-            depth = candidate
-            break
-        if made is not None:
-            break
-    if first is None and made is None:
-        tensor_returned(made)
-    if made is None or depth is None:
-        cause = likely_cause(first) if first else ()
-        raise InputError("the network cannot be run on an image: ", *cause) from first
-    output, ratio = _choose_output(made, depth, side, scale, enlarged)
+        if scale is None:
+            raise InputError(
+                "the network takes the scale, which is unknown; expected ", Parameter("scale", "N")
+            )
+    given_scale = scale if takes_scale else None
+    returned, depth, side = _first_run(network, depth, multiple, given_scale)
+    outputs, ratio = _choose_outputs(returned, depth, side, scale, enlarged)
     if ratio == 1 and scale != 1 and enlarged is None:
         enlarged = True
     if scale is None:
@@ -221,79 +239,111 @@ expected an image of 4 channels whose sides are a whole number of times as large
             scale = scale_hint
         if enlarged and scale is None:
             raise InputError(
-                "the network returns an image of its input's size, so it wants an enlarged one, "
-                "and nothing tells the scale; expected ",
+                "the network returns an image of its input's size, so it takes an enlarged one, "
+                "and the scale is unknown; expected ",
                 Parameter("scale", "N"),
             )
         scale = scale or ratio
     if multiple is None:
-        kept = (output, ratio)
 
         def works(other: int) -> bool:
             try:
-                image = _run(network, depth, other, extra)
-                return _choose_output(image, depth, other, ratio, ratio == 1) == kept
+                image = _run(network, depth, other, given_scale)
+                found = _choose_outputs(image, depth, other, ratio, ratio == 1)
             except Exception:  # whatever the network raises, it does not take this size
                 return False
+            return found == (outputs, ratio)
 
-        # What divides the side that works and is a step to another one is what sides must be a
-        # multiple of.
+        # Sides must be multiples of the smallest divisor of the side that works which, added to
+        # that side, gives another one that works.
         divisors = (m for m in range(1, side + 1) if side % m == 0)
         multiple = next((m for m in divisors if works(side + m)), side)
-    return Demands(scale, depth, multiple, bool(enlarged), takes_scale, output)
+    return Demands(scale, depth, multiple, bool(enlarged), takes_scale, outputs)
 
 
-def _takes_scale(network: nn.Module) -> bool:
-    """Whether the second argument of a network, which it must be given, is the scale."""
+def _scale_argument(network: nn.Module) -> Argument | None:
+    """Return the argument of a network's forward that is the scale, if there is one.
+
+    It is the second one, or one that is passed by name only.
+    """
     try:
         arguments = list(signature(network.forward).parameters.values())
     except (TypeError, ValueError):
-        return False
-    return (
-        len(arguments) > 1
-        and arguments[1].default is Argument.empty
-        and arguments[1].kind in (Argument.POSITIONAL_ONLY, Argument.POSITIONAL_OR_KEYWORD)
-        and ("scale" in arguments[1].name or arguments[1].name in ("s", "factor", "upscale"))
-    )
+        return None
+    by_place = (Argument.POSITIONAL_ONLY, Argument.POSITIONAL_OR_KEYWORD)
+    candidates = [a for a in arguments[1:2] if a.kind in by_place]
+    candidates += [a for a in arguments if a.kind is Argument.KEYWORD_ONLY]
+    names = ("s", "factor", "upscale")
+    return next((a for a in candidates if "scale" in a.name or a.name in names), None)
 
 
-def _run(network: nn.Module, depth: int, side: int, extra: tuple[Any, ...]) -> Any:
+def _call_with_scale(network: nn.Module, image: Tensor, scale: int) -> Any:
+    argument = _scale_argument(network)
+    if argument is not None and argument.kind is Argument.KEYWORD_ONLY:
+        return network(image, **{argument.name: scale})
+    return network(image, scale)
+
+
+def _first_run(
+    network: nn.Module, depth: int | None, multiple: int | None, scale: int | None
+) -> tuple[Any, int, int]:
+    """Return what a network returns for the first image that it takes, its depth and its side."""
+    sides = [multiple * -(-side // multiple) for side in (48, *_SIDES[-4:])] if multiple else _SIDES
+    first: BaseException | None = None
+    for candidate in (depth,) if depth else (3, 1):
+        for side in sides:
+            try:
+                returned = _run(network, candidate, side, scale)
+            except (Exception, SystemExit) as error:  # code of a user can raise anything
+                first = first or error
+                continue
+            if returned is None:
+                tensor_returned(returned)  # which raises an error
+            return returned, candidate, side
+    assert first is not None, "every run failed"
+    raise InputError(
+        "the network cannot be run on an image: ", *likely_cause(first, network)
+    ) from first
+
+
+def _run(network: nn.Module, depth: int, side: int, scale: int | None) -> Any:
     noise = torch.rand(1, depth, side, side, generator=torch.Generator().manual_seed(0))
-    device = next((p.device for p in network.parameters()), torch.device("cpu"))
+    noise = noise.to(device_of(network))
     with torch.no_grad():
-        return network(noise.to(device), *extra)
+        return network(noise) if scale is None else _call_with_scale(network, noise, scale)
 
 
-def _outputs(made: Any) -> Iterator[tuple[int | str | None, Tensor]]:
-    """The tensors of what a network returns, each with what picks it out."""
-    if isinstance(made, Tensor):
-        yield None, made
-    elif isinstance(made, Mapping):
-        yield from ((k, v) for k, v in made.items() if isinstance(v, Tensor) and isinstance(k, str))
-    elif isinstance(made, list | tuple):
-        yield from ((index, v) for index, v in enumerate(made) if isinstance(v, Tensor))
+def _outputs(returned: Any) -> Iterator[tuple[int | str | None, Tensor]]:
+    """Yield the tensors that a network returned, each with its index or key."""
+    if isinstance(returned, Tensor):
+        yield None, returned
+    elif isinstance(returned, Mapping):
+        items = returned.items()
+        yield from ((k, v) for k, v in items if isinstance(v, Tensor) and isinstance(k, str))
+    elif isinstance(returned, list | tuple):
+        yield from ((index, v) for index, v in enumerate(returned) if isinstance(v, Tensor))
 
 
-def _choose_output(
-    made: Any, depth: int, side: int, scale: int | None, enlarged: bool | None
-) -> tuple[int | str | None, int]:
-    """Which output is the SR image, and how many times as large as the input it is.
+def _choose_outputs(
+    returned: Any, depth: int, side: int, scale: int | None, enlarged: bool | None
+) -> tuple[tuple[int | str | None, ...], int]:
+    """Return the outputs that may be the SR image, and how many times as large as the input.
 
-    It is the one of the SR size, or, where the scale is not known, the largest; of several of one
-    size the last, as networks return their stages.
+    They are those of SR size, or, if the scale is unknown, the largest ones. The last one comes
+    first, because networks that return the images of their stages return the best one last.
     """
     images = {
         which: tensor.shape[-1] // side
-        for which, tensor in _outputs(made)
+        for which, tensor in _outputs(returned)
         if tensor.dim() == 4
         and tensor.shape[1] == depth
         and tensor.shape[-1] == tensor.shape[-2]
         and tensor.shape[-1] % side == 0
     }
     if not images:
-        shapes = [f"{tuple(tensor.shape)}" for _, tensor in _outputs(made)]
+        shapes = [f"{tuple(tensor.shape)}" for _, tensor in _outputs(returned)]
         if not shapes:
-            tensor_returned(made)  # which says what came instead
+            tensor_returned(returned)  # which raises an error
         raise InputError(
             f"the network turned (1, {depth}, {side}, {side}) into {', '.join(shapes)}, expected "
             f"an image of {depth} channels whose sides are a whole number of times as large"
@@ -305,8 +355,8 @@ def _choose_output(
         wanted = max(there)
     else:
         wanted = 1 if enlarged is None and scale not in there and 1 in there else scale
-    fitting = [which for which, ratio in images.items() if ratio == wanted]
+    fitting = tuple(which for which, ratio in images.items() if ratio == wanted)
     if not fitting:
         found = ", ".join(f"x{ratio}" for ratio in images.values())
         raise InputError(f"the network makes images of {found}, expected x{wanted}")
-    return fitting[-1], images[fitting[-1]]
+    return fitting[::-1], wanted

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from srlongtail.device import find_device
 from srlongtail.errors import InputError, Parameter
@@ -172,9 +172,8 @@ def save_model(path: str | os.PathLike[str], model: SRModel) -> None:
     known = CATALOG.get(model.architecture or "")
     constant = known.constant if known else ()  # SwinIR's masks would be three quarters of the file
     state = {k: v for k, v in model.network.state_dict().items() if not k.endswith(constant)}
-    header = {"scale": model.scale, **asdict(model.reading), "multiple": model.multiple}
     kept = replace(model.provenance, source=None, determined_by={}, probe="", notes=())
-    write_state(path, state, {**header, "provenance": kept.record()})
+    write_state(path, state, {**model.settings, "provenance": kept.record()})
 
 
 def zoo_names() -> list[str]:
@@ -235,9 +234,9 @@ class _Loading:
             module = self._read(path)
             name = _name(path)
         module.eval()
-        if any(p.is_floating_point() and p.dtype != torch.float32 for p in module.parameters()):
-            module.float()
-            self._note(notes=("weights of another precision, computed in float32",))
+        if not self._provenance.notes:  # a file's weights may have another precision, too
+            self._note(notes=_precision_notes(module.state_dict()))
+        module.float()
         facts, tried = find_out(
             module, self._known, label=self.label, scale_hint=self._scale_in_name(name)
         )
@@ -282,9 +281,9 @@ class _Loading:
     def _note(self, **facts: Any) -> None:
         self._provenance = replace(self._provenance, **facts)
 
-    def _note_source(self, path: Path, wrapping: str) -> None:
+    def _note_source(self, path: Path, wrapping: str, tensors: Mapping[str, Tensor]) -> None:
         sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
-        self._note(source=Source(path.name, sha256, wrapping))
+        self._note(source=Source(path.name, sha256, wrapping), notes=_precision_notes(tensors))
 
     def _settle(self, by: str, **facts: object) -> None:
         """Note facts (None says nothing); refuse one that contradicts what is known."""
@@ -370,7 +369,7 @@ class _Loading:
             else:
                 return self._ask_spandrel(file, prefix)
         loaded = load_weights(module, file, prefix)
-        self._note_source(path, wrapping or loaded)
+        self._note_source(path, wrapping or loaded.note, loaded.candidate.tensors)
         if self._provenance.architecture:  # of ours; a stranger's stays as it was made
             accelerate(module)
         return module
@@ -429,7 +428,7 @@ class _Loading:
         )
         self._known |= {"multiple": 1, "enlarged": False}
         self._note(network=f"spandrel's {found.architecture}")
-        self._note_source(file.path, fit.note)
+        self._note_source(file.path, fit.note, fit.candidate.tensors)
         return found
 
     def _scale_in_name(self, name: str) -> int | None:
@@ -470,6 +469,15 @@ def _no_network(label: str, folder: Path) -> InputError:
     """Return what to say of a folder that is no training run's, where a network is needed."""
     what = "a folder of images" if images_below(folder, depth=1) else "a folder without checkpoint"
     return InputError(f"{label}: {what}, expected a network: SR images are not enough here")
+
+
+def _precision_notes(tensors: Mapping[str, Tensor]) -> tuple[str, ...]:
+    """Return a note about the weights that are not stored in float32, if there are any."""
+    floats = [tensor.dtype for tensor in tensors.values() if tensor.is_floating_point()]
+    others = sorted({str(dtype).removeprefix("torch.") for dtype in floats} - {"float32"})
+    count = sum(dtype != torch.float32 for dtype in floats)
+    some = "" if count == len(floats) else f"{count} of {len(floats)} "
+    return (f"{some}weights in {', '.join(others)}, computed in float32",) if others else ()
 
 
 def _name(path: Path) -> str:

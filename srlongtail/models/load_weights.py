@@ -9,47 +9,54 @@ import torch
 from torch import Tensor, nn
 
 from srlongtail.errors import InputError
-from srlongtail.models.state import Candidate, StateFile, first_fit
+from srlongtail.models.state import Candidate, Fit, StateFile, first_fit
 
 _SHOWN = 3  # keys of each kind in an error
 
 
-def load_weights(network: nn.Module, file: StateFile, prefix: str | None = None) -> str:
-    """Load the first candidate of a file that fits a network.
+def load_weights(network: nn.Module, file: StateFile, prefix: str | None = None) -> Fit[bool]:
+    """Load the first candidate of a file that fits a network, and return it.
 
     Args:
-        network: its parameters and buffers are overwritten.
-        file: what `read_state_file` returned.
-        prefix: where the tensors lie in the file, if that is known.
-
-    Returns:
-        What was chosen and what was left out, for the user; empty where nothing was.
+        network: The network, whose parameters and buffers are overwritten.
+        file: Result of `read_state_file`.
+        prefix: Place of the tensors in the file, if it is known.
 
     Raises:
-        InputError: nothing fits, several candidates do, or a weight is not finite.
+        InputError: No candidate fits, several do, or a weight is not finite.
 
-    >>> from pathlib import Path
-    >>> file = StateFile(Path("a.pth"), {"": {"module.weight": torch.ones(1, 2)}})
-    >>> load_weights(nn.Linear(2, 1, bias=False), file)
-    ''
+    Example:
+        >>> from pathlib import Path
+        >>> file = StateFile(Path("a.pth"), {"": {"module.weight": torch.ones(1, 2)}})
+        >>> load_weights(nn.Linear(2, 1, bias=False), file).candidate.prefix
+        'module.'
     """
-    fit = first_fit(file, lambda tensors: _loads(network, tensors) or None, prefix)
+
+    def fits(tensors: Mapping[str, Tensor]) -> bool | None:
+        return _loads(network, tensors) or None
+
+    fit = first_fit(file, fits, prefix)
     if fit is None:
         raise InputError(f"{file.path}: {_misfit(network, file)}")
     _loads(network, fit.candidate.tensors)  # a later candidate may have been tried since
     check_finite(network, str(file.path))
-    return fit.note
+    return fit
 
 
 def check_finite(network: nn.Module, label: str) -> None:
-    """Refuse a network with a weight that is not finite, or a buffer that holds a NaN.
+    """Raise an error if a weight of a network is not finite, or if a buffer holds NaN.
 
-    Buffers may be infinite: attention masks are.
+    Buffers may be infinite, as attention masks are.
+
+    Args:
+        network: The network.
+        label: Name of the network in the error.
 
     Raises:
-        InputError: names the first such tensor.
+        InputError: The message names the first such tensor.
 
-    >>> check_finite(nn.Linear(2, 1), "network")
+    Example:
+        >>> check_finite(nn.Linear(2, 1), "network")
     """
     for key, weight in network.named_parameters():
         bad = int((~torch.isfinite(weight)).sum())
@@ -74,7 +81,7 @@ def _loads(network: nn.Module, tensors: Mapping[str, Tensor]) -> bool:
 
 
 def _misfit(network: nn.Module, file: StateFile) -> str:
-    """Say how the candidate that comes nearest differs, and which arguments the shapes suggest."""
+    """Describe how the closest candidate differs, and which arguments its shapes suggest."""
     own = network.state_dict()
 
     def overlap(candidate: Candidate) -> tuple[int, int]:
@@ -117,7 +124,7 @@ def _suggested_arguments(
 ) -> str:
     """Suggest arguments of a class whose defaults are sizes that differ in the file.
 
-    A width shows in the shapes, a depth in how many numbered parts there are.
+    Shapes show a width, the number of numbered parts a depth.
     """
     changes: dict[int, set[int]] = {}
     for key in own.keys() & found.keys():
@@ -141,7 +148,7 @@ def _suggested_arguments(
 
 
 def _depths(tensors: Iterable[str]) -> dict[str, int]:
-    """Return how many numbered parts there are, by what comes before the number."""
+    """Return the number of numbered parts for each text that comes before the number."""
     numbers: dict[str, set[str]] = {}
     for key in tensors:
         for found in re.finditer(r"(?<=\.)\d+(?=\.)|(?<=[a-z_])\d+(?=\.)", key):

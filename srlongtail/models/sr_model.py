@@ -1,7 +1,8 @@
-"""A network plus what it is: the one object that every analysis takes."""
+"""A network with its conventions: the object that every analysis takes."""
 
 import warnings
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import asdict, replace
 from typing import Any
 
 import torch
@@ -16,7 +17,7 @@ from srlongtail.models.adapt import Channels, Predicts, Reading, ValueRange
 from srlongtail.models.diagnose_call import explained
 from srlongtail.models.facts import Provenance
 
-# Tiles for an image that does not fit in memory: wide overlaps, so that seams stay invisible.
+# Tiles for an image that does not fit in memory; wide overlaps keep the seams invisible.
 SHORT_OF_MEMORY = Tiling(size=128, step=96)
 
 
@@ -24,20 +25,29 @@ class SRModel(nn.Module):
     """An SR network with its conventions, so that callers need not know them.
 
     Wraps any `nn.Module` that maps `(N, 3, h, w)` to `(N, 3, h * scale, w * scale)`, or one
-    channel likewise.
+    channel in the same way.
 
     Args:
-        network: the network itself; switched to eval mode.
+        network: The network; it is switched to eval mode.
         scale: SR pixels per LR pixel.
-        predicts, value_range, channels, enlarged, takes_scale, output: how input and output are to
-            be read; see `Reading`.
-        multiple: LR sizes the network takes are multiples of this; others are padded for it.
-        name: for tables and figures.
-        provenance: where the network comes from.
+        predicts: "image" or "residual"; see `Reading`, also for the settings up to `output`.
+        value_range: White in the network's input and output.
+        channels: Color channels of its input and output.
+        enlarged: Whether it takes an enlarged image.
+        takes_scale: Whether it takes the scale beside the image.
+        output: Index or key of the SR image among several outputs.
+        multiple: The LR image is padded so that its sides are multiples of this.
+        name: Name of the model in tables and figures.
+        provenance: Origin of the network.
 
-    >>> model = SRModel(nn.Upsample(scale_factor=2), scale=2, name="nearest")
-    >>> model(torch.rand(1, 3, 5, 7)).shape
-    torch.Size([1, 3, 10, 14])
+    Raises:
+        InputError: A setting is not one of those that `Reading` allows, or the scale is not a
+            positive integer.
+
+    Example:
+        >>> model = SRModel(nn.Upsample(scale_factor=2), scale=2, name="nearest")
+        >>> model(torch.rand(1, 3, 5, 7)).shape
+        torch.Size([1, 3, 10, 14])
     """
 
     def __init__(
@@ -69,7 +79,7 @@ class SRModel(nn.Module):
         self.multiple = multiple
         self.name = name
         self.provenance = provenance or Provenance()
-        # A wrapper made by hand says 1 where 255 was forgotten; its first image tells.
+        # Users who wrap a network themselves forget value_range=255; the first image shows it.
         self._range_is_checked = provenance is not None or value_range != 1
         self.eval()
 
@@ -77,19 +87,20 @@ class SRModel(nn.Module):
     def probed(
         cls, network: nn.Module, scale: int | None = None, *, name: str = "network", **known: Any
     ) -> "SRModel":
-        """Wrap a network after finding out how it is to be read, as `load_model` does.
+        """Return a model whose settings are detected, as `load_model` does.
 
         Args:
-            network: switched to eval mode, and to float32.
-            scale: SR pixels per LR pixel; by default that of the output's size.
-            name: for tables and figures.
-            known: other arguments of `SRModel`; these are not tried.
+            network: The network; it is switched to eval mode and to float32.
+            scale: SR pixels per LR pixel; default: derived from the size of the output.
+            name: Name of the model in tables and figures.
+            known: Other arguments of `SRModel`; they are not detected.
 
         Raises:
-            InputError: the network cannot be run, or no reading of it makes sense.
+            InputError: The network cannot be run, or no reading of it makes sense.
 
-        >>> SRModel.probed(nn.Upsample(scale_factor=2, mode="bicubic"), name="cubic").scale
-        2
+        Example:
+            >>> SRModel.probed(nn.Upsample(scale_factor=2, mode="bicubic"), name="cubic").scale
+            2
         """
         from srlongtail.models.probe import find_out
 
@@ -98,21 +109,25 @@ class SRModel(nn.Module):
         facts, tried = find_out(network.eval().float(), known, label=name)
         found = {key: value for key, (value, _) in facts.items()}
         provenance = Provenance(
-            determined_by={key: by for key, (value, by) in facts.items() if value},
+            determined_by={
+                key: by
+                for key, (value, by) in facts.items()
+                if value is not None and value is not False
+            },
             probe="" if tried is None else str(tried),
         )
         return cls(network, **{**found, **known}, name=name, provenance=provenance)
 
     @property
     def architecture(self) -> str | None:
-        """The catalog's name of the network, where it has one."""
+        """Name of the network in the catalog; None if it is not there."""
         return self.provenance.architecture
 
     @property
     def arm(self) -> str:
-        """What of FPL the network was trained with, by its recipe, else by its card.
+        """Parts of FPL that the network was trained with, by its recipe, else by its card.
 
-        Of a network that neither tells of, only the skip is known: it predicts the residual.
+        Without either, only the skip is known: such a network predicts the residual.
         """
         known = self.provenance
         by_recipe = known.training.arm if known.training else None
@@ -120,14 +135,14 @@ class SRModel(nn.Module):
 
     @property
     def degradation(self) -> str:
-        """What LR the network was trained for, by its recipe, else its card, else bicubic."""
+        """Degradation that the network was trained for, by its recipe or card; default: bicubic."""
         known = self.provenance
         by_recipe = known.training.degradation if known.training else None
         return by_recipe or known.degradation or "bicubic"
 
     @property
     def predicts(self) -> Predicts:
-        """ "image" or "residual"."""
+        """The word "image" or "residual"; see `Reading`."""
         return self.reading.predicts
 
     @property
@@ -137,71 +152,120 @@ class SRModel(nn.Module):
 
     @property
     def channels(self) -> Channels:
-        """Which colors the network takes and gives."""
+        """Color channels of the network's input and output; see `Reading`."""
         return self.reading.channels
 
     @property
     def device(self) -> torch.device:
-        """Where the network's weights are."""
+        """The device of the network's weights."""
         return device_of(self.network)
 
-    def output(self, lr: Tensor) -> Tensor:
-        """What the network itself says, in [0, 1] units: an image, or a residual.
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Scale, reading and input multiple by name: arguments that make an equal model."""
+        return {"scale": self.scale, **asdict(self.reading), "multiple": self.multiple}
 
-        `(N, 3, h, w)` -> `(N, 3, h * scale, w * scale)`. A loss takes this.
+    def output(self, lr: Tensor) -> Tensor:
+        """Return the network's own output in [0, 1] units, an image or a residual, for a loss.
+
+        Args:
+            lr: RGB `(N, 3, h, w)` in [0, 1].
+
+        Returns:
+            `(N, 3, h * scale, w * scale)`, not clamped.
+
+        Raises:
+            InputError: The input has another shape, or the network fails on it.
         """
         if lr.dim() != 4 or lr.shape[1] != 3:
             raise InputError(f"{self.name}: input {tuple(lr.shape)}, expected (N, 3, h, w)")
         return self.reading.decode(self.raw_output(lr), lr, self.scale)
 
     def raw_output(self, lr: Tensor, reading: Reading | None = None) -> Tensor:
-        """What the network itself makes, in its own range and channels, of SR size.
+        """Return the network's output in its own range and channels, at SR size.
 
         Args:
             lr: RGB `(N, 3, h, w)` in [0, 1].
-            reading: how the input is made; the model's own unless given.
+            reading: How to make the input; default: the model's own reading.
+
+        Returns:
+            `(N, depth, h * scale, w * scale)`.
+
+        Raises:
+            InputError: The network fails, or its output has no gradient where one is needed.
+        """
+        return self.raw_outputs(lr, [reading or self.reading])[0]
+
+    def raw_outputs(self, lr: Tensor, readings: Sequence[Reading]) -> list[Tensor]:
+        """Run the network once, and return its output for each of several readings.
+
+        Args:
+            lr: RGB `(N, 3, h, w)` in [0, 1].
+            readings: Readings that all give the network the same input.
+
+        Returns:
+            For each reading what `raw_output` returns.
+
+        Raises:
+            InputError: See `raw_output`.
         """
         height, width = lr.shape[-2:]
         padded = pad_symmetric(lr, 0, -height % self.multiple, axis=-2)
         padded = pad_symmetric(padded, 0, -width % self.multiple, axis=-1)
         try:
-            with explained(f"the network failed on {tuple(padded.shape)}"):
-                made = (reading or self.reading).run(self.network, padded, self.scale)
+            with explained(f"the network failed on {tuple(padded.shape)}", self.network):
+                returned = readings[0].run(self.network, padded, self.scale)
+                outputs = [reading.pick(returned, padded, self.scale) for reading in readings]
         except InputError as error:
             raise error.about(self.name) from error
-        # Where bicubic is added, its gradient would pass for that of the network.
+        # Otherwise the gradient of the bicubic skip would be mistaken for the network's.
         has_weights = next(self.network.parameters(), None) is not None
-        if padded.requires_grad and not made.requires_grad and has_weights:
+        no_gradient = has_weights and not all(output.requires_grad for output in outputs)
+        if padded.requires_grad and no_gradient:
             raise InputError(
                 f"{self.name}: the network's output has no gradient: is it computed under "
                 f"torch.no_grad or torch.inference_mode, in NumPy, or detached?"
             )
-        return made[..., : height * self.scale, : width * self.scale]
+        return [output[..., : height * self.scale, : width * self.scale] for output in outputs]
 
     def forward(self, lr: Tensor) -> Tensor:
-        """The full SR image, differentiable and not clamped: `(N, 3, h, w)` in [0, 1] -> SR."""
+        """Return the full SR image, differentiable and not clamped.
+
+        Args:
+            lr: RGB `(N, 3, h, w)` in [0, 1].
+
+        Returns:
+            `(N, 3, h * scale, w * scale)`, nominally in [0, 1].
+        """
         output = self.output(lr)
         if self.predicts == "residual":
             return output + upsample_bicubic(lr, self.scale)
         return output
 
     def restore_pair(self, pair: ImagePair, tile: Tiling | None = None, **options: bool) -> Tensor:
-        """Return what `restore` makes of a pair's LR image; `SRImages` has its own."""
+        """Return the SR image of a pair's LR image; see `restore`, and `SRImages.restore_pair`."""
         return self.restore(pair.lr, tile, **options)
 
     def record(self) -> dict[str, Any]:
-        """Return what the model is and how it is read, as JSON values."""
+        """Return name, settings and provenance of the model, as JSON values."""
         facts = ("name", "scale", "predicts", "value_range", "channels")
         return {**{key: getattr(self, key) for key in facts}, **self.provenance.record()}
 
     def restore(self, lr: Tensor, tile: Tiling | None = None, *, clamp: bool = True) -> Tensor:
-        """What a user gets: eval mode, no gradient, in [0, 1], on the device of `lr`.
+        """Return the SR image as a user gets it: in eval mode, without gradients.
 
         Args:
-            lr: `(3, h, w)` or `(N, 3, h, w)`, in [0, 1].
-            tile: restore in these tiles and average the overlaps. None restores the whole image,
-                or, where memory is short, tiles with a warning.
-            clamp: to [0, 1]; otherwise the values are as the network gives them.
+            lr: RGB `(3, h, w)` or `(N, 3, h, w)`, in [0, 1].
+            tile: Restore in these tiles and average the overlaps; default: the whole image, or,
+                if memory is short, tiles with a warning.
+            clamp: Clamp the values to [0, 1].
+
+        Returns:
+            `(3, h * scale, w * scale)`, or `(N, 3, ...)` for several images, on the device of
+            `lr`.
+
+        Raises:
+            InputError: The network fails on the image.
         """
         images = lr if lr.dim() == 4 else lr[None]
         if not self._range_is_checked:
@@ -212,23 +276,28 @@ class SRModel(nn.Module):
         return (restored.clamp(0, 1) if clamp else restored).to(lr.device)
 
     def _check_range(self, lr: Tensor) -> None:
-        """Warn where the network makes an image of levels in [0, 255], and none in [0, 1]."""
+        """Warn if the network only makes an image of values in [0, 255], not of those in [0, 1]."""
         self._range_is_checked = True
         if self.predicts == "residual":
             return
-        part = lr[..., :48, :48].to(self.device)
-        low = upsample_bicubic(part, self.scale)
+        readings = (self.reading, replace(self.reading, value_range=255.0))
+
+        def errors(part: Tensor) -> list[Tensor]:
+            low = upsample_bicubic(part, self.scale)
+            outputs = [self.raw_output(part, reading) for reading in readings]
+            decoded = zip(readings, outputs, strict=True)
+            return [(r.decode(o, part, self.scale) - low).abs().mean() for r, o in decoded]
+
+        lr = lr.to(self.device)
         with eval_mode(self), torch.no_grad():
-            errors = [
-                (reading.decode(self.raw_output(part, reading), part, self.scale) - low)
-                .abs()
-                .mean()
-                for reading in (self.reading, replace(self.reading, value_range=255.0))
-            ]
-        if errors[1] < errors[0] / 4:
+            try:
+                of_one, of_255 = errors(lr[..., :48, :48])
+            except InputError:  # the network may need larger images
+                of_one, of_255 = errors(lr)
+        if of_255 < of_one / 4:
             warnings.warn(
                 f"{self.name}: makes an image of levels in [0, 255] and none of values in [0, 1], "
-                f"expected value_range=255; SRModel.probed finds such settings out",
+                f"expected value_range=255; SRModel.probed detects such settings",
                 stacklevel=3,
             )
 
@@ -252,8 +321,9 @@ class SRModel(nn.Module):
 class ZeroResidual(nn.Module):
     """The network that adds nothing to bicubic.
 
-    >>> ZeroResidual(scale=2)(torch.rand(1, 3, 4, 4)).shape
-    torch.Size([1, 3, 8, 8])
+    Example:
+        >>> ZeroResidual(scale=2)(torch.rand(1, 3, 4, 4)).shape
+        torch.Size([1, 3, 8, 8])
     """
 
     def __init__(self, scale: int) -> None:
@@ -261,16 +331,17 @@ class ZeroResidual(nn.Module):
         self.scale = scale
 
     def forward(self, lr: Tensor) -> Tensor:
-        """`(N, C, h, w)` -> zeros `(N, C, h * scale, w * scale)`."""
+        """Return zeros `(N, C, h * scale, w * scale)` for an image `(N, C, h, w)`."""
         count, channels, height, width = lr.shape
         return lr.new_zeros(count, channels, height * self.scale, width * self.scale)
 
 
 def bicubic(scale: int) -> SRModel:
-    """Torch's bicubic as a model like the others.
+    """Return torch's bicubic as a model like the others.
 
-    >>> bicubic(4).restore(torch.zeros(3, 2, 2)).shape
-    torch.Size([3, 8, 8])
+    Example:
+        >>> bicubic(4).restore(torch.zeros(3, 2, 2)).shape
+        torch.Size([3, 8, 8])
     """
     return SRModel(
         ZeroResidual(scale),
@@ -284,8 +355,9 @@ def bicubic(scale: int) -> SRModel:
 class MatlabBicubic(nn.Module):
     """The bicubic enlargement of MATLAB's `imresize`: a = -0.5, borders mirrored.
 
-    >>> MatlabBicubic(scale=2)(torch.rand(1, 3, 4, 4)).shape
-    torch.Size([1, 3, 8, 8])
+    Example:
+        >>> MatlabBicubic(scale=2)(torch.rand(1, 3, 4, 4)).shape
+        torch.Size([1, 3, 8, 8])
     """
 
     def __init__(self, scale: int) -> None:
@@ -293,17 +365,18 @@ class MatlabBicubic(nn.Module):
         self.scale = scale
 
     def forward(self, lr: Tensor) -> Tensor:
-        """`(N, C, h, w)` -> `(N, C, h * scale, w * scale)`, not clamped."""
+        """Return an image `(N, C, h, w)` at `(N, C, h * scale, w * scale)`, not clamped."""
         return imresize(lr, self.scale)
 
 
 def matlab_bicubic(scale: int) -> SRModel:
-    """MATLAB's bicubic as a model: the "bicubic" of most SR papers' tables.
+    """Return MATLAB's bicubic as a model: the "bicubic" of most SR papers' tables.
 
     Torch's, which FPL builds on, has a = -0.75 and is sharper: 0.2 dB better on Set5 at x4.
 
-    >>> matlab_bicubic(4).restore(torch.zeros(3, 2, 2)).shape
-    torch.Size([3, 8, 8])
+    Example:
+        >>> matlab_bicubic(4).restore(torch.zeros(3, 2, 2)).shape
+        torch.Size([3, 8, 8])
     """
     return SRModel(
         MatlabBicubic(scale),
@@ -314,4 +387,4 @@ def matlab_bicubic(scale: int) -> SRModel:
 
 
 WITHOUT_WEIGHTS = {"bicubic": bicubic, "bicubic-matlab": matlab_bicubic}
-"""Models that are no networks, by name: each takes whatever scale the others have."""
+"""Models without weights, by name; each takes the scale of the other models."""

@@ -1,7 +1,8 @@
-"""How large the paper's networks are, beside what is counted here."""
+"""Size of the paper's networks as published, beside what is counted here."""
 
 from typing import NamedTuple
 
+from srlongtail.errors import InputError
 from srlongtail.models.complexity import count_operations, count_parameters
 from srlongtail.models.sr_model import SRModel
 
@@ -21,33 +22,49 @@ PUBLISHED = {
     "swinir": Published("1.2M", "3.4G"),
 }
 
+_ALWAYS_SHOWN = ("scale", "predicts", "value_range", "channels")
+
 
 def describe(model: SRModel) -> str:
-    """All that is known of a model, one fact a line, with what settled each.
+    """Return all that is known of a model, one fact per line, with what determined it.
 
-    >>> from srlongtail.models.sr_model import bicubic
-    >>> print(describe(bicubic(4)).splitlines()[0])
-    name             bicubic
+    Example:
+        >>> from srlongtail.models.sr_model import bicubic
+        >>> print(describe(bicubic(4)).splitlines()[0])
+        name             bicubic
     """
-    settled = model.provenance.determined_by
+    determined_by = model.provenance.determined_by
     facts: dict[str, object] = {
         "name": model.name,
         "architecture": model.architecture or type(model.network).__name__,
         **{f"  {k}": v for k, v in model.provenance.arguments.items()},
     }
-    for what in ("scale", "predicts", "value_range", "channels"):
-        by = f"  ({settled[what]})" if what in settled else ""
-        facts[what.replace("_", " ")] = f"{getattr(model, what)}{by}"
-    facts["input multiple"] = model.multiple
+    for key, value in model.settings.items():
+        by = f"  ({determined_by[key]})" if key in determined_by else ""
+        unusual = value is not None and value is not False
+        if key == "multiple" or key in _ALWAYS_SHOWN or unusual:
+            facts["input multiple" if key == "multiple" else key.replace("_", " ")] = f"{value}{by}"
     published = PUBLISHED.get(model.architecture or "")
     facts["parameters"] = _beside(count_parameters(model), published and published.parameters)
-    facts["operations"] = _beside(count_operations(model), published and published.operations)
-    facts["  counted as"] = "2 per multiply-add of the network for a 32 x 32 input"
+    operations, side = _operations(model)
+    facts["operations"] = _beside(operations, published and published.operations)
+    facts["  counted as"] = f"2 per multiply-add of the network for a {side} x {side} input"
     if model.architecture == "fsrcnn":
         facts["  the paper's"] = "counts the transposed convolution once per SR pixel, not per LR"
+    record = {**model.provenance.record(), "notes": "; ".join(model.provenance.notes)}
     skipped = {"determined_by", "architecture", "arguments"}
-    facts |= {k: v for k, v in model.provenance.record().items() if k not in skipped}
+    facts |= {k: v for k, v in record.items() if k not in skipped and v != ""}
     return "\n".join(f"{name:<16} {value}" for name, value in facts.items())
+
+
+def _operations(model: SRModel) -> tuple[int, int]:
+    """Return the operations for the smallest square input that the network takes, and its side."""
+    for side in (32, 64, 128):
+        try:
+            return count_operations(model, side, side), side
+        except InputError:  # the image is too small
+            continue
+    return count_operations(model, 256, 256), 256
 
 
 def _beside(count: int, published: str | None) -> str:

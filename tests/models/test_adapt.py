@@ -132,6 +132,23 @@ class Scaled(nn.Module):
         return Plain(scale).forward(x)
 
 
+class ScaledByName(nn.Module):
+    def forward(self, x, *, upscale):
+        return Plain(upscale).forward(x)
+
+
+class Large(Plain):
+    """Mirrors more pixels than a small image has."""
+
+    def __init__(self, margin):
+        super().__init__()
+        self.pad = nn.ReflectionPad2d(margin)
+
+    def forward(self, x):
+        margin = self.pad.padding[0]
+        return super().forward(self.pad(x)[..., margin:-margin, margin:-margin])
+
+
 class Unusual(Plain):
     def forward(self, x, coordinates):
         return x
@@ -151,15 +168,23 @@ def test_one_channel_and_several_outputs_and_the_scale_as_argument():
     found = find_demands(Stages())
     assert (found.output, found.scale) == ("sr", 4)
     assert find_demands(Stages(), scale=2).output == "half"
-    scaled = find_demands(Scaled(), scale=3)
-    assert (scaled.takes_scale, scaled.scale) == (True, 3)
+    assert found.outputs == ("sr", "early")
+    for network in (Scaled(), ScaledByName()):
+        scaled = find_demands(network, scale=3)
+        assert (scaled.takes_scale, scaled.scale) == (True, 3)
+
+
+@pytest.mark.parametrize("margin", [48, 63, 120, 250])
+def test_a_network_for_large_images_is_tried_on_some(margin):
+    found = find_demands(Large(margin))
+    assert (found.scale, found.multiple) == (4, 1)
 
 
 def test_an_output_of_the_inputs_size_means_an_enlarged_input():
     assert find_demands(Plain(1), scale=4).enlarged
     assert find_demands(Plain(1), scale_hint=2).scale == 2
     assert not find_demands(Plain(1), scale=1).enlarged
-    with pytest.raises(InputError, match=r"wants an enlarged one, .* expected scale=N"):
+    with pytest.raises(InputError, match=r"takes an enlarged one, .* expected scale=N"):
         find_demands(Plain(1))
 
 
@@ -169,7 +194,7 @@ def test_what_cannot_be_run_is_one_line():
         find_demands(Unusual())
     with pytest.raises(InputError, match=r"makes images of x4, expected x2"):
         find_demands(Plain(4), scale=2)
-    with pytest.raises(InputError, match=r"takes the scale, which nothing tells; expected scale=N"):
+    with pytest.raises(InputError, match=r"takes the scale, which is unknown; expected scale=N"):
         find_demands(Scaled())
 
 
@@ -204,5 +229,6 @@ def test_models_of_every_kind_restore_images_of_any_size():
         (Windows(16), {"multiple": 16}),
         (Stages(), {"output": "sr"}),
         (Scaled(), {"takes_scale": True}),
+        (ScaledByName(), {"takes_scale": True}),
     ):
         assert torch.equal(SRModel(network, 4, **more)(LR), Plain(4)(LR))

@@ -112,6 +112,23 @@ def test_the_average_is_taken_and_said(tmp_path):
     assert torch.equal(other.network.state_dict()["tail_conv.bias"], raw["tail_conv.bias"])
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_weights_of_another_precision_are_said(tmp_path, dtype):
+    state = load_model("fsrcnn-x4").network.state_dict()
+    name = str(dtype).removeprefix("torch.")
+    torch.save({key: value.to(dtype) for key, value in state.items()}, tmp_path / "x4.pth")
+    model = load_model(tmp_path / "x4.pth")
+    assert model.provenance.notes == (f"weights in {name}, computed in float32",)
+    assert {p.dtype for p in model.network.parameters()} == {torch.float32}
+    first = next(iter(state))
+    mixed = {**state, first: state[first].to(dtype)}
+    torch.save({"epoch": 1, "params": mixed}, tmp_path / "x4.pth")
+    note = f"1 of {len(state)} weights in {name}, computed in float32"
+    assert load_model(tmp_path / "x4.pth").provenance.notes == (note,)
+    torch.save(state, tmp_path / "x4.pth")
+    assert load_model(tmp_path / "x4.pth").provenance.notes == ()
+
+
 def test_weights_that_are_not_finite(tmp_path):
     state = sample("fsrcnn").network.state_dict()
     state["tail_conv.bias"][1] = torch.nan
@@ -194,7 +211,7 @@ def test_mistakes_about_a_users_own_network(user_module):
         load_model("nowhere:Net")
     with pytest.raises(InputError, match="has no attribute 'Nix'"):
         load_model("user_nets:Nix")
-    with pytest.raises(InputError, match=r"made a int, expected a torch nn\.Module"):
+    with pytest.raises(InputError, match=r"made an int, expected a torch nn\.Module"):
         load_model("user_nets:number")
     torch.save(build("fsrcnn").state_dict(), "x4.pth")
     with pytest.raises(InputError, match=r"x4\.pth: the weights do not fit Net, which has 2 "):

@@ -65,12 +65,19 @@ FAILURES = {
     ),
     "too small": (nn.ReflectionPad2d(40), "the image is too small for it (RuntimeError: "),
     "half precision": (nn.Conv2d(3, 3, 1).half(), "its weights are in half precision: convert"),
+    "half precision in its code": (
+        nn.Sequential(Net(lambda x: x.half()), nn.Conv2d(3, 3, 1)),
+        "its code converts to half precision by itself (.half() or dtype=torch.float16): use x.dt",
+    ),
     "cuda": (
         Net(asks_for_cuda),
         "its code asks for CUDA by itself (.cuda() or device='cuda'): use",
     ),
     "package": (Net(needs_a_package), "it needs the package package_that_nobody_has, which is not"),
-    "file": (Net(reads_a_file), "reads a file that is not there, weights/that/are/elsewhere.bin ("),
+    "file": (
+        Net(reads_a_file),
+        "a file that does not exist, weights/that/are/elsewhere.bin (",
+    ),
     "no forward": (nn.Module(), "it has no forward method (NotImplementedError"),
     "anything": (
         Net(fails),

@@ -28,7 +28,7 @@ def file_of(tensors, place: str = "") -> StateFile:
 def test_prefixes_are_cut_as_far_as_the_network_wants_it(prefix):
     source, network = Net(), Net()
     state = {prefix + key: value for key, value in source.state_dict().items()}
-    assert load_weights(network, file_of(state)) == ""
+    assert load_weights(network, file_of(state)).note == ""
     assert all(torch.equal(network.state_dict()[k], v) for k, v in source.state_dict().items())
 
 
@@ -37,7 +37,7 @@ def test_the_average_is_loaded_though_the_raw_weights_were_tried_too():
     file = StateFile(
         Path("a.pth"), {"params": dict(Net().state_dict()), "params_ema": average.state_dict()}
     )
-    assert load_weights(network, file) == "averaged weights at params_ema, not params"
+    assert load_weights(network, file).note == "averaged weights at params_ema, not params"
     assert torch.equal(network.model[0].weight, average.model[0].weight)
 
 

@@ -194,6 +194,59 @@ def test_a_wrapper_made_by_hand_warns_where_255_was_forgotten():
         SRModel(Levels(), 2, value_range=255).restore(lr)
 
 
+class Pair(nn.Module):
+    """Returns the image, and something else of its size."""
+
+    def __init__(self, network, other, *, first=True):
+        super().__init__()
+        self.network, self.other, self.first = network, other, first
+
+    def forward(self, x):
+        sr = self.network(x)
+        return (sr, self.other(sr)) if self.first else (self.other(sr), sr)
+
+
+OTHERS = {
+    "a map of confidence": lambda sr: torch.sigmoid(20 * (sr - sr.mean())),
+    "noise": lambda sr: torch.rand(sr.shape, generator=torch.manual_seed(0)) * sr.max(),
+    "a worse stage": lambda sr: F.avg_pool2d(sr, 5, 1, 2, count_include_pad=False),
+}
+
+
+@pytest.mark.parametrize("first", [True, False])
+@pytest.mark.parametrize("case", OTHERS)
+def test_of_two_outputs_of_one_size_the_photos_tell_which_is_the_image(case, first, shipped):
+    model = SRModel.probed(Pair(shipped, OTHERS[case], first=first), 4)
+    assert model.reading.output == 1 - first
+    assert model.provenance.determined_by["output"] == "probe"
+
+
+def test_outputs_that_the_photos_do_not_tell_apart_are_said(shipped):
+    model = SRModel.probed(Pair(shipped, lambda sr: sr), 4)
+    assert model.reading.output == 1  # networks return the best of their stages last
+    alike = model.provenance.probe.rpartition("not told apart: ")[2]
+    assert alike.startswith("image, RGB, [0, 1], output 0")
+
+
+def test_of_two_outputs_one_is_found_though_all_else_is_known(shipped):
+    said = {"predicts": "image", "value_range": 1.0, "channels": "rgb"}
+    model = SRModel.probed(Pair(shipped, OTHERS["noise"]), 4, **said)
+    assert model.reading.output == 0
+
+
+@pytest.mark.parametrize(("margin", "scale"), [(31, 4), (63, 4), (63, 8), (100, 2)])
+def test_a_network_for_large_images_is_tried_on_larger_photos(margin, scale):
+    class Mirrored(nn.Module):
+        def forward(self, x):
+            padded = F.pad(x, (margin,) * 4, mode="reflect")  # at least margin + 1 pixels
+            return upsample_bicubic(padded[..., margin:-margin, margin:-margin], scale)
+
+    model = SRModel.probed(Mirrored())
+    assert (model.scale, model.predicts, model.value_range) == (scale, "image", 1.0)
+    wrapped = SRModel(Mirrored(), scale)  # whose first image is looked at
+    assert wrapped.restore(torch.rand(3, 120, 110)).shape == (3, 120 * scale, 110 * scale)
+
+
 def test_a_network_from_python_is_probed_as_a_file_is(shipped):
     wrapped = Wrapped(shipped, Reading(value_range="symmetric-output"))
     model = SRModel.probed(wrapped, name="mine")
