@@ -4,9 +4,8 @@ The public names below are loaded when they are first used, so that `import srlo
 """
 
 import importlib
+import importlib.metadata
 from typing import TYPE_CHECKING, Any
-
-__version__ = "0.1.0"
 
 _HOMES = {
     "BandError": "srlongtail.longtail.bands",
@@ -41,6 +40,8 @@ _HOMES = {
 __all__ = sorted(_HOMES)
 
 if TYPE_CHECKING:
+    __version__: str
+
     from srlongtail.attribution.lam import LocalAttribution as LocalAttribution
     from srlongtail.attribution.lam import local_attribution as local_attribution
     from srlongtail.attribution.windows import hardest_window as hardest_window
@@ -71,6 +72,8 @@ if TYPE_CHECKING:
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        return importlib.metadata.version("srlongtail")  # stated in pyproject.toml alone
     if name not in _HOMES:
         raise AttributeError(f"module 'srlongtail' has no attribute {name!r}")
     return getattr(importlib.import_module(_HOMES[name]), name)

@@ -104,7 +104,8 @@ def imported_by(*command: str) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    "command", [("-c", "import srlongtail"), ("-m", "srlongtail.cli", "--help")]
+    "command",
+    [("-c", "import srlongtail"), ("-m", "srlongtail.cli", "--help"), ("-m", "srlongtail.cli")],
 )
 def test_importing_and_asking_for_help_is_light(command):
     heavy = {"torch", "matplotlib", "captum", "pandas", "skimage", "scipy"}

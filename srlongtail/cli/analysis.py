@@ -512,5 +512,8 @@ def restore(
 
 def _some(models: tuple[str, ...]) -> tuple[str, ...]:
     if not models:
-        raise InputError("no model named, expected bicubic, a shipped network or a checkpoint file")
+        raise InputError(
+            "no model named, expected bicubic, a shipped network (srlongtail zoo list), or a "
+            "checkpoint file"
+        )
     return models

@@ -28,10 +28,11 @@ from srlongtail.cli.analysis import (
     tables,
     weights,
 )
+from srlongtail.cli.first_steps import first_steps
 from srlongtail.cli.messages import note
 from srlongtail.cli.plain import in_plain_words, plain_help
 from srlongtail.cli.training import ablate, train, zoo
-from srlongtail.errors import InputError, InputWarning
+from srlongtail.errors import InputError, InputWarning, suggestion
 
 COMMANDS: dict[str, Callable[..., None]] = {
     "figures": figures,
@@ -88,8 +89,16 @@ def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
 
 def _parse(arguments: list[str]) -> Callable[[], None]:
     """Return the command to run, with its arguments; turn tyro's error box into one line."""
+    if not arguments:
+        return functools.partial(print, first_steps())
     if arguments == ["--version"]:
         return functools.partial(print, f"srlongtail {__version__}")
+    first = arguments[0]
+    if not first.startswith("-") and first not in COMMANDS:
+        raise InputError(
+            f"no command {first}{suggestion(first, COMMANDS)}, expected one of "
+            f"{', '.join(COMMANDS)} (srlongtail without a command says what to do first)"
+        )
     box = io.StringIO()
     try:
         with contextlib.redirect_stderr(box):
@@ -97,11 +106,13 @@ def _parse(arguments: list[str]) -> Callable[[], None]:
                 {name: _deferred(plain_help(command)) for name, command in COMMANDS.items()},
                 prog="srlongtail",
                 description="See where a super-resolution network fails.",
-                args=arguments or ["--help"],
+                args=arguments,
             )
     except SystemExit as error:
         if error.code == 2:
-            raise InputError(_one_line(box.getvalue())) from None
+            topic = f"{first} --help" if first in COMMANDS else "--help"
+            message = f"{_one_line(box.getvalue())} (see srlongtail {topic})"
+            raise InputError(message) from None
         raise
 
 
@@ -139,4 +150,4 @@ def _one_line(box: str) -> str:
         message = message[: message.index("")]
     if not hint[0].startswith(("Perhaps", "Available")):
         hint = []
-    return f"{in_plain_words(' '.join([*message, *hint[:2]]))} (see srlongtail COMMAND --help)"
+    return in_plain_words(" ".join([*message, *hint[:2]]))

@@ -29,6 +29,7 @@ _MISTAKES = {
         r"no option \1, did you mean \2?"
     ),
     r"Unrecognized options: (.*)": r"unexpected \1",
+    r"Unrecognized or misplaced options: (\S+).*": r"unexpected \1, expected a command first",
     r"invalid choice '?(.*?)'? for argument '(.*?)'\. Expected one of \((.*)\) ?\.": (
         r"\2 \1, expected one of \3"
     ),
@@ -36,7 +37,7 @@ _MISTAKES = {
         r"\1 \3, expected \2"
     ),
     r"Missing value for argument '(.*?)' ?\..*": r"\1 without a value, expected one",
-    r"Missing from srlongtail (\w+): ([A-Z-]\S*) .*": r"\1 without \2, expected one",
+    r"Missing from srlongtail (\w+): ([A-Z{-]\S*) .*": r"\1 without \2, expected one",
 }
 _TYPES = {
     r"\{?INT INT INT\}?": "three whole numbers",

@@ -88,6 +88,8 @@ def train(
     chosen = chosen.changed(given)
     if data:
         chosen = replace(chosen, data=flatten(data))
+    if not chosen.data:
+        raise InputError("no training images, expected folders of them: --data DIR...")
     out = out or Path("runs") / chosen.name
 
     prepare_process()
@@ -211,7 +213,9 @@ def zoo(
 def _own_recipe(run: Path | None) -> Recipe:
     """Return the recipe of the run to resume."""
     if run is None:
-        raise InputError("no recipe named, expected one of those that --list shows, or a TOML file")
+        raise InputError(
+            "no recipe named, expected one that srlongtail train --list shows, or a TOML file"
+        )
     if not (run / "recipe.toml").is_file():
         raise InputError(f"{run}: holds no run to resume, expected a run's folder, or a recipe")
     return read_recipe(run / "recipe.toml")

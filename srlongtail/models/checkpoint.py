@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from srlongtail.device import find_device
-from srlongtail.errors import InputError, Parameter
+from srlongtail.errors import InputError, Parameter, suggestion
 from srlongtail.image.layouts import images_below
 from srlongtail.models.adapt import Channels, Predicts, Reading, ValueRange
 from srlongtail.models.calls import NetworkCall
@@ -449,10 +449,11 @@ def _find_card(source: str) -> ModelCard:
         return ModelCard(network=source)
     if Path(source).is_dir():
         raise _no_network(source, Path(source))
-    names = ", ".join([*WITHOUT_WEIGHTS, *zoo_names()])
+    names = [*WITHOUT_WEIGHTS, *zoo_names()]
     raise InputError(
-        f"{source}: no such model, expected a checkpoint file, a model card, module:callable, or "
-        f"one of: {names} (srlongtail zoo list shows what zoo build adds)"
+        f"{source}: no such model{suggestion(source, names)}, expected a checkpoint file, a model "
+        f"card, module:callable, or one of: {', '.join(names)} (srlongtail zoo list shows what "
+        f"zoo build adds)"
     )
 
 

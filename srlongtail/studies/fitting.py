@@ -127,6 +127,12 @@ def compute(
             or that both runs have seen, or no checkpoints of the same iterations.
     """
     runs = [Path(run_1), Path(run_2)]
+    for run in runs:
+        if not (run / "recipe.toml").is_file():
+            raise InputError(
+                f"{run}: no training run, expected the folder of one: "
+                f"srlongtail train RECIPE --half 1 --keep-every 500 --out {run}"
+            )
     recipes = [read_recipe(run / "recipe.toml") for run in runs]
     changes = differences(*recipes).keys() - _MAY_DIFFER
     if changes:

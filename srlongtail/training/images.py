@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from srlongtail.errors import InputError
+from srlongtail.errors import InputError, Parameter
 from srlongtail.image.io import SUFFIXES
 from srlongtail.image.layouts import (
     ImageFile,
@@ -62,7 +62,7 @@ def find_images(locations: Iterable[str | os.PathLike[str]]) -> list[TrainingIma
             raise InputError(f"{root}: no images below it, expected {', '.join(SUFFIXES)}")
         images += found
     if not images:
-        raise InputError("no training images, expected a folder of them as data")
+        raise InputError("no training images, expected a folder of them as ", Parameter("data"))
     return sorted(images, key=lambda image: image.name)
 
 

@@ -280,7 +280,7 @@ def find_recipe(source: str | os.PathLike[str]) -> Recipe:
     if text.endswith(".toml"):
         return read_recipe(text)
     if text not in RECIPES:
-        known = "a name of `RECIPES`, or a .toml file"
+        known = "one that 'srlongtail train --list' shows, or a .toml file"
         raise InputError(f"unknown recipe {text!r}{suggestion(text, RECIPES)}, expected {known}")
     return RECIPES[text]
 

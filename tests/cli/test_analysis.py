@@ -404,7 +404,18 @@ def mistakes(folder):
         "unknown": (["inspect", "weird.pth"], "weird.pth: unknown architecture (keys weird"),
         "no model": (["histogram", "--out", "out"], "no model named, expected bicubic"),
         "typo": (["evaluate", "bicubik", "--data", "Set2"], "bicubik: no such model"),
-        "no command": (["evaluat"], "no command evaluat, expected one of figures, "),
+        "no command": (
+            ["evaluat", "bicubic"],
+            "no command evaluat, did you mean 'evaluate'?, expected one of figures, ",
+        ),
+        "option before the command": (["--scale", "4"], "unexpected --scale, expected a command"),
+        "typo in a name": (["inspect", "fsrcnn-fpl"], "did you mean 'fsrcnn-fpl-x4'?"),
+        "no action": (
+            ["zoo"],
+            "zoo without {list,build}, expected one (see srlongtail zoo --help)",
+        ),
+        "no run": (["fitting", "a", "b"], "a: no training run, expected the folder of one: srl"),
+        "no training images": (["train", "fsrcnn-x4"], "no training images, expected folders"),
         "no option": (
             ["evaluate", "bicubic", "--dta", "x"],
             "no option --dta, did you mean --data?",
