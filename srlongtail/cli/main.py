@@ -29,6 +29,7 @@ from srlongtail.cli.analysis import (
     weights,
 )
 from srlongtail.cli.first_steps import first_steps
+from srlongtail.cli.losses import losses
 from srlongtail.cli.messages import note
 from srlongtail.cli.plain import in_plain_words, plain_help
 from srlongtail.cli.training import ablate, train, zoo
@@ -48,6 +49,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "inspect": inspect,
     "train": train,
     "ablate": ablate,
+    "losses": losses,
     "zoo": zoo,
 }
 

@@ -20,6 +20,7 @@ from srlongtail.models.fast.process import prepare_process
 from srlongtail.training.recipe import RECIPES, Recipe, find_recipe, read_recipe
 
 if TYPE_CHECKING:
+    from srlongtail.ablation.losses import LossGrid
     from srlongtail.image.dataset import ImageSet
 
 
@@ -118,6 +119,8 @@ def ablate(
     data: Repeatable,
     out: Path | None = None,
     vary: Repeatable = (),
+    loss: Repeatable = (),
+    recipe: str | None = None,
     seeds: tuple[int, ...] | None = None,
     iterations: int | None = None,
     test: Repeatable = (),
@@ -128,11 +131,15 @@ def ablate(
     Finished runs are not repeated; interrupted runs are resumed.
 
     Args:
-        grid: seed-spread, skip-static-learnable, focal-parameters, capacity; or a recipe, with
-            --vary.
+        grid: losses, capacity, seed-spread, skip-static-learnable, focal-parameters; or a recipe,
+            with --vary.
         data: folders of training images, searched to any depth.
         out: folder for runs and results; default: runs/NAME.
         vary: KEY=VALUE,VALUE,... for each setting of the recipe to vary.
+        loss: with the grid losses: losses to compare with L1, by name or as module:callable;
+            default: all losses of the package.
+        recipe: with the grid losses: recipe to compare losses with, or a TOML file; default:
+            fsrcnn-skip-x4.
         seeds: seeds of each arm; default: those of the grid.
         iterations: iterations of each run; default: those of the grid, 4000 with --vary.
         test: data folders to measure on, or NAME=FOLDER; default: the built-in photos.
@@ -140,8 +147,19 @@ def ablate(
     """
     prepare_process()
     from srlongtail.ablation.grids import custom_grid, find_grid
+    from srlongtail.ablation.losses import NAME, loss_grid
     from srlongtail.ablation.run import run_grid, summary
 
+    if grid == NAME:
+        if vary:
+            raise InputError("--vary with the grid losses, expected --loss")
+        bench = loss_grid(
+            recipe or "fsrcnn-skip-x4", flatten(loss), seeds=seeds, iterations=iterations or 4000
+        )
+        _compare_losses(bench, out or Path("runs") / NAME, data, test, device)
+        return
+    if loss or recipe is not None:
+        raise InputError(f"--loss and --recipe with {grid}, expected the grid losses")
     chosen = custom_grid(grid, flatten(vary)) if vary else find_grid(grid)
     if seeds is not None:
         chosen = replace(chosen, seeds=seeds)
@@ -161,6 +179,20 @@ def ablate(
         )
     print(summary(table).round(4).to_string(index=False))
     print(out / f"{chosen.name}.csv")
+
+
+def _compare_losses(
+    bench: "LossGrid", out: Path, data: Repeatable, test: Repeatable, device: str | None
+) -> None:
+    """Run a bench of losses, and say which of them differ from L1."""
+    from srlongtail.ablation.losses import run_losses
+    from srlongtail.cli.losses import show_losses
+
+    images, tests = _absolute(flatten(data)), _open(test, bench.base)
+    with _stopping("the same command goes on"):
+        # Losses are named by the user on the command line, never by a file.
+        run_losses(bench, out, images, tests=tests or (), device=device, tell=tell, allow_code=True)
+    show_losses(out / f"{bench.name}.csv", out)
 
 
 def zoo(

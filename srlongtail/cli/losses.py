@@ -1,0 +1,53 @@
+"""The command `losses`: which losses differ from L1, by the tables of `ablate losses`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+from tyro.conf import Positional
+
+Table = Annotated[Positional[Path | None], tyro.conf.arg(metavar="TABLE", help_behavior_hint="")]
+
+
+def losses(
+    table: Table = None,
+    /,
+    *,
+    dataset: str | None = None,
+    iterations: int | None = None,
+    out: Path = Path("results"),
+) -> None:
+    """Show which losses differ from L1: where error moves, and PSNR.
+
+    Writes losses-verdicts as a picture, a CSV and a Markdown table, with the record.
+
+    Args:
+        table: losses.csv of 'srlongtail ablate losses'; default: the table that ships.
+        dataset: data set of the table; default: held-out, or the first one.
+        iterations: length of the runs to compare; default: the shortest.
+        out: folder to write to.
+    """
+    from srlongtail.models.checkpoint import ZOO
+
+    show_losses(table or ZOO / "losses.csv", out, dataset, iterations)
+
+
+def show_losses(
+    table: Path, out: Path, dataset: str | None = None, iterations: int | None = None
+) -> None:
+    """Write the verdicts on a bench of losses, and print them."""
+    from srlongtail.files import replacing
+    from srlongtail.studies import losses as study
+    from srlongtail.studies.writing import write_result
+
+    scores, gradients, record = study.read_bench(table)
+    result = study.compute(scores, gradients, record=record, dataset=dataset, iterations=iterations)
+    stem = out / "losses-verdicts"
+    settings = {"table": table.name, "bench": record.get("settings", {})}
+    kept = {"command": record.get("command", ""), "training": "", "settings": settings}
+    picture = write_result(stem, study.draw, result, kept)
+    with replacing(stem.with_suffix(".md")) as temporary:
+        temporary.write_text(result.markdown(), encoding="utf-8")
+    columns = ["title", "control", "seeds", "psnr_db", "psnr_verdict", "head", "tail", "moves"]
+    print(result.verdicts[columns].round(4).to_string(index=False))
+    print(picture)

@@ -1,0 +1,264 @@
+"""Whether losses mend the tail: verdicts on a bench of losses, as a picture and a table."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from srlongtail.ablation.losses import COLUMNS, GRADIENT_COLUMNS, HELD_OUT_NAME
+from srlongtail.ablation.noise import CONFIDENCE
+from srlongtail.ablation.verdicts import (
+    CONTROL,
+    MARGINS,
+    MEASURES,
+    PERTURBED,
+    FalsePositives,
+    false_positives,
+    loss_verdicts,
+    paired_effects,
+    runs_of,
+    with_time,
+)
+from srlongtail.errors import InputError
+from srlongtail.losses.catalog import LOSSES
+from srlongtail.plots.losses import add_psnr_colorbar, plot_head_and_tail, plot_psnr, psnr_norm
+from srlongtail.plots.style import PAGE, letter
+
+_MOVED = ("tail to head", "head to tail")
+_RANKINGS = {"gradient": "by the gradient of HR", "bicubic_ad": "by bicubic's AD"}
+
+
+@dataclass(frozen=True)
+class LossStudy:
+    """What losses do to head, tail and PSNR, beside L1 with the same skip, seeds and patches.
+
+    Attributes:
+        dataset: what was measured on.
+        iterations: of the runs compared.
+        verdicts: one row per loss, in order of its change in PSNR: `number, loss, title, control`
+            and the columns of `loss_verdicts` and `with_time`.
+        differences: one row per loss and seed: `loss, seed` and the differences from L1.
+        false_positives: of the rules; None without enough pairs of L1 and perturbed L1.
+        record: of the bench, if there is one: how the runs were made, and what is complete.
+    """
+
+    dataset: str
+    iterations: int
+    verdicts: pd.DataFrame
+    differences: pd.DataFrame
+    false_positives: FalsePositives | None
+    record: Mapping[str, Any] = field(default_factory=dict)
+
+    def frame(self) -> pd.DataFrame:
+        """Return one row per loss."""
+        return self.verdicts
+
+    def settings(self) -> dict[str, Any]:
+        """Return what was compared, and by which rules."""
+        return {
+            "dataset": self.dataset,
+            "iterations": self.iterations,
+            "control": CONTROL,
+            "confidence": CONFIDENCE,
+            "margins": MARGINS,
+        }
+
+    def message(self) -> str:
+        """Return what came out, in a line."""
+        proposed = self.verdicts[~self.verdicts["control"]]
+        gain = proposed[(proposed["psnr_verdict"] == "effect") & (proposed["psnr_db"] > 0)]
+        moved = proposed[proposed["moves"] == _MOVED[0]]
+        return (
+            f"Of {len(proposed)} losses, {len(gain)} raise PSNR over L1, and {len(moved)} move "
+            f"error from the tail to the head"
+        )
+
+    def caption(self) -> str:
+        """Return what the figure shows, and how far it can be trusted."""
+        seeds = self.verdicts["seeds"]
+        count = f"{seeds.min()} to {seeds.max()}" if seeds.nunique() > 1 else f"{seeds.iloc[0]}"
+        incomplete = self.incomplete()
+        left = f" {incomplete}." if incomplete else ""
+        return (
+            f"{self.message()}, after {self.iterations:,} iterations{self._network()}, on "
+            f"{self.dataset}. All runs predict the residual over bicubic and share, seed by seed, "
+            f"initial weights and patches with L1. (a, b) Change in the error of the head (five "
+            f"easiest tenths of the pixels) and of the tail (hardest tenth), ranked by the "
+            f"gradient of HR and by bicubic's AD; small marks are seeds ({count} a loss), squares "
+            f"are controls, and the box is the margin of {MARGINS['levels']:g} levels. (c) Change "
+            f"in PSNR; gray is the margin of {MARGINS['psnr_db']:g} dB. Intervals of "
+            f"{CONFIDENCE:.0%} hold for all losses at once (Dunnett; one variance for all losses). "
+            f"They are over seeds, for these images. {self._false_positives()}{left}"
+        )
+
+    def incomplete(self) -> str:
+        """Return which runs of the bench are still to be made; empty where all are done."""
+        planned = pd.DataFrame(self.record.get("complete", []))
+        if planned.empty:
+            return ""
+        done, all_runs = planned["seeds_done"].sum(), planned["seeds_planned"].sum()
+        return f"{done} of {all_runs} planned runs are done" if done < all_runs else ""
+
+    def markdown(self) -> str:
+        """Return the verdicts as a table in Markdown."""
+        header = (
+            "| # | loss | seeds | PSNR (dB) | PSNR | head | tail | error moves | time | "
+            "gain at equal time (dB) | L1 iterations for it |"
+        )
+        lines = [header, f"| {' | '.join(['---'] * 11)} |"]
+        for row in self.verdicts.to_dict("records"):
+            name = row["title"] + (" (control)" if row["control"] else "")
+            interval = f"[{row['psnr_db_low']:+.3f}, {row['psnr_db_high']:+.3f}]"
+            cells = (
+                row["number"],
+                name,
+                row["seeds"],
+                f"{row['psnr_db']:+.3f} {interval}",
+                row["psnr_verdict"],
+                row["head"],
+                row["tail"],
+                row["moves"],
+                _cell(row["time_ratio"], "x{:.2f}"),
+                _cell(row["gain_at_equal_time_db"], "{:+.3f}"),
+                _cell(row["l1_iterations"], "x{:.2f}"),
+            )
+            lines.append(f"| {' | '.join(map(str, cells))} |")
+        return "\n".join(lines) + "\n"
+
+    def _network(self) -> str:
+        recipe = self.record.get("settings", {}).get("recipe")
+        data = self.record.get("training", {}).get("data")
+        if not recipe or not data:
+            return ""
+        return f" of {recipe['network']} x{recipe['scale']} on {data['images']} images"
+
+    def _false_positives(self) -> str:
+        found = self.false_positives
+        if found is None:
+            return "There are too few pairs of L1 and perturbed L1 to count false positives."
+        return (
+            f"False positives: in {found.draws:,} draws of {found.seeds} of the {found.pairs} "
+            f"pairs of L1 and perturbed L1, with random signs, the rules see a change in PSNR in "
+            f"{found.psnr:,} and moving error in {found.moves:,}."
+        )
+
+
+def compute(
+    table: pd.DataFrame,
+    gradients: pd.DataFrame,
+    *,
+    record: Mapping[str, Any] | None = None,
+    dataset: str | None = None,
+    iterations: int | None = None,
+) -> LossStudy:
+    """Compare the losses of a bench on one data set.
+
+    Args:
+        table, gradients: see `run_losses`.
+        record: of the bench.
+        dataset: name of a data set; the images held out where they were measured, else the first.
+        iterations: of the runs to compare; the shortest by default.
+
+    Raises:
+        InputError: no such data set, or no loss to compare with L1.
+    """
+    known = list(table["dataset"].unique())
+    dataset = dataset or (HELD_OUT_NAME if HELD_OUT_NAME in known else known[0])
+    if dataset not in known:
+        raise InputError(f"no scores on {dataset!r}, expected one of {', '.join(known)}")
+    all_runs = runs_of(table[table["dataset"] == dataset])
+    iterations = iterations or int(all_runs["iterations"].min())
+    runs = all_runs[all_runs["iterations"] == iterations].reset_index(drop=True)
+    effects = paired_effects(runs)
+    timed = gradients[gradients["iterations"] == iterations]
+    seconds = timed.groupby("loss")["seconds_per_iteration"].median()
+    verdicts = with_time(loss_verdicts(effects), all_runs, seconds, iterations)
+    verdicts = verdicts.sort_values("psnr_db", ascending=False, ignore_index=True)
+    verdicts.insert(0, "number", range(1, len(verdicts) + 1))
+    verdicts.insert(2, "title", [_title(loss) for loss in verdicts["loss"]])
+    verdicts.insert(3, "control", [_is_control(loss) for loss in verdicts["loss"]])
+    return LossStudy(
+        dataset,
+        iterations,
+        verdicts,
+        _differences(runs),
+        false_positives(runs, effects),
+        record or {},
+    )
+
+
+def read_bench(path: Path) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, Any]]:
+    """Return the two tables and the record of a bench.
+
+    Args:
+        path: of `losses.csv`; the others lie beside it.
+
+    Raises:
+        InputError: a file is not there, or is not such a table.
+    """
+    tables = []
+    beside = path.with_name(f"{path.stem}-gradients.csv")
+    for file, columns in ((path, COLUMNS), (beside, GRADIENT_COLUMNS)):
+        if not file.is_file():
+            raise InputError(f"{file}: no such table, expected one of 'srlongtail ablate losses'")
+        table = pd.read_csv(file)
+        missing = [name for name in columns if name not in table]
+        if missing or table.empty:
+            raise InputError(
+                f"{file}: without {', '.join(missing) or 'rows'}, expected a table of "
+                f"'srlongtail ablate losses'"
+            )
+        tables.append(table)
+    record = path.with_suffix(".json")
+    known = json.loads(record.read_text(encoding="utf-8")) if record.is_file() else {}
+    return tables[0], tables[1], known
+
+
+def draw(result: LossStudy) -> Figure:
+    """Draw head against tail by both rankings, and PSNR by loss, at page width."""
+    rows = len(result.verdicts)
+    figure = Figure(figsize=(PAGE, max(2.6, 1.2 + 0.15 * rows)))
+    axes = figure.subplots(1, 3, width_ratios=(1, 1, 0.9))
+    norm = psnr_norm(result.verdicts)
+    for index, (ranking, text) in enumerate(_RANKINGS.items()):
+        plot_head_and_tail(
+            result.verdicts,
+            result.differences,
+            axes[index],
+            ranking=ranking,
+            norm=norm,
+            margin=MARGINS["levels"],
+        )
+        letter(axes[index], index, text)
+    plot_psnr(result.verdicts, result.differences, axes[2], norm=norm, margin=MARGINS["psnr_db"])
+    letter(axes[2], 2, "PSNR")
+    add_psnr_colorbar(figure, axes[:2], norm)
+    figure.suptitle(result.message(), fontsize=8)
+    return figure
+
+
+def _differences(runs: pd.DataFrame) -> pd.DataFrame:
+    l1 = runs[runs["loss"] == CONTROL].set_index("seed")[list(MEASURES)]
+    others = runs[(runs["loss"] != CONTROL) & runs["seed"].isin(l1.index)]
+    found = others[list(MEASURES)] - l1.loc[others["seed"]].to_numpy()
+    return pd.concat([others[["loss", "seed"]], found], axis=1).reset_index(drop=True)
+
+
+def _title(loss: str) -> str:
+    if loss == PERTURBED:
+        return "L1, perturbed"
+    return LOSSES[loss].title if loss in LOSSES else loss
+
+
+def _is_control(loss: str) -> bool:
+    return loss == PERTURBED or (loss in LOSSES and LOSSES[loss].control)
+
+
+def _cell(value: float, form: str) -> str:
+    if pd.isna(value):
+        return ""
+    return "more than measured" if value == float("inf") else form.format(value)
