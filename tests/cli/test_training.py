@@ -89,7 +89,9 @@ def test_training_with_changes(small_file, data, tmp_path, capsys, monkeypatch):
 
 
 def test_mistakes(small_file, tmp_path):
-    with pytest.raises(InputError, match="no recipe named, expected one that srlongtail train --list"):
+    with pytest.raises(
+        InputError, match="no recipe named, expected one that srlongtail train --list"
+    ):
         call("train", "--out", tmp_path / "none")
     with pytest.raises(InputError, match="none: holds no run to resume, expected a run's folder"):
         call("train", "--out", tmp_path / "none", "--resume")
