@@ -167,28 +167,45 @@ def histogram(
     data_options: Data = NO_DATA_OPTIONS,
     model_options: Models = NO_MODEL_OPTIONS,
 ) -> None:
-    """Measure the distribution of absolute differences, compared with bicubic's.
+    """Measure how errors are spread over pixels and frequencies, compared with bicubic's.
+
+    Writes the distribution of absolute differences (histogram), how heavy its tail is (tail), and
+    errors by spatial frequency (spectrum), each as .png, .pdf, .csv and .json. The other tables
+    are tail-images.csv, tail-curves.csv and spectrum-tenths.csv.
 
     Args:
         models: names of shipped networks, checkpoint files, model cards, or folders of SR images.
-        out: folder to write histogram.png, .pdf, .csv and .json to.
+        out: folder to write to.
     """
     from srlongtail import parallel
     from srlongtail.models.sr_model import bicubic
     from srlongtail.provenance import provenance
-    from srlongtail.studies import tail
+    from srlongtail.results import write_table
+    from srlongtail.studies import errors, heaviness, spectrum, tail
     from srlongtail.studies.writing import write_result
 
     with parallel.process_group():
         loaded = model_options.load_any(_some(models), data_options)
         data = data_options.open_one(loaded[0].scale)
         networks = [model for model in loaded if model.name != "bicubic"]
-        result = tail.compute(
+        found = errors.compute(
             [bicubic(data.scale), *networks], data, skip_bad=data_options.skip_bad
         )
-        if parallel.is_writer():
-            path = write_result(out / "histogram", tail.draw, result, provenance(loaded, [data]))
-            print(result.summary.round(4).to_string(index=False))
+        if not parallel.is_writer():
+            return
+        record = provenance(loaded, [data])
+        tenths = found.spectrum.tenths.reset_index()
+        paths = [
+            write_result(out / "histogram", tail.draw, found.tail, record),
+            write_result(out / "tail", heaviness.draw, found.heaviness, record),
+            write_table(out / "tail-images.csv", found.heaviness.tails.frame()),
+            write_table(out / "tail-curves.csv", found.heaviness.curves),
+            write_result(out / "spectrum", spectrum.draw, found.spectrum, record),
+            write_table(out / "spectrum-tenths.csv", tenths),
+        ]
+        print(found.tail.summary.round(4).to_string(index=False))
+        print(found.heaviness.message())
+        for path in paths:
             print(path)
 
 

@@ -116,6 +116,47 @@ class DifferenceHistogram:
         """Return the share of the sum of AD that lies in pixels above `threshold`."""
         return float(1 - np.interp(threshold, EDGES, _cumulated_share(self.sums[model])))
 
+    def lorenz(self, model: str) -> pd.DataFrame:
+        """Return the Lorenz curve of all pixels: `pixel_share, error_share`, smallest AD first.
+
+        Exact at the edges of the bins; compare `srlongtail.stats.lorenz`.
+        """
+        counts, sums = self.counts[model].copy(), self.sums[model]
+        without = self.zeros[model]
+        counts[0] -= without
+        pixels = np.concatenate([[0, without], without + counts.cumsum()])
+        error = np.concatenate([[0, 0], sums.cumsum()])
+        filled = np.concatenate([[True, without > 0], counts > 0])
+        total = max(error[-1], np.finfo(float).tiny)
+        return pd.DataFrame(
+            {"pixel_share": pixels[filled] / self.pixels, "error_share": error[filled] / total}
+        )
+
+    def hill(self, model: str, smallest: int = 100, largest_share: float = 0.2) -> pd.DataFrame:
+        """Return the Hill plot of all pixels as a table; see `srlongtail.stats.hill_table`.
+
+        The thresholds are edges of bins, and the values of a bin count as their mean, which moves
+        the index by less than 0.1% where the threshold exceeds 2 levels.
+
+        Args:
+            model: One of the models.
+            smallest: Number of pixels in the smallest tail; fewer give noise.
+            largest_share: Share of the pixels in the largest tail.
+
+        Returns:
+            `k, threshold, tail_index, standard_error`; no row where tails are smaller.
+        """
+        counts, sums = self.counts[model][::-1], self.sums[model][::-1]
+        filled = sums > 0
+        logs = np.zeros(len(counts))
+        logs[filled] = counts[filled] * np.log(sums[filled] / counts[filled])
+        above, thresholds = counts.cumsum(), EDGES[-2::-1]
+        shown = (above >= smallest) & (above <= largest_share * self.pixels) & (thresholds > 0)
+        k, threshold = above[shown], thresholds[shown]
+        index = k / (logs.cumsum()[shown] - k * np.log(threshold))
+        table = {"k": k, "threshold": threshold, "tail_index": index}
+        return pd.DataFrame({**table, "standard_error": index / np.sqrt(k)})
+
     def _share_below(self, model: str) -> NDArray[np.float64]:
         """Return the share of pixels below each of `EDGES`; at 0, of those that are exactly 0.
 

@@ -1,11 +1,12 @@
-"""Plots of how heavy a tail is: Hill plots and Lorenz curves."""
+"""Plots of how heavy a tail is: Lorenz curves, Hill plots, and statistics with intervals."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike
 
 from srlongtail.models.facts import Subject
 from srlongtail.plots.style import line_style, network_colors
@@ -48,8 +49,50 @@ def plot_hill(
     return ax
 
 
+def plot_tail_statistics(
+    summary: pd.DataFrame, ax: Axes, subjects: Mapping[str, Subject], labels: Mapping[str, str]
+) -> Axes:
+    """Draw statistics between 0 and 1 in percent, one point and 95% interval per model.
+
+    Args:
+        summary: See `TailTable.summary`.
+        ax: Where to draw.
+        subjects: What the models are called and drawn as, by their names.
+        labels: Statistic -> what the axis calls it, in this order from the top.
+
+    Example:
+        >>> import matplotlib.pyplot as plt
+        >>> numbers = {"estimate": [0.5], "low": [0.4], "high": [0.6]}
+        >>> summary = pd.DataFrame({"model": "a", "statistic": ["gini"], **numbers})
+        >>> ax = plt.figure().add_subplot()
+        >>> ax = plot_tail_statistics(summary, ax, {"a": Subject("a", "A")}, {"gini": "Gini"})
+        >>> ax.get_xlabel()
+        'percent'
+    """
+    models = list(summary["model"].unique())
+    colors = network_colors(subjects[name] for name in models)
+    for order, name in enumerate(models):
+        rows = summary[summary["model"] == name].set_index("statistic").loc[list(labels)]
+        places = np.arange(len(labels)) + 0.22 * (order - (len(models) - 1) / 2)
+        style: dict[str, Any] = {"color": colors[name], "linestyle": line_style(subjects[name])}
+        ax.hlines(places, 100 * rows["low"], 100 * rows["high"], linewidth=1.2, **style)
+        filled = subjects[name].arm == "FPL" or subjects[name].architecture == "bicubic"
+        ax.scatter(
+            100 * rows["estimate"],
+            places,
+            s=14,
+            edgecolors=colors[name],
+            facecolors=colors[name] if filled else "white",
+            zorder=3,
+            label=subjects[name].label,
+        )
+    ax.set_yticks(range(len(labels)), labels=list(labels.values()))
+    ax.set(xlabel="percent", ylim=(len(labels) - 0.5, -0.5))
+    return ax
+
+
 def plot_lorenz(
-    curves: Mapping[str, tuple[NDArray[np.float64], NDArray[np.float64]]],
+    curves: Mapping[str, tuple[ArrayLike, ArrayLike]],
     ax: Axes,
     subjects: Mapping[str, Subject],
 ) -> Axes:
@@ -72,8 +115,9 @@ def plot_lorenz(
     """
     colors = network_colors(subjects[name] for name in curves)
     ax.plot([0, 100], [0, 100], color="0.7", linewidth=0.6)
-    for name, (shares, held) in curves.items():
+    for name, curve in curves.items():
         subject = subjects[name]
+        shares, held = (np.asarray(part) for part in curve)
         # A curve of a million pixels is drawn through a thousand of its points.
         points = np.unique(np.linspace(0, len(shares) - 1, 1001).round().astype(int))
         ax.plot(

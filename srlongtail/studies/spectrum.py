@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -66,6 +67,15 @@ class Spectrum:
     def frame(self) -> pd.DataFrame:
         """Return the spectra: one row per model, image and ring."""
         return self.errors.frame()
+
+    def settings(self) -> dict[str, Any]:
+        """Return what ranks the pixels, and the tail's share above LR's Nyquist frequency."""
+        shares = {"tail": self.high.tail, "others": self.high.others}
+        return {
+            "ranked_by": "bicubic_ad",
+            "nyquist_of_lr": 1 / (2 * self.scale),
+            "above_nyquist_of_lr": {name: list(found[:3]) for name, found in shares.items()},
+        }
 
     def caption(self) -> str:
         """Return what the figure shows, and how much of the tail is above LR's Nyquist."""

@@ -187,6 +187,24 @@ def test_histogram(run, data, network):
     assert set(table["model"]) == {"bicubic", "fsrcnn-x4"}
     assert table.groupby("model")["pixels"].sum().tolist() == [2 * 96 * 84] * 2
     assert "tail_share" in out
+    # How heavy the tail is, and errors by frequency, come with it, as pictures, tables and records.
+    for name in ("histogram", "tail", "spectrum"):
+        assert all(Path(f"h/{name}.{end}").is_file() for end in ("png", "pdf", "csv", "json"))
+        record = json.loads(Path(f"h/{name}.json").read_text())
+        assert {"command", "settings", "models", "caption"} <= set(record)
+    summary = pd.read_csv("h/tail.csv")
+    assert {"gini", "l1_share", "l2_share", "effective_pixels"} <= set(summary["statistic"])
+    images = pd.read_csv("h/tail-images.csv")
+    assert len(images) == 2 * 2
+    row = summary[(summary["model"] == "bicubic") & (summary["statistic"] == "gini")].iloc[0]
+    mean = images[images["model"] == "bicubic"]["gini"].mean()
+    assert row["estimate"] == pytest.approx(mean)
+    curves = pd.read_csv("h/tail-curves.csv")
+    assert set(curves["curve"]) == {"lorenz", "hill"}
+    assert set(pd.read_csv("h/spectrum.csv")["image"]) == {"a", "b"}
+    tenths = pd.read_csv("h/spectrum-tenths.csv").set_index("tenth")
+    assert tenths.sum(axis="columns").to_numpy() == pytest.approx(np.ones(10))
+    assert out.splitlines()[-1] == "h/spectrum-tenths.csv"
 
 
 def test_weights(run, data, network):

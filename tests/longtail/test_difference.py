@@ -13,6 +13,7 @@ from srlongtail.longtail.difference import (
     difference_histogram,
 )
 from srlongtail.models.sr_model import bicubic
+from srlongtail.stats import hill_table, lorenz
 
 
 def test_ad_is_scikit_images_luma_of_the_stored_image():
@@ -111,3 +112,33 @@ def test_pixels_without_difference_count_as_zeros():
         assert twice.quantile("m", quantile) == np.quantile(values.numpy(), quantile) == 0
     assert twice.quantile("m", 0.99) == pytest.approx(40, abs=0.25)
     assert twice.tail_share("m", 0) == pytest.approx(0.05)
+
+
+def test_curves_of_all_pixels_are_those_of_the_single_values():
+    generator = np.random.default_rng(0)
+    values = (2 + 3 * generator.pareto(3, size=40_000)).clip(max=219)
+    values[:5000] = 0
+    maps = [torch.from_numpy(part.copy()) for part in np.split(generator.permutation(values), 4)]
+    histogram = sum(
+        (DifferenceHistogram.of({"a": part}) for part in maps), DifferenceHistogram.empty(["a"])
+    )
+    curve = histogram.lorenz("a")
+    shares, held = lorenz(values)
+    assert np.interp(curve["pixel_share"], shares, held) == pytest.approx(
+        curve["error_share"].to_numpy(), abs=1e-9
+    )
+    assert curve.iloc[0].tolist() == [0, 0]
+    assert curve.iloc[-1].tolist() == pytest.approx([1, 1])
+    assert curve["pixel_share"].iloc[1] == 5000 / 40_000
+    plot = histogram.hill("a")
+    assert plot["k"].is_monotonic_increasing
+    assert (plot["k"].iloc[0] >= 100, plot["k"].iloc[-1] <= 8000) == (True, True)
+    exact = hill_table(values, plot["k"].tolist())
+    # The threshold is the edge of a bin instead of the next value.
+    assert plot["tail_index"].to_numpy() == pytest.approx(exact["tail_index"], rel=0.05)
+    for row in plot.iloc[::20].itertuples():
+        largest = values[values > row.threshold]
+        assert len(largest) == row.k
+        index = 1 / np.log(largest / row.threshold).mean()
+        assert row.tail_index == pytest.approx(index, rel=1e-3)
+        assert row.standard_error == pytest.approx(row.tail_index / np.sqrt(row.k))
