@@ -28,6 +28,7 @@ from srlongtail.cli.analysis import (
     tables,
     weights,
 )
+from srlongtail.cli.doctor import doctor
 from srlongtail.cli.first_steps import first_steps
 from srlongtail.cli.losses import losses
 from srlongtail.cli.messages import note
@@ -41,6 +42,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "evaluate": evaluate,
     "compare": compare,
     "claims": claims,
+    "doctor": doctor,
     "histogram": histogram,
     "fitting": fitting,
     "weights": weights,

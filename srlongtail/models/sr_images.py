@@ -102,20 +102,33 @@ class SRImages:
         Raises:
             InputError: no file of this image, several, or one of another size.
         """
-        key = pair.dataset, pair.name
-        if key not in self._files:
-            found, bad = self._find(pair.dataset, [pair.name])
-            if bad:
-                raise bad[pair.name]
-            self._files |= found
-        sr = read_checked(self._files[key]).to(pair.hr.device)
-        if min(self._surplus(self._files[key], _size(sr), _size(pair.hr))) < 0:
+        sr = self.read(pair.dataset, pair.name).to(pair.hr.device)
+        path = self._files[pair.dataset, pair.name]
+        if min(self._surplus(path, _size(sr), _size(pair.hr))) < 0:
             raise InputError(
-                f"{self._files[key]}: smaller than the HR image, expected images of a data set "
-                f"that `fit` has cropped"
+                f"{path}: smaller than the HR image, expected images of a data set that `fit` has "
+                f"cropped"
             )
         height, width = _size(pair.hr)
         return sr[..., :height, :width]
+
+    def read(self, dataset: str, name: str) -> Tensor:
+        """Return the SR image of an HR image in the size of its file, `(3, H, W)` in [0, 1].
+
+        Args:
+            dataset: Name of the data set.
+            name: Name of the HR image.
+
+        Raises:
+            InputError: No file of this image, or several.
+        """
+        key = dataset, name
+        if key not in self._files:
+            found, bad = self._find(dataset, [name])
+            if bad:
+                raise bad[name]
+            self._files |= found
+        return read_checked(self._files[key])
 
     def fit(self, data: ImageSet, *, skip_bad: bool = False) -> ImageSet:
         """Return the data set, with HR images cropped to what their SR images cover.
