@@ -199,6 +199,9 @@ def write_image(path: str | os.PathLike[str], image: Tensor, *, bits: int = 8) -
 def _naming(path: Path) -> Iterator[None]:
     """Say which file it was, and what else it may be than an image."""
     if not path.is_file():
+        if path.is_symlink():
+            target = os.readlink(path)
+            raise InputError(f"{path}: a link to {target}, which does not exist, expected an image")
         raise InputError(f"{path}: no such file, expected an image")
     try:
         yield

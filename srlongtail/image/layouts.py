@@ -9,7 +9,9 @@ tell one set of images from another. This covers the layouts in use: `HR` with `
 (RealSR) or `1.png` with `1x4.png`.
 """
 
+import os
 import re
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
@@ -173,7 +175,14 @@ def images_below(root: Path, depth: int = _DEPTH) -> list[ImageFile]:
 
     The name of `root` itself says nothing: who names an LR folder means its images.
     """
-    files = [file for folder, paths in _walk(root, depth) for file in _read(root, folder, paths)]
+    files: list[ImageFile] = []
+    for folder, children in _walk(root, depth):
+        images = [child for child in children if child.suffix.lower() in SUFFIXES]
+        # Images behind broken links are listed: reading them is an error that names them.
+        files += _read(root, folder, [p for p in images if p.is_file() or is_broken_link(p)])
+        for link in children:
+            if is_broken_link(link) and link not in images:
+                warnings.warn(f"left out: {_broken(link)}", stacklevel=2)
     if all(file.role != "HR" for file in files):
         return files
     # Beside HR images, a folder that is called after a scale alone, such as X4, holds LR images.
@@ -197,13 +206,23 @@ def visible_in(folder: Path) -> list[Path]:
     return [
         child
         for child in children
-        if not (child.is_symlink() and here.is_relative_to(child.resolve()))
+        if not (child.is_symlink() and child.exists() and here.is_relative_to(child.resolve()))
     ]
 
 
+def is_broken_link(path: Path) -> bool:
+    """Return whether a path is a symbolic link to something that does not exist."""
+    return path.is_symlink() and not path.exists()
+
+
+def _broken(link: Path) -> str:
+    return f"{link}: a link to {os.readlink(link)}, which does not exist"
+
+
 def _walk(folder: Path, depth: int) -> Iterator[tuple[Path, list[Path]]]:
+    """Yield a folder and the folders below it, each with what lies directly in it."""
     children = visible_in(folder)
-    yield folder, [p for p in children if p.suffix.lower() in SUFFIXES and p.is_file()]
+    yield folder, children
     if depth:
         for child in children:
             if child.is_dir():
@@ -307,6 +326,11 @@ def find_pairs(
         InputError: no HR images, those of several sets, or of another scale alone; or LR images
             inside that are of this scale, or of none that is stated, and stay unused.
     """
+    if not make_lr and lr_dir is None:
+        for link in (child for _, children in _walk(root, _DEPTH) for child in children):
+            is_image = link.suffix.lower() in SUFFIXES
+            if is_broken_link(link) and not is_image and folder_says(link.name).role == "LR":
+                raise InputError(f"{_broken(link)}; ", MAKE_LR, " makes LR from HR")
     found = images_below(root)
     lr_files = [] if make_lr else [file for file in found if file.role == "LR"]
     if lr_dir is not None:

@@ -54,6 +54,16 @@ def test_layouts(tmp_path, kind):
     assert made[1].lr.mean().item() == pytest.approx(128 / 255)
 
 
+def test_an_image_behind_a_broken_link_is_named_or_left_out(tmp_path):
+    put(tmp_path / "mine" / "a.png", 30, 30)
+    (tmp_path / "mine" / "b.png").symlink_to(tmp_path / "moved.png")
+    message = r"mine/b\.png: a link to .*moved\.png, which does not exist, expected an image; skip_bad"
+    with pytest.raises(InputError, match=message):
+        open_data(tmp_path / "mine")
+    with pytest.warns(InputWarning, match=r"^left out: .*mine/b\.png: a link to"):
+        assert open_data(tmp_path / "mine", skip_bad=True).names == ("a",)
+
+
 def test_flat_folders_and_names(tmp_path):
     put(tmp_path / "mine" / "b.png", 30, 30)
     put(tmp_path / "mine" / "a.JPG".lower(), 30, 30)

@@ -187,6 +187,25 @@ def test_links_in_a_circle_end(tmp_path):
     assert ("HR/1.png", None) in found(tmp_path)
 
 
+def test_an_image_behind_a_broken_link_is_still_one_of_the_images(tmp_path):
+    touch(tmp_path, "HR/1.png", "LR/1.png")
+    for folder in ("HR", "LR"):
+        (tmp_path / folder / "2.png").symlink_to(tmp_path / "moved" / "2.png")
+    assert found(tmp_path) == [("HR/1.png", "LR/1.png"), ("HR/2.png", "LR/2.png")]
+    (tmp_path / "HR" / "3.png").symlink_to("3.png")  # to itself
+    assert [file.path.name for file in images_below(tmp_path / "HR")] == ["1.png", "2.png", "3.png"]
+
+
+def test_a_broken_link_called_like_lr_is_an_error(tmp_path):
+    touch(tmp_path, "HR/1.png")
+    (tmp_path / "LR_bicubic").symlink_to("elsewhere")
+    message = r"LR_bicubic: a link to elsewhere, which does not exist; make_lr=True makes LR"
+    with pytest.raises(InputError, match=message):
+        find_pairs(tmp_path, 4)
+    with pytest.warns(UserWarning, match=r"^left out: .*LR_bicubic: a link to elsewhere, which"):
+        assert found(tmp_path, make_lr=True) == [("HR/1.png", None)]
+
+
 @pytest.mark.parametrize(
     ("name", "role", "scale", "words"),
     [
