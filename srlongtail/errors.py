@@ -74,6 +74,20 @@ class InputError(_Worded, ValueError):
         """Return the same error with more at its end."""
         return InputError(*self._parts, *parts)
 
+    def advising(self, **instead: str) -> "InputError":
+        """Return the same error with texts in the place of some parameters.
+
+        Args:
+            instead: Name of a parameter -> the text.
+
+        Example:
+            >>> error = InputError("no LR images; ", Parameter("make_lr", True), " makes them")
+            >>> str(error.advising(make_lr="the path of the HR folder"))
+            'no LR images; the path of the HR folder makes them'
+        """
+        parts = (p if isinstance(p, str) else instead.get(p.name, p) for p in self._parts)
+        return InputError(*parts)
+
     def as_warning(self) -> InputWarning:
         """Return a warning that says the same."""
         return InputWarning(*self._parts)

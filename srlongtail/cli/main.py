@@ -9,12 +9,13 @@ import sys
 import traceback
 import warnings
 from collections.abc import Callable
+from dataclasses import fields, is_dataclass
 from inspect import Parameter, signature
 from typing import Annotated, Any
 
 import tyro
 
-from srlongtail import __version__
+from srlongtail import __version__, errors
 from srlongtail.cli.analysis import (
     attribute,
     claims,
@@ -32,6 +33,7 @@ from srlongtail.cli.doctor import doctor
 from srlongtail.cli.first_steps import first_steps
 from srlongtail.cli.losses import losses
 from srlongtail.cli.messages import note
+from srlongtail.cli.options import NO_FOLDER_OPTIONS
 from srlongtail.cli.plain import in_plain_words, plain_help
 from srlongtail.cli.training import ablate, train, zoo
 from srlongtail.errors import InputError, InputWarning, suggestion
@@ -74,8 +76,7 @@ def main() -> None:
     except InputError as error:
         if "--debug" in sys.argv[1:]:
             traceback.print_exception(error)
-        message = error.worded(lambda parameter: parameter.option)
-        print(f"srlongtail: error: {message}", file=sys.stderr)
+        print(f"srlongtail: error: {error.worded(_spelled)}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)
@@ -85,10 +86,28 @@ def main() -> None:
 
 
 def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
-    if isinstance(message, InputWarning):
-        note(message.worded(lambda parameter: parameter.option))
-    else:
-        note(str(message))
+    note(message.worded(_spelled) if isinstance(message, InputWarning) else str(message))
+
+
+def _spelled(parameter: errors.Parameter) -> str:
+    """Return the option that sets a parameter.
+
+    Not every command that reads images has the options for images.
+    """
+    command = COMMANDS.get(next(iter(sys.argv[1:]), ""))
+    of_images = {f.name for f in fields(NO_FOLDER_OPTIONS)}
+    if command is None or parameter.name not in of_images - _options(command):
+        return parameter.option
+    return f"{parameter} in Python"
+
+
+def _options(command: Callable[..., None]) -> set[str]:
+    """Return the names of a command's options, including those that several commands share."""
+    names = set()
+    for name, argument in signature(command).parameters.items():
+        grouped = is_dataclass(argument.default) and not isinstance(argument.default, type)
+        names |= {f.name for f in fields(argument.default)} if grouped else {name}
+    return names
 
 
 def _parse(arguments: list[str]) -> Callable[[], None]:

@@ -7,6 +7,7 @@ from statistics import fmean
 import torch
 from torch import Tensor
 
+from srlongtail.errors import InputError
 from srlongtail.image.dataset import ImagePair, ImageSet, open_data, photos
 from srlongtail.image.degrade import named_degradation
 from srlongtail.image.resample import upsample_bicubic
@@ -114,10 +115,14 @@ def validation_set(source: str, recipe: Recipe) -> ImageSet:
     """A data folder's images, or the built-in photos where it is "", with LR as a recipe's."""
     if not source:
         return photos(recipe.scale, named_degradation(recipe.degradation, recipe.scale))
-    if recipe.degradation == "bicubic":  # which stored LR images are, too
-        return open_data(source, recipe.scale)
-    rule = named_degradation(recipe.degradation, recipe.scale)
-    return open_data(source, recipe.scale, degradation=rule)
+    # Stored LR images are made by bicubic.
+    is_bicubic = recipe.degradation == "bicubic"
+    rule = None if is_bicubic else named_degradation(recipe.degradation, recipe.scale)
+    try:
+        return open_data(source, recipe.scale, degradation=rule)
+    except InputError as error:  # which advises options that training does not have
+        hr_folder = "the path of the HR folder itself"
+        raise error.advising(make_lr=hr_folder, lr_dir="NAME=HR,LR") from error
 
 
 class TrainingSample:

@@ -2,7 +2,9 @@
 
 import sys
 
+import numpy as np
 import pytest
+import tifffile
 
 from srlongtail import cli
 
@@ -67,6 +69,17 @@ def test_a_mistake_in_the_options(failed):
     for shown in (failed("evaluate", "bicubic", "--scale", "x", "--debug"), failed("--debug")):
         assert "Traceback (most recent call last)" in shown
         assert shown.splitlines()[-1].startswith("srlongtail: error: ")
+
+
+def test_a_command_advises_only_options_that_it_has(failed, tmp_path):
+    tifffile.imwrite(tmp_path / "deep.tif", np.full((48, 48), 2.5, np.float32))
+    message = "pixels from 2.5 to 2.5, expected 0 to 1;"
+    assert f"{message} --white N sets" in failed("weights", "bicubic", "deep.tif")
+    (tmp_path / "data").mkdir()
+    (tmp_path / "deep.tif").rename(tmp_path / "data" / "deep.tif")
+    assert f"{message} --white N sets" in failed("evaluate", "bicubic", "--data", "data")
+    trained = failed("train", "fsrcnn-x4", "--data", "data", "--device", "cpu")
+    assert f"{message} white=N in Python sets what is white" in trained
 
 
 KNOWN = ("--predicts", "image", "--value-range", "1")

@@ -8,6 +8,7 @@ from srlongtail.errors import InputError
 from srlongtail.evaluation import evaluate
 from srlongtail.image.dataset import ImagePair, make_pair, open_data, photos
 from srlongtail.image.degrade import Bicubic, BlurNoise
+from srlongtail.image.io import write_image
 from srlongtail.image.resample import upsample_bicubic
 from srlongtail.longtail.difference import absolute_difference
 from srlongtail.models.sr_model import SRModel, bicubic
@@ -82,6 +83,16 @@ def test_a_folder_called_photos_does_not_pass_for_the_built_in_ones(tmp_path, mo
     assert validation_set("", Recipe()).names == photos(4).names
     with pytest.raises(InputError, match="photos: no images in it"):
         validation_set("photos", Recipe())
+
+
+def test_errors_offer_what_a_recipe_can_say(tmp_path):
+    for name, side in (("HR/1.png", 48), ("LR_mild/1.png", 12), ("LR_wild/1.png", 12)):
+        write_image(tmp_path / name, torch.rand(3, side, side))
+    advice = "NAME=HR,LR names one, the path of the HR folder itself makes LR from HR"
+    with pytest.raises(InputError, match=f"expected one of these folders; {advice}$"):
+        validation_set(str(tmp_path), Recipe())
+    assert validation_set(str(tmp_path / "HR"), Recipe()).makes_lr
+    assert not validation_set(f"v={tmp_path / 'HR'},{tmp_path / 'LR_mild'}", Recipe()).makes_lr
 
 
 def test_the_training_sample_is_always_the_same():
