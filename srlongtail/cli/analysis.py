@@ -133,7 +133,7 @@ def evaluate(
 
     with parallel.process_group():
         loaded = model_options.load_any(_some(models), data_options)
-        datasets = data_options.open(loaded[0].scale)
+        datasets = data_options.open(loaded[0].scale, scored=loaded)
         if protocol == "y" and any(model.name == "bicubic" for model in loaded):
             note(
                 "bicubic: torch's, which is 0.2 dB above the bicubic of the literature on Set5 at "
@@ -250,6 +250,7 @@ def weights(
     image: Annotated[Positional[str], tyro.conf.arg(metavar="IMAGE")],
     /,
     *,
+    white: float | None = None,
     out: Path = Path("."),
     model_options: Models = NO_MODEL_OPTIONS,
 ) -> None:
@@ -258,6 +259,7 @@ def weights(
     Args:
         model: name of a shipped network, checkpoint file, model card, or folder of SR images.
         image: HR image file, or the name of a built-in photo; LR is made from it.
+        white: value that is white in images with more than 8 bits, such as 4095 for 12 bits.
         out: folder to write weights.png, .pdf, .csv, .json and .npz (the maps) to.
     """
     from srlongtail.image.dataset import open_image
@@ -269,7 +271,7 @@ def weights(
     from srlongtail.studies.writing import write_result
 
     (loaded,) = model_options.load_any((model,))
-    data = fit_to_images([loaded], open_image(image, loaded.scale))
+    data = fit_to_images([loaded], open_image(image, loaded.scale, white=white))
     result = study.compute(loaded, RestoredImage(data[0]))
     print(write_result(out / "weights", study.draw, result, provenance([loaded], [data])))
     print(write_maps(out / "weights.npz", result.maps))
@@ -288,6 +290,7 @@ def attribute(
         tuple[int, ...] | None,
         tyro.conf.arg(name="map", metavar="[STEP]", help_behavior_hint=""),
     ] = None,
+    white: float | None = None,
     out: Path = Path("."),
     model_options: Models = NO_MODEL_OPTIONS,
 ) -> None:
@@ -305,6 +308,7 @@ def attribute(
         map_: also map the number of LR pixels that influence each window of the image, one window
             every STEP SR pixels (default: their size), and write attribute-map.png, .pdf, .csv
             and .json; about 10 windows a second for a small network.
+        white: value that is white in images with more than 8 bits, such as 4095 for 12 bits.
         out: folder to write attribute.png, .pdf, .csv, .json and .npz (the maps) to.
     """
     from srlongtail import parallel
@@ -323,7 +327,7 @@ def attribute(
     (loaded,) = model_options.load((model,))
     made = {"is_lr": lr, "published": published}
     with parallel.process_group():
-        restored = read_restored(loaded, image, **made)
+        restored = read_restored(loaded, image, **made, white=white)
         result = attribute_image(loaded, restored, window, **made)
         if window is None:
             note(f"window {' '.join(map(str, result.window))}: {result.rule}")

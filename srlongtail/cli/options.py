@@ -1,5 +1,6 @@
 """Options that several commands share: models and images."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -124,9 +125,23 @@ class FolderOptions:
     white: float | None = None
     skip_bad: bool = False
 
-    def open(self, scale: int, rule: "Degradation | None" = None) -> "list[ImageSet]":
-        """Open the data folders, or the built-in photos; report the source of the LR images."""
+    def open(
+        self,
+        scale: int,
+        rule: "Degradation | None" = None,
+        *,
+        scored: "Sequence[AnyModel]" = (),
+    ) -> "list[ImageSet]":
+        """Open the data folders, or the built-in photos; report the source of the LR images.
+
+        Args:
+            scale: HR pixels per LR pixel.
+            rule: How LR images are made; default: bicubic, if the folder holds no LR images.
+            scored: Models of a command that uses LR images only to restore them; the LR images
+                behind a folder of SR images are unknown.
+        """
         from srlongtail.image.dataset import open_data, photos
+        from srlongtail.models.sr_images import SRImages
 
         folders = flatten(self.data)
         if self.lr_dir is not None and len(folders) != 1:
@@ -152,8 +167,13 @@ class FolderOptions:
             raise InputError(
                 f"two data sets called {twin}, expected different names; NAME=DIR sets one"
             )
+        without_lr = [model.name for model in scored if isinstance(model, SRImages)]
         for images in opened:
-            note(f"{images.name}: LR {images.lr_source}")
+            lr = f"LR {images.lr_source}"
+            if without_lr:
+                known = "" if len(without_lr) == len(scored) else f"{lr}; "
+                lr = f"{known}LR of {', '.join(without_lr)} unknown (SR images)"
+            note(f"{images.name}: {lr}")
         return opened
 
     def stated_scales(self) -> set[int]:
@@ -178,13 +198,19 @@ class DataOptions(FolderOptions):
 
     degradation: DegradationName = "bicubic"
 
-    def open(self, scale: int, rule: "Degradation | None" = None) -> "list[ImageSet]":
+    def open(
+        self,
+        scale: int,
+        rule: "Degradation | None" = None,
+        *,
+        scored: "Sequence[AnyModel]" = (),
+    ) -> "list[ImageSet]":
         """Open the data folders, with LR images of the requested degradation."""
         from srlongtail.image.degrade import named_degradation
 
         if self.degradation != "bicubic":
             rule = named_degradation(self.degradation, scale)
-        return super().open(scale, rule)
+        return super().open(scale, rule, scored=scored)
 
     def open_one(self, scale: int) -> "ImageSet":
         """Open the only data folder, or the built-in photos."""

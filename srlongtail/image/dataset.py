@@ -356,16 +356,27 @@ def photos(scale: int = 4, degradation: Degradation | None = None) -> ImageSet:
     return ImageSet("photos", entries, degradation or Bicubic(scale))
 
 
-def open_image(source: str | os.PathLike[str], scale: int = 4) -> ImageSet:
+def open_image(
+    source: str | os.PathLike[str], scale: int = 4, *, white: float | None = None
+) -> ImageSet:
     """Open one HR image, a file or a built-in photo by its name, with LR made by bicubic.
 
-    >>> open_image("coffee").names
-    ('coffee',)
+    Args:
+        source: File, or name of a built-in photo.
+        scale: HR pixels per LR pixel.
+        white: Value that is white in files with more than 8 bits; see `read_image`.
+
+    Raises:
+        InputError: There is no such image, or it cannot be used.
+
+    Example:
+        >>> open_image("coffee").names
+        ('coffee',)
     """
     path = Path(source)
     built_in = photos(scale)
     if path.is_file():
-        return open_data(path, scale)
+        return open_data(path, scale, white=white)
     if str(source) not in built_in.names:
         raise InputError(
             f"{path}: no such image, expected a file or one of {', '.join(built_in.names)}"

@@ -23,30 +23,37 @@ from srlongtail.studies.writing import write_result
 
 
 def read_restored(
-    model: SRModel, image: str, *, is_lr: bool = False, published: bool = False
+    model: SRModel,
+    image: str,
+    *,
+    is_lr: bool = False,
+    published: bool = False,
+    white: float | None = None,
 ) -> RestoredImage:
     """Read an image file or a built-in photo, with the network's input.
 
     Args:
-        model: the network.
-        image: an HR image, from which LR is made by the paper's rule, or the LR image itself.
-        is_lr: the image is the network's input. The enlarged image is in the place of HR.
-        published: make LR by Pillow's bicubic, as the published code.
+        model: The network.
+        image: An HR image, from which LR is made by the paper's rule, or the LR image itself.
+        is_lr: Whether the image is the network's input; the enlarged image then replaces HR.
+        published: Make LR by Pillow's bicubic, as the published code does.
+        white: Value that is white in files with more than 8 bits; see `read_image`.
 
     Raises:
-        InputError: no such image.
+        InputError: There is no such image, or it cannot be used.
 
-    >>> from srlongtail.models.sr_model import bicubic
-    >>> read_restored(bicubic(4), "chelsea").pair.lr.shape
-    torch.Size([3, 75, 111])
+    Example:
+        >>> from srlongtail.models.sr_model import bicubic
+        >>> read_restored(bicubic(4), "chelsea").pair.lr.shape
+        torch.Size([3, 75, 111])
     """
     if is_lr:
-        lr = read_image(image)
+        lr = read_image(image, white)
         hr = upsample_bicubic(lr, model.scale).clamp(0, 1)
         return RestoredImage(ImagePair(Path(image).stem, hr, lr))
     if published:
-        return RestoredImage(published_pair(image, model.scale))
-    return RestoredImage(open_image(image, model.scale)[0])
+        return RestoredImage(published_pair(image, model.scale, white))
+    return RestoredImage(open_image(image, model.scale, white=white)[0])
 
 
 def attribute_image(
@@ -114,14 +121,25 @@ def compare_image(
     return methods.compute(model, image, window, seed)
 
 
-def published_pair(image: str, scale: int) -> ImagePair:
-    """HR cropped to multiples of the scale, and LR by Pillow's bicubic of 8 bits, as LAM's code.
+def published_pair(image: str, scale: int, white: float | None = None) -> ImagePair:
+    """Return HR and LR as the published code of LAM makes them.
 
-    >>> published_pair("chelsea", 4).lr.shape
-    torch.Size([3, 75, 111])
+    HR is cropped to multiples of the scale; LR is made by Pillow's bicubic on 8-bit values.
+
+    Args:
+        image: File of the HR image, or name of a built-in photo.
+        scale: HR pixels per LR pixel.
+        white: Value that is white in files with more than 8 bits; see `read_image`.
+
+    Raises:
+        InputError: There is no such image, or it is smaller than one LR pixel.
+
+    Example:
+        >>> published_pair("chelsea", 4).lr.shape
+        torch.Size([3, 75, 111])
     """
     path = Path(image)
-    hr = read_image(path) if path.is_file() else open_image(image, scale)[0].hr
+    hr = read_image(path, white) if path.is_file() else open_image(image, scale)[0].hr
     height, width = (side - side % scale for side in hr.shape[-2:])
     if min(height, width) == 0:
         raise InputError(

@@ -219,6 +219,19 @@ def test_weights(run, data, network):
     assert combined.iloc[9] > 1.3 * combined.iloc[0]
 
 
+def test_white_of_deep_files(run, data, network):
+    """Sixteen steps for each level of 8 bits, with white at 255 * 16, are the same image."""
+    levels = np.asarray(Image.open(data / "a.png")).astype(np.uint16)
+    tifffile.imwrite(data / "a.tif", 16 * levels, photometric="rgb")
+    for folder, arguments in (("8", ["a.png"]), ("16", ["a.tif", "--white", 4080])):
+        image = [data / arguments[0], *arguments[1:], "--out", folder]
+        assert run("weights", network, *image)[0] == 0
+        assert run("attribute", network, *image, "--window", 40, 32, 8)[0] == 0
+    assert Path("8/weights.csv").read_bytes() == Path("16/weights.csv").read_bytes()
+    maps = [np.load(f"{folder}/attribute.npz")["signed"] for folder in ("8", "16")]
+    assert np.array_equal(*maps)
+
+
 def test_attribute(run, data, network):
     code, out, err = run("attribute", network, data / "a.png", "--out", "a")
     assert code == 0

@@ -39,6 +39,11 @@ def test_evaluate(run):
     )
     assert code == 0
     assert "note: SwinIR: SR images, scale 4 by default; --scale sets it\n" in err
+    lr = "LR made from HR by bicubic; LR of SwinIR unknown (SR images)"
+    assert f"note: results: {lr}\n" in err
+    alone = run("evaluate", "results/SwinIR", "--data", "results/HR")[2]
+    assert "note: results: LR of SwinIR unknown (SR images)\n" in alone
+    assert "LR made" not in alone
     table = pd.read_csv("s.csv")
     assert table["model"].tolist() == ["SwinIR"] * 2 + ["bicubic"] * 2
     assert out.splitlines()[1].split()[:2] == ["SwinIR", "results"]
