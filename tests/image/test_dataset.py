@@ -57,9 +57,7 @@ def test_layouts(tmp_path, kind):
 def test_an_image_behind_a_broken_link_is_named_or_left_out(tmp_path):
     put(tmp_path / "mine" / "a.png", 30, 30)
     (tmp_path / "mine" / "b.png").symlink_to(tmp_path / "moved.png")
-    message = (
-        r"mine/b\.png: a link to .*moved\.png, which does not exist, .*; skip_bad"
-    )
+    message = r"mine/b\.png: a link to .*moved\.png, which does not exist, .*; skip_bad"
     with pytest.raises(InputError, match=message):
         open_data(tmp_path / "mine")
     with pytest.warns(InputWarning, match=r"^left out: .*mine/b\.png: a link to"):
