@@ -1,6 +1,6 @@
 """Layers shared by the information distillation networks: IMDN, RFDN, RLFN, BSRN and variants."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import torch
 import torch.nn.functional as F
@@ -36,20 +36,34 @@ def distill(block: nn.Module, x: Tensor, activate: Callable[[Tensor], Tensor]) -
     return block.get_submodule("c5")(activate(torch.cat(distilled, dim=1)))
 
 
+def from_all_depths(network: nn.Module, x: Tensor, block_names: Iterable[str]) -> Tensor:
+    """Run the blocks of a network one after another, and concatenate the outputs of all."""
+    collected = []
+    for name in block_names:
+        x = network.get_submodule(name)(x)
+        collected.append(x)
+    return torch.cat(collected, dim=1)
+
+
 class SpatialAttention(nn.Module):
     """ESA: gates every pixel, based on a coarse view of a large area around it.
 
-    A subclass creates the layers and defines how the coarse view is processed.
+    A subclass creates the layers. Between pooling and enlarging, there are three of them, with an
+    activation between any two, unless `coarse` is overridden.
     """
 
+    activate: Callable[[Tensor], Tensor] = staticmethod(F.gelu)
     conv1: nn.Module
     conv2: nn.Module
+    conv_max: nn.Module
+    conv3: nn.Module
+    conv3_: nn.Module
     conv4: nn.Module
     conv_f: nn.Module
 
     def coarse(self, pooled: Tensor) -> Tensor:
         """Apply the layers between pooling and enlarging."""
-        raise NotImplementedError
+        return self.conv3_(self.activate(self.conv3(self.activate(self.conv_max(pooled)))))
 
     def forward(self, x: Tensor) -> Tensor:
         reduced = self.conv1(x)

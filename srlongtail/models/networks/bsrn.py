@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from math import isqrt
 from typing import Any
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -20,6 +19,7 @@ from srlongtail.models.networks._distillation import (
     SpatialAttention,
     check_size,
     distill,
+    from_all_depths,
 )
 from srlongtail.models.networks._layers import count_keys, named, same_conv, shuffle_factors
 
@@ -60,12 +60,9 @@ class BSRN(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         check_size(x, "BSRN")
-        first = x = self.fea_conv(x.repeat(1, 4, 1, 1))
-        collected = []
-        for name in self.block_names:
-            x = self.get_submodule(name)(x)
-            collected.append(x)
-        fused = F.gelu(self.c1(torch.cat(collected, dim=1)))
+        first = self.fea_conv(x.repeat(1, 4, 1, 1))
+        collected = from_all_depths(self, first, self.block_names)
+        fused = F.gelu(self.c1(collected))
         return self.upsampler(self.c2(fused) + first)
 
     @staticmethod
@@ -132,6 +129,3 @@ class BlueprintAttention(SpatialAttention):
         self.conv3 = BSConvU(narrow, narrow)
         self.conv3_ = BSConvU(narrow, narrow)
         self.conv4 = same_conv(narrow, features, 1)
-
-    def coarse(self, pooled: Tensor) -> Tensor:
-        return self.conv3_(F.gelu(self.conv3(F.gelu(self.conv_max(pooled)))))

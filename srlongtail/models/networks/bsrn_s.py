@@ -15,7 +15,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from srlongtail.models.networks._distillation import SpatialAttention, check_size, distill
+from srlongtail.models.networks._distillation import (
+    SpatialAttention,
+    check_size,
+    distill,
+    from_all_depths,
+)
 from srlongtail.models.networks._layers import count_keys, named, same_conv, shuffle_factors
 
 
@@ -54,12 +59,9 @@ class BSRNS(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         check_size(x, "BSRN-S")
-        first = x = self.fea_conv(x.repeat(1, 4, 1, 1))
-        collected = []
-        for name in self.block_names:
-            x = self.get_submodule(name)(x)
-            collected.append(x)
-        fused = F.gelu(self.c1(torch.cat(collected, dim=1)))
+        first = self.fea_conv(x.repeat(1, 4, 1, 1))
+        collected = from_all_depths(self, first, self.block_names)
+        fused = F.gelu(self.c1(collected))
         return self.upsampler(self.c2(fused) + first)
 
     @staticmethod
@@ -137,6 +139,3 @@ class BlueprintAttention(SpatialAttention):
         self.conv3 = BlueprintConv(narrow, narrow)
         self.conv3_ = BlueprintConv(narrow, narrow)
         self.conv4 = Pointwise(narrow, features)
-
-    def coarse(self, pooled: Tensor) -> Tensor:
-        return self.conv3_(F.gelu(self.conv3(F.gelu(self.conv_max(pooled)))))

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from srlongtail.models.networks._distillation import ContrastAttention
+from srlongtail.models.networks._distillation import ContrastAttention, from_all_depths
 from srlongtail.models.networks._layers import count_keys, same_conv, shuffle_factors
 
 _SLOPE = 0.05
@@ -49,12 +49,8 @@ class IMDN(nn.Module):
         self.upsampler = nn.Sequential(same_conv(features, 3 * scale**2), nn.PixelShuffle(scale))
 
     def forward(self, x: Tensor) -> Tensor:
-        first = x = self.fea_conv(x)
-        collected = []
-        for name in self.block_names:
-            x = self.get_submodule(name)(x)
-            collected.append(x)
-        fused = self.c(torch.cat(collected, dim=1))
+        first = self.fea_conv(x)
+        fused = self.c(from_all_depths(self, first, self.block_names))
         return self.upsampler(self.LR_conv(fused) + first)
 
     @staticmethod

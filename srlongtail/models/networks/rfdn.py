@@ -17,7 +17,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from srlongtail.models.networks._distillation import SpatialAttention, check_size, distill
+from srlongtail.models.networks._distillation import (
+    SpatialAttention,
+    check_size,
+    distill,
+    from_all_depths,
+)
 from srlongtail.models.networks._layers import count_keys, same_conv, shuffle_factors
 
 _SLOPE = 0.05
@@ -56,12 +61,8 @@ class RFDN(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         check_size(x, "RFDN")
-        first = x = self.fea_conv(x)
-        collected = []
-        for name in self.block_names:
-            x = self.get_submodule(name)(x)
-            collected.append(x)
-        fused = self.c(torch.cat(collected, dim=1))
+        first = self.fea_conv(x)
+        fused = self.c(from_all_depths(self, first, self.block_names))
         return self.upsampler(self.LR_conv(fused) + first)
 
     @staticmethod
@@ -107,6 +108,8 @@ class ResidualDistillationBlock(nn.Module):
 class ThreeLayerAttention(SpatialAttention):
     """ESA with three convolutions on its coarse view."""
 
+    activate = staticmethod(torch.relu)
+
     def __init__(self, features: int) -> None:
         super().__init__()
         narrow = features // 4
@@ -117,6 +120,3 @@ class ThreeLayerAttention(SpatialAttention):
         self.conv3 = same_conv(narrow, narrow)
         self.conv3_ = same_conv(narrow, narrow)
         self.conv4 = same_conv(narrow, features, 1)
-
-    def coarse(self, pooled: Tensor) -> Tensor:
-        return self.conv3_(torch.relu(self.conv3(torch.relu(self.conv_max(pooled)))))
