@@ -138,8 +138,7 @@ def ablate(
         vary: KEY=VALUE,VALUE,... for each setting of the recipe to vary.
         loss: with the grid losses: losses to compare with L1, by name or as module:callable;
             default: all losses of the package.
-        recipe: with the grid losses: recipe to compare losses with, or a TOML file; default:
-            fsrcnn-skip-x4.
+        recipe: recipe that the grid changes, or a TOML file; default: the grid's own.
         seeds: seeds of each arm; default: those of the grid.
         iterations: iterations of each run; default: those of the grid, 4000 with --vary.
         test: data folders to measure on, or NAME=FOLDER; default: the built-in photos.
@@ -158,9 +157,13 @@ def ablate(
         )
         _compare_losses(bench, out or Path("runs") / NAME, data, test, device)
         return
-    if loss or recipe is not None:
-        raise InputError(f"--loss and --recipe with {grid}, expected the grid losses")
+    if loss:
+        raise InputError(f"--loss with {grid}, expected the grid losses")
+    if vary and recipe is not None:
+        raise InputError(f"--recipe {recipe}: a second recipe beside {grid}, expected one")
     chosen = custom_grid(grid, flatten(vary)) if vary else find_grid(grid)
+    if recipe is not None:
+        chosen = replace(chosen, base=recipe)
     if seeds is not None:
         chosen = replace(chosen, seeds=seeds)
     if iterations is not None:

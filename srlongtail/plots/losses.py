@@ -1,8 +1,10 @@
 """Plots of a bench of losses, from the tables of `LossStudy`."""
 
 from collections.abc import Sequence
+from itertools import product
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
@@ -12,14 +14,14 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import FuncFormatter
 
 DIVERGING = "RdBu"  # red: worse than L1, blue: better
-_WIDEST_DB = 0.1  # a loss that is far worse must not make all others white
+_WIDEST_DB = 0.05  # a loss that is far worse must not make all others white
 
 
 def psnr_norm(verdicts: pd.DataFrame) -> CenteredNorm:
-    """Return the color scale of changes in PSNR, centered at 0, up to 0.1 dB to either side.
+    """Return the color scale of changes in PSNR, centered at 0, up to 0.05 dB to either side.
 
     >>> psnr_norm(pd.DataFrame({"psnr_db": [0.03, -2.0]})).halfrange
-    0.1
+    0.05
     """
     widest = float(verdicts["psnr_db"].abs().max())
     return CenteredNorm(0, min(max(widest, 1e-3), _WIDEST_DB))
@@ -34,9 +36,10 @@ def plot_head_and_tail(
     norm: CenteredNorm,
     margin: float,
 ) -> Axes:
-    """Draw the change in the tail against that in the head; each loss bears its number.
+    """Draw the change in the tail against that in the head.
 
-    The axes are linear within the margin and logarithmic beyond.
+    Each loss outside of the margin bears its number. The axes are linear within the margin and
+    logarithmic beyond.
 
     Args:
         verdicts, differences: see `LossStudy`.
@@ -65,13 +68,10 @@ def plot_head_and_tail(
             row[x], row[y], c=row["psnr_db"], s=26, marker=marker, cmap=DIVERGING, norm=norm,
             edgecolors="black", linewidths=0.6, zorder=3,
         )  # fmt: skip
-        ax.annotate(
-            str(row["number"]), (row[x], row[y]), (3, 3), textcoords="offset points", fontsize=6,
-            zorder=4,
-        )  # fmt: skip
     for axis, values in ((ax.xaxis, differences[x]), (ax.yaxis, differences[y])):
         _symmetric_log(axis.axes, axis.axis_name, values.tolist(), margin)
     ax.set(xlabel="change in the head (levels)", ylabel="change in the tail (levels)")
+    _number(ax, verdicts[(verdicts[[x, y]].abs() > margin).any(axis=1)], x, y)
     corner: dict[str, Any] = {"transform": ax.transAxes, "fontsize": 6, "color": "0.35"}
     ax.text(0.99, 0.01, "tail to head", ha="right", va="bottom", **corner)
     ax.text(0.01, 0.99, "head to tail", ha="left", va="top", **corner)
@@ -128,12 +128,29 @@ def add_psnr_colorbar(figure: Figure, axes: Sequence[Axes], norm: CenteredNorm) 
     bar.set_label("change in PSNR over L1 (dB)")
 
 
+def _number(ax: Axes, rows: pd.DataFrame, x: str, y: str) -> None:
+    """Write the number of each loss beside its mark, on the side with most room."""
+    places = rows[[x, y]].to_numpy()
+    marks = ax.transData.transform(places) * 72 / ax.figure.dpi  # in points
+    taken = marks
+    for number, place, mark in zip(rows["number"], places, marks, strict=True):
+        others = taken[(taken != mark).any(axis=1)]
+        sides = [np.array(side) for side in product((-7.0, 0.0, 7.0), repeat=2) if any(side)]
+        room = [np.hypot(*(others - mark - side).T).min(initial=50.0) for side in sides]
+        side = sides[int(np.argmax(room))]
+        taken = np.vstack([taken, mark + side])
+        ax.annotate(
+            str(number), tuple(place), tuple(side), textcoords="offset points", fontsize=6,
+            ha="center", va="center", zorder=4,
+        )  # fmt: skip
+
+
 def _symmetric_log(ax: Axes, name: str, values: Sequence[float], margin: float) -> None:
-    """Make an axis linear within the margin and logarithmic beyond, with few round ticks."""
-    widest = 1.3 * max([abs(value) for value in values] + [2 * margin])
+    """Make an axis linear within the margin and logarithmic beyond, with a tick a decade."""
+    widest = 1.5 * max([abs(value) for value in values] + [2 * margin])
     steps = [margin]
-    while steps[-1] * 3 < widest:
-        steps.append(steps[-1] * (5 if len(steps) % 2 else 2))
+    while steps[-1] * 10 < widest:
+        steps.append(steps[-1] * 10)
     ticks = [-step for step in reversed(steps)] + [0.0] + steps
     scale, limits = (getattr(ax, f"set_{name}{what}") for what in ("scale", "lim"))
     scale("symlog", linthresh=margin, linscale=0.8)
@@ -141,4 +158,4 @@ def _symmetric_log(ax: Axes, name: str, values: Sequence[float], margin: float) 
     axis = getattr(ax, f"{name}axis")
     axis.set_ticks(ticks)
     axis.set_ticks([], minor=True)
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:+g}" if value else "0"))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))

@@ -89,10 +89,11 @@ class LossStudy:
             f"initial weights and patches with L1. (a, b) Change in the error of the head (five "
             f"easiest tenths of the pixels) and of the tail (hardest tenth), ranked by the "
             f"gradient of HR and by bicubic's AD; small marks are seeds ({count} a loss), squares "
-            f"are controls, and the box is the margin of {MARGINS['levels']:g} levels. (c) Change "
-            f"in PSNR; gray is the margin of {MARGINS['psnr_db']:g} dB. Intervals of "
-            f"{CONFIDENCE:.0%} hold for all losses at once (Dunnett; one variance for all losses). "
-            f"They are over seeds, for these images. {self._false_positives()}{left}"
+            f"are controls; the box is the margin of {MARGINS['levels']:g} levels, inside of which "
+            f"losses bear no number. (c) Change in PSNR; gray is the margin of "
+            f"{MARGINS['psnr_db']:g} dB. Intervals of {CONFIDENCE:.0%} hold for all losses at once "
+            f"(Dunnett; one variance for all losses). They are over seeds, for these images. "
+            f"{self._false_positives()}{left}"
         )
 
     def incomplete(self) -> str:
@@ -222,7 +223,7 @@ def draw(result: LossStudy) -> Figure:
     """Draw head against tail by both rankings, and PSNR by loss, at page width."""
     rows = len(result.verdicts)
     figure = Figure(figsize=(PAGE, max(2.6, 1.2 + 0.15 * rows)))
-    axes = figure.subplots(1, 3, width_ratios=(1, 1, 0.9))
+    axes = figure.subplots(1, 3, width_ratios=(1, 1, 1.1))
     norm = psnr_norm(result.verdicts)
     for index, (ranking, text) in enumerate(_RANKINGS.items()):
         plot_head_and_tail(

@@ -63,5 +63,5 @@ def test_mistakes(tmp_path):
         ablate("--data", tmp_path, "--loss", "sobell")
     with pytest.raises(InputError, match="--vary with the grid losses, expected --loss"):
         ablate("--data", tmp_path, "--vary", "p=1,2")
-    with pytest.raises(InputError, match="--loss and --recipe with capacity, expected the grid"):
+    with pytest.raises(InputError, match="--loss with capacity, expected the grid losses"):
         tyro.cli(commands.ablate, args=["capacity", "--data", str(tmp_path), "--loss", "sobel"])
