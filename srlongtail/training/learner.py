@@ -149,7 +149,7 @@ class Learner:
         self.average = copy.deepcopy(self.model) if recipe.ema else None
         autocast = _autocast(recipe, device)
         enlarge: Callable[[Tensor], Tensor] = partial(upsample_bicubic, scale=recipe.scale)
-        if not on_cuda and autocast is None:
+        if not on_cuda:
             enlarge = BicubicOfPatches(recipe.patch, recipe.scale)
         loss = recipe_loss(recipe, allow_code=allow_code).to(device).requires_grad_(False)
         if ":" in recipe.loss:

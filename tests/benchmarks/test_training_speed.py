@@ -142,8 +142,12 @@ def test_the_loop_against_a_plain_one(network, size, tmp_path):
     assert fast / slow >= LEAST[network, DEVICE]
 
 
-@pytest.mark.parametrize("network", ["fsrcnn", "srresnet"])
-def test_what_the_weights_cost(network):
+MOST = {"fsrcnn": 1.10, "srresnet": 1.03}  # a step with FPL to one with L1
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("network", MOST)
+def test_what_the_weights_cost(network, precision):
     device = torch.device(DEVICE)
     batch = 16 if DEVICE == "cuda" or network == "fsrcnn" else 2
     lr, hr = (
@@ -151,23 +155,27 @@ def test_what_the_weights_cost(network):
         for side in (32, 128)
     )
     learners = [
-        Learner(find_recipe(f"{network}-{arm}-x4"), device, device) for arm in ("skip", "fpl")
+        Learner(replace(find_recipe(f"{network}-{arm}-x4"), precision=precision), device, device)
+        for arm in ("skip", "fpl")
     ]
 
     def seconds(learner: Learner) -> float:
-        start = perf_counter()
+        """CPU time where it is the CPU that works, so that other processes do not count."""
+        clock = perf_counter if DEVICE == "cuda" else process_time
+        start = clock()
         for _ in range(3):
             learner.optimizer.zero_grad()
             learner.objective(lr, hr).backward()
             learner.optimizer.step()
         if DEVICE == "cuda":
             torch.cuda.synchronize()
-        return (perf_counter() - start) / 3
+        return (clock() - start) / 3
 
-    times = [[seconds(learner) for learner in learners] for _ in range(ROUNDS + 2)][2:]
-    l1, fpl = (median(column) for column in zip(*times, strict=True))
+    # The shortest, because other processes share memory and cache, and can only slow a step down.
+    times = [[seconds(learner) for learner in learners] for _ in range(2 * ROUNDS)]
+    l1, fpl = (min(column) for column in zip(*times, strict=True))
     print(
-        f"\n{network}, batch {batch}, {DEVICE}: {1000 * l1:.1f} ms a step with L1, "
+        f"\n{network}, {precision}, batch {batch}, {DEVICE}: {1000 * l1:.1f} ms a step with L1, "
         f"{1000 * fpl:.1f} ms with FPL, {100 * (fpl / l1 - 1):+.1f} %"
     )
-    assert network == "fsrcnn" or fpl / l1 <= 1.05  # FSRCNN is too small for that
+    assert fpl / l1 <= MOST[network]

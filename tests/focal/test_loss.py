@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 import torch
-from torch.autograd import gradcheck
+from torch.autograd import gradcheck, gradgradcheck
 
 from srlongtail.errors import InputError
 from srlongtail.focal.loss import FocalPixelLoss
@@ -97,6 +97,18 @@ def test_in_half_precision_the_loss_is_in_float32(dtype):
         loss = FocalPixelLoss()(sr.to(dtype), hr, low)
     assert loss.dtype == torch.float32
     assert torch.equal(loss, FocalPixelLoss()(sr.to(dtype).float(), hr, low))
+
+
+@pytest.mark.parametrize("p", [1, 2])
+def test_derivatives_by_hr_and_second_ones(p):
+    sr, hr, low = batch(5)[:, :1, :, :3, :3].clone()
+    loss = PixelLoss(lambda *_: low, p)
+
+    def squared(sr, hr):  # so that the second derivative is not 0
+        return loss(sr, hr, low).square()
+
+    assert gradcheck(squared, (sr.requires_grad_(), hr.requires_grad_()))
+    assert gradgradcheck(squared, (sr, hr))
 
 
 def test_mistakes():

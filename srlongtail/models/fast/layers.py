@@ -12,7 +12,7 @@ def accelerate(network: nn.Module) -> nn.Module:
     """Replace, in place, the layers of a network that have a faster version on a CPU.
 
     Parameters, buffers, hooks and state-dictionary keys stay. The outputs differ only by rounding.
-    On other devices and under autocast, the layers compute like torch's.
+    Under autocast the layers compute in its precision; on other devices, like torch's.
 
     Args:
         network: Any module; layers without a faster version stay unchanged.
@@ -42,7 +42,7 @@ class FastPReLU(nn.PReLU):
 
     def forward(self, input: Tensor) -> Tensor:
         """Return the activation, with the shape of the input."""
-        if not input.is_cpu or torch.is_autocast_enabled("cpu"):
+        if not input.is_cpu:
             return super().forward(input)
         return _LeakyReLU.apply(input, self.weight)
 
@@ -64,14 +64,15 @@ class FastConvTranspose2d(nn.ConvTranspose2d):
 
     def forward(self, input: Tensor, output_size: list[int] | None = None) -> Tensor:
         """Return `(N, out_channels, h * stride, w * stride)` for an input `(N, C, h, w)`."""
-        if output_size is not None or not input.is_cpu or torch.is_autocast_enabled("cpu"):
+        if output_size is not None or not input.is_cpu:
             return super().forward(input, output_size)
         assert self.bias is not None
         padding, output_padding = self.padding[0], self.output_padding[0]
         assert isinstance(padding, int)
-        return torch.ops.srlongtail.enlarge(
-            input, self.weight, self.bias, self.stride[0], padding, output_padding
-        )
+        tensors = [input, self.weight, self.bias]
+        if torch.is_autocast_enabled("cpu"):  # torch casts for its own operations only
+            tensors = [tensor.to(torch.get_autocast_dtype("cpu")) for tensor in tensors]
+        return torch.ops.srlongtail.enlarge(*tensors, self.stride[0], padding, output_padding)
 
 
 def _enlarges(layer: nn.ConvTranspose2d) -> bool:
@@ -175,5 +176,7 @@ class _LeakyReLU(torch.autograd.Function):
             for_x, for_slope = torch.autograd.grad(output, (x, slope), gradient, create_graph=True)
             return for_x, for_slope
         for_x = torch.ops.aten.leaky_relu_backward(gradient, x, slope.item(), False)
-        wanted = ctx.needs_input_grad[1]
-        return for_x, (x.clamp(max=0) * gradient).sum().reshape(1) if wanted else None
+        if not ctx.needs_input_grad[1]:
+            return for_x, None
+        # Summed up in the precision of the slope, which is higher than that of x under autocast.
+        return for_x, (x.clamp(max=0) * gradient).sum(dtype=slope.dtype).reshape(1)

@@ -107,10 +107,16 @@ def test_first_and_second_derivatives_of_prelu():
 
 
 @pytest.mark.parametrize("layer", [nn.PReLU(), nn.ConvTranspose2d(3, 3, 4, 2, 1)])
-def test_mixed_precision_is_left_to_torch(layer):
-    x = torch.randn(1, 3, 5, 5)
+def test_under_autocast_layers_compute_in_its_precision(layer):
+    """A few roundings of bfloat16, 2^-8 each, from the same layer in float64."""
+    x = torch.randn(2, 3, 16, 16, generator=torch.manual_seed(0)).bfloat16()
+    exact = gradients(copy.deepcopy(layer).double(), x.double())
     with torch.autocast("cpu", torch.bfloat16):
-        assert torch.equal(accelerate(copy.deepcopy(layer))(x), layer(x))
+        rough = gradients(accelerate(copy.deepcopy(layer)), x)
+    assert [tensor.dtype for tensor in rough[:2]] == [torch.bfloat16] * 2
+    assert {tensor.dtype for tensor in rough[2:]} == {torch.float32}
+    for one, other in zip(rough, exact, strict=True):
+        assert (one - other).abs().max() <= other.abs().max() / 64
 
 
 @pytest.mark.parametrize("name", ["fsrcnn", "srresnet"])
