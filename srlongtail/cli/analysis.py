@@ -221,7 +221,9 @@ def fitting(
 ) -> None:
     """Measure over-fitting of head and tail, with two runs on one half of the images each.
 
-    Train the runs with --half 1 and --half 2, and keep checkpoints with --keep-every 500.
+    Train the runs with --half 1 and --half 2, and keep checkpoints with --keep-every 500. All
+    images of both halves are measured at iterations that double: about 4 minutes for 700 images of
+    481 x 321 pixels on one core.
 
     Args:
         run_1: folder of the run on half 1.

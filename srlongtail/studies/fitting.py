@@ -76,15 +76,18 @@ class Fitting:
 
     def caption(self) -> str:
         """Return what the figure shows."""
+        small = ""
+        if self.left_out:
+            small = f"; {self.left_out} smaller than a training patch are left out"
         ranking = {"gradient": "the gradient of HR", "bicubic_ad": "bicubic's AD"}[self.ranked_by]
         return (
             f"{self.message()} after {self.summary['iteration'].max():,} iterations. Cross-fitting "
             f"of two runs, each on one half of the training images ({self.images[0]} and "
-            f"{self.images[1]} images): the gap is the error of the network that has not seen an "
-            f"image minus that of the one that has, averaged over the images of both halves. "
-            f"(a) Error on seen and unseen images; (b) gap of head and tail, in percent of the "
-            f"error on unseen images; (c) gap of each tenth of an image's pixels at the end, by "
-            f"{ranking}. 95% intervals over images ({self.summary['method'].iloc[0]}); other runs "
+            f"{self.images[1]} images{small}): the gap is the error of the network that has not "
+            f"seen an image minus that of the one that has, averaged over the images of both "
+            f"halves. (a) Error on seen and unseen images; (b) gap of head and tail, in percent of "
+            f"the error on unseen images; (c) gap of each tenth of an image's pixels at the end, "
+            f"by {ranking}. 95% intervals over images ({self.summary['method'].iloc[0]}); other runs "
             f"of the same recipe would differ by more."
         )
 
@@ -201,6 +204,8 @@ def _checkpoints(run: Path, device: str | None) -> dict[int, SRModel]:
     """Iteration -> the network; those that were kept, and the last one."""
     paths = [*sorted((run / "checkpoints").glob("*.safetensors")), run / RUN_CHECKPOINT]
     models = [load_model(path, device=device or "cpu") for path in paths]
+    for model in models:
+        model.name = run.resolve().name  # not the file's, which is a number or the same in all runs
     return {
         model.provenance.training.iterations: model
         for model in models

@@ -46,7 +46,12 @@ def test_gaps_of_two_runs(runs, data):
     assert last["gap"] == pytest.approx(sum(gaps) / 4)
     assert f"{100 * last['gap'] / last['unseen']:+.1f}%" in result.message()
     assert "after 12 iterations" in result.caption()
-    assert "2 and 2 images" in result.caption()
+    assert "(2 and 2 images)" in result.caption()
+    assert [model.name for model in result.models] == [run.name for run in runs]
+    assert (
+        "2 and 2 images; 3 smaller than a training patch are left out"
+        in replace(result, left_out=3).caption()
+    )
 
 
 def test_it_is_drawn_and_written(runs, tmp_path):
@@ -79,5 +84,5 @@ def test_mistakes(runs, small, data, tmp_path):
         shutil.copy(image.path, tmp_path / "train")
     with pytest.raises(InputError, match="2 images that are not the 2 now found, expected the"):
         fitting.compute(*runs, data=[str(tmp_path / "train")])
-    with pytest.raises(InputError, match=r"recipe\.toml"):
+    with pytest.raises(InputError, match=r"none: no training run, expected the folder of one"):
         fitting.compute(tmp_path / "none", runs[1])
