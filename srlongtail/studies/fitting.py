@@ -87,8 +87,8 @@ class Fitting:
             f"seen an image minus that of the one that has, averaged over the images of both "
             f"halves. (a) Error on seen and unseen images; (b) gap of head and tail, in percent of "
             f"the error on unseen images; (c) gap of each tenth of an image's pixels at the end, "
-            f"by {ranking}. 95% intervals over images ({self.summary['method'].iloc[0]}); other runs "
-            f"of the same recipe would differ by more."
+            f"by {ranking}. 95% intervals over images ({self.summary['method'].iloc[0]}); other "
+            f"runs of the same recipe would differ by more."
         )
 
 
