@@ -55,6 +55,27 @@ def hardest_window(difference: Tensor, size: int = SIZE) -> tuple[Window, float]
     return (row, column, size), float(shares.max())
 
 
+def easiest_window(difference: Tensor, size: int = SIZE) -> Window:
+    """Return the window with the smallest mean difference, the first of several.
+
+    Args:
+        difference: Bicubic's AD, `(H, W)`.
+        size: Side of the window in SR pixels.
+
+    Example:
+        >>> difference = torch.ones(40, 40)
+        >>> difference[20:28, 4:12] = 0.0
+        >>> easiest_window(difference, 8)
+        (20, 4, 8)
+    """
+    height, width = difference.shape
+    if not 1 <= size <= min(height, width):
+        raise InputError(f"window of size {size}, expected 1 to {min(height, width)}")
+    means = F.avg_pool2d(difference.double()[None], size, stride=1)[0]
+    row, column = divmod(int(means.argmin()), means.shape[1])
+    return row, column, size
+
+
 def grid_windows(height: int, width: int, size: int = SIZE, step: int = SIZE) -> list[Window]:
     """Return the windows of a regular grid over an SR image, row by row; a remainder is not used.
 

@@ -35,6 +35,7 @@ from srlongtail.cli.losses import losses
 from srlongtail.cli.messages import note
 from srlongtail.cli.options import NO_FOLDER_OPTIONS
 from srlongtail.cli.plain import in_plain_words, plain_help
+from srlongtail.cli.report import analyze
 from srlongtail.cli.training import ablate, train, zoo
 from srlongtail.errors import InputError, InputWarning, suggestion
 
@@ -43,6 +44,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "tables": tables,
     "evaluate": evaluate,
     "compare": compare,
+    "analyze": analyze,
     "claims": claims,
     "doctor": doctor,
     "histogram": histogram,

@@ -29,6 +29,7 @@ from srlongtail.stats import Interval, mean_interval
 _SMOOTH = torch.tensor([1.0, 4.0, 6.0, 4.0, 1.0]) / 16
 _SLOPE = torch.tensor([1.0, -8.0, 0.0, 8.0, -1.0]) / 12
 _CURVE = torch.tensor([-1.0, 16.0, -30.0, 16.0, -1.0]) / 12
+SMALLEST = 16  # LR pixels along a side, below which nothing is told
 _BORDER = 1  # LR pixels left out on each side, beside those that the filters reach
 _NOISE = torch.tensor([[1.0, -2.0, 1.0], [-2.0, 4.0, -2.0], [1.0, -2.0, 1.0]])
 
@@ -81,10 +82,10 @@ def systematic_error(sr: Tensor, hr: Tensor, scale: int) -> Systematic:
         >>> round(found.offset_red), round(abs(found.shift_right), 2), round(abs(found.blur), 2)
         (10, 0.0, 0.0)
     """
-    if sr.shape != hr.shape or min(hr.shape[-2:]) < 16 * scale:
+    if sr.shape != hr.shape or min(hr.shape[-2:]) < SMALLEST * scale:
         raise InputError(
             f"SR of {tuple(sr.shape)} and HR of {tuple(hr.shape)}, expected two images of one "
-            f"shape and at least {16 * scale} pixels along each side"
+            f"shape and at least {SMALLEST * scale} pixels along each side"
         )
     sr, hr = (quantize(image.detach().double()) for image in (sr, hr))
     error = (sr - hr).mul(255)
@@ -119,6 +120,11 @@ class SystematicTable:
     """
 
     rows: pd.DataFrame
+
+    @classmethod
+    def empty(cls) -> "SystematicTable":
+        """Return a table of no image."""
+        return cls(pd.DataFrame(columns=["model", "dataset", "image", *Systematic._fields]))
 
     def frame(self) -> pd.DataFrame:
         """Return one row per model and image."""

@@ -36,7 +36,8 @@ class RuledWindow:
         window: Row, column and size in SR pixels.
         mse: The network's mean squared error (RGB) in the window, in levels squared.
         gain: Mean squared error of bicubic less that of the network, in levels squared.
-        percentile: Percent of the windows with a smaller error, or gain; ties count half.
+        error_percentile: Percent of the windows with a smaller error; ties count half.
+        gain_percentile: Percent of the windows with a smaller gain; ties count half.
         windows: Number of windows compared.
         crops: HR, bicubic and each network -> the window, `(3, size, size)`, in 256 levels.
         scores: Bicubic and each network -> PSNR and SSIM in the window.
@@ -49,7 +50,8 @@ class RuledWindow:
     window: Window
     mse: float
     gain: float
-    percentile: float = math.nan
+    error_percentile: float = math.nan
+    gain_percentile: float = math.nan
     windows: int = 0
     crops: Mapping[str, Tensor] = field(default_factory=dict)
     scores: Mapping[str, Score] = field(default_factory=dict)
@@ -62,11 +64,11 @@ class RuledWindow:
         return self.gain if self.rule == "largest gain over bicubic" else -self.gain
 
     def rank(self) -> str:
-        """How rare such a window is, in words."""
-        what = "error" if self.rule == "largest error" else "gain"
+        """How hard such a window is, and how rare its gain, in words."""
         return (
-            f"{what} above that of {self.percentile:.1f}% of the {self.windows:,} windows of "
-            f"{self.window[2]} x {self.window[2]} pixels"
+            f"of the {self.windows:,} windows of {self.window[2]} x {self.window[2]} pixels, "
+            f"{self.error_percentile:.1f}% have a smaller error and {self.gain_percentile:.1f}% a "
+            f"smaller gain over bicubic"
         )
 
     def frame(self) -> pd.DataFrame:
@@ -154,13 +156,14 @@ class WorstWindows:
         found = []
         for best in self._best.values():
             every = np.concatenate(self._every[best.model, best.window[2]])
-            if best.rule == "largest error":
-                rank = percentile(best.mse, every[:, 0])
-            elif best.sortable > 0:
-                rank = percentile(best.gain, every[:, 1])
-            else:
-                continue
-            found.append(replace(best, percentile=rank, windows=len(every)))
+            if best.rule == "largest error" or best.sortable > 0:
+                ranked = replace(
+                    best,
+                    error_percentile=percentile(best.mse, every[:, 0]),
+                    gain_percentile=percentile(best.gain, every[:, 1]),
+                    windows=len(every),
+                )
+                found.append(ranked)
         order = [model.name for model in self.models]
         return sorted(found, key=lambda w: (order.index(w.model), get_args(Rule).index(w.rule)))
 

@@ -117,6 +117,8 @@ ALL = {f"{number}.png" for number in range(IMAGES)}
             4 * IMAGES,
         ),
         (["histogram", *NETWORKS, "--data", "Set", "--out", "o"], ALL, 3 * IMAGES),
+        (["analyze", *NETWORKS, "--data", "Set", "--out", "o/page.html"], ALL, 3 * IMAGES),
+        (["analyze", "one.safetensors", "--quick", "--data", "Set", "--out", "p.html"], ALL, 10),
         # Bicubic at x4 (once for Tables 1 and 4), at x2, and degraded; and five networks.
         (
             ["tables", "--models", *NETWORKS, *OTHERS, "--data", "Set", "--out", "o"],

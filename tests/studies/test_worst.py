@@ -57,7 +57,10 @@ def test_windows_by_hand(images):
     assert error[worst.image, worst.window] == pytest.approx(max(error.values()))
     assert worst.mse == pytest.approx(max(error.values()))
     assert worst.windows == len(error)
-    assert worst.percentile == pytest.approx(100 * (1 - 0.5 / len(error)), abs=0.2)
+    assert worst.error_percentile == pytest.approx(100 * (1 - 0.5 / len(error)), abs=0.2)
+    others = np.array(list(gain.values())) - worst.gain
+    rank = (others < -1e-6).mean() + (np.abs(others) <= 1e-6).mean() / 2
+    assert worst.gain_percentile == pytest.approx(100 * rank, abs=0.1)
     loss = found["largest loss against bicubic"]
     assert loss.gain == pytest.approx(min(gain.values()))
     assert gain[loss.image, loss.window] == pytest.approx(min(gain.values()))
@@ -78,7 +81,8 @@ def test_searches_add_up(images):
     together = parts[0] + parts[1]
     for one, two in zip(whole.result(), together.result(), strict=True):
         assert one.frame().equals(two.frame())
-        assert one.percentile == pytest.approx(two.percentile)
+        assert one.error_percentile == pytest.approx(two.error_percentile)
+        assert one.gain_percentile == pytest.approx(two.gain_percentile)
 
 
 def test_a_network_that_is_bicubic_neither_gains_nor_loses(images):

@@ -1,0 +1,210 @@
+"""The verdict on a network in three sentences: its number, where it fails, and what is systematic.
+
+The rule for the third: an error is called systematic where the mean over images exceeds the limit
+below and its 95% interval excludes 0. Of a single image there is no interval, and the limit alone
+counts. A healthy network stays far below these limits, since LR tells all four quantities.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from srlongtail.diagnosis.report.survey import Survey
+from srlongtail.longtail.systematic import SystematicTable
+from srlongtail.metrics import mean_psnr
+from srlongtail.stats import Interval, mean_interval, sign_test
+
+OFFSET = 1.0  # levels of 255
+SHIFT = 0.05  # SR pixels
+BLUR = 0.5  # SR pixels squared: the variance of a Gaussian of 0.7 pixels
+NOISE = 0.25  # levels squared: noise of half a level
+
+Kind = Literal["color", "shift", "blur", "sharpening", "noise"]
+
+
+@dataclass(frozen=True)
+class Symptom:
+    """A systematic error.
+
+    Attributes:
+        kind: Of error.
+        short: In a few words.
+        text: With numbers and intervals.
+    """
+
+    kind: Kind
+    short: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What is said of a network.
+
+    Attributes:
+        model: Its name.
+        headline: In a line.
+        sentences: Three, with numbers and intervals.
+        symptoms: The systematic errors found.
+    """
+
+    model: str
+    headline: str
+    sentences: tuple[str, str, str]
+    symptoms: tuple[Symptom, ...]
+
+
+def judge(survey: Survey, model: str) -> Verdict:
+    """Return the verdict on a network."""
+    label = survey.subjects[model].label
+    found = symptoms(survey.systematic, model)
+    images = len(survey.scores[survey.scores["model"] == model])
+    perfect = sum(name == model for name, _, _ in survey.perfect)
+    gains = survey.gains(model)
+    if perfect == images:
+        headline = f"{label} restores all images without any error"
+    else:
+        gain = mean_interval(gains)
+        over = f"{abs(gain.estimate):.2f} dB {'above' if gain.estimate >= 0 else 'below'} bicubic"
+        wrong = " and ".join(symptom.short for symptom in found)
+        headline = f"{label} is {over}, {wrong or 'without systematic error'}"
+    sentences = (
+        _number(survey, model, images, perfect),
+        _where(survey, model) if perfect < images else "There is no error to be placed.",
+        _systematic(survey, model, found) if perfect < images else _too_good(label),
+    )
+    return Verdict(model, headline, sentences, found)
+
+
+def symptoms(table: SystematicTable, model: str) -> tuple[Symptom, ...]:
+    """Return the systematic errors of a model; see the rule at the top of this module."""
+    if not (table.rows["model"] == model).any():
+        return ()
+    found = []
+    colors = {c: table.mean(model, f"offset_{c}") for c in ("red", "green", "blue")}
+    if any(_exceeds(mean, OFFSET) for mean in colors.values()):
+        share = table.mean(model, "offset_share").estimate
+        listed = ", ".join(f"{color} {within(mean, '+.1f')}" for color, mean in colors.items())
+        text = f"colors are off by {listed} levels, which is {share:.0%} of the squared error"
+        found.append(Symptom("color", "biased in color", text))
+    down, right = (table.mean(model, f"shift_{axis}") for axis in ("down", "right"))
+    if _exceeds(down, SHIFT) or _exceeds(right, SHIFT):
+        length = float(np.hypot(down.estimate, right.estimate))
+        text = (
+            f"images lie {within(down, '+.2f')} pixels below and {within(right, '+.2f')} pixels to "
+            f"the right of HR"
+        )
+        found.append(Symptom("shift", f"shifted by {length:.2f} pixels", text))
+    blur = table.mean(model, "blur")
+    if _exceeds(blur, BLUR):
+        kind: Kind = "blur" if blur.estimate > 0 else "sharpening"
+        sigma = within(_root(blur), ".2f")
+        word, than = ("blurred", "as by") if kind == "blur" else ("sharpened", "as by removing")
+        text = f"images are {word}, {than} a Gaussian of sigma {sigma} pixels"
+        found.append(Symptom(kind, word, text))
+    noise = table.mean(model, "noise")
+    if noise.estimate > 0 and _exceeds(noise, NOISE):
+        text = f"smooth areas have noise of {within(_root(noise), '.1f')} levels beyond HR's own"
+        found.append(Symptom("noise", "noisy", text))
+    return tuple(found)
+
+
+def within(mean: Interval, spec: str, unit: str = "") -> str:
+    """Return an estimate with its interval, as text; of one image there is no interval.
+
+    >>> within(Interval(1.0, 0.5, 1.5), "+.1f", "%")
+    '+1.0% (+0.5% to +1.5%)'
+    """
+    if np.isnan(mean.low):
+        return f"{mean.estimate:{spec}}{unit}"
+    ends = f"{mean.low:{spec}}{unit} to {mean.high:{spec}}{unit}"
+    return f"{mean.estimate:{spec}}{unit} ({ends})"
+
+
+def listed(items: Sequence[str]) -> str:
+    """Return items with commas and an "and".
+
+    >>> listed(["a", "b", "c"])
+    'a, b and c'
+    """
+    return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} and {items[-1]}"
+
+
+def _root(variance: Interval) -> Interval:
+    """Return the deviation of a variance, whose sign is said in words."""
+    low, high = sorted(float(np.sqrt(abs(end))) for end in (variance.low, variance.high))
+    return Interval(float(np.sqrt(abs(variance.estimate))), low, high)
+
+
+def _exceeds(mean: Interval, limit: float) -> bool:
+    return abs(mean.estimate) >= limit and not mean.low <= 0 <= mean.high
+
+
+def _number(survey: Survey, model: str, images: int, perfect: int) -> str:
+    label = survey.subjects[model].label
+    own = survey.scores[survey.scores["model"] == model]
+    if perfect == images:
+        return f"{label} restores all {images} images without any error, so that PSNR is infinite."
+    places = []
+    for data, rows in own.groupby("dataset", sort=False):
+        values = rows.loc[np.isfinite(rows["paper_psnr_db"]), "paper_psnr_db"]
+        if len(values):
+            y = mean_psnr(rows["y_psnr_db"])
+            places.append(
+                f"{within(mean_interval(values), '.2f')} dB on the {len(rows)} "
+                f"image{'s' * (len(rows) > 1)} of {data} ({y:.2f} dB on luma)"
+            )
+    gains = survey.gains(model)
+    signs = sign_test(gains)
+    beside = f", and {perfect} images without any error" if perfect else ""
+    return (
+        f"{label} reaches {listed(places)} by the paper's protocol{beside}: "
+        f"{within(mean_interval(gains), '+.2f')} dB over bicubic, better on {signs.positive} of "
+        f"{len(gains)} images (sign test p = {signs.p_value:.2g})."
+    )
+
+
+def _where(survey: Survey, model: str) -> str:
+    def tenth(table: str, number: int) -> Interval:
+        rows = getattr(survey.tenths, table)
+        row = rows[(rows["model"] == model) & (rows["tenth"] == number)].iloc[0]
+        return Interval(row["estimate"], row["low"], row["high"])
+
+    gains = survey.tenths.gains
+    gains = gains[gains["model"] == model]
+    worse = gains.loc[gains["estimate"] < 0, "tenth"].tolist()
+    verb = "it is better than bicubic in all ten tenths"
+    if len(worse) == len(gains):
+        verb = "it is worse than bicubic in all ten tenths"
+    elif worse:
+        verb = f"it is worse than bicubic in tenth{'s' * (len(worse) > 1)} " + listed(
+            [str(number) for number in worse]
+        )
+    return (
+        f"{within(tenth('shares', 10), '.0f', '%')} of its squared error lies in the hardest tenth "
+        f"of the pixels, and {verb}: its gain in absolute difference is "
+        f"{within(tenth('gains', 10), '+.2f')} levels in the hardest tenth and "
+        f"{within(tenth('gains', 1), '+.2f')} in the easiest."
+    )
+
+
+def _systematic(survey: Survey, model: str, found: Sequence[Symptom]) -> str:
+    table = survey.systematic
+    if not (table.rows["model"] == model).any():
+        return "The images are too small to tell systematic errors."
+    if found:
+        texts = listed([symptom.text for symptom in found])
+        return f"The error is partly systematic: {texts}."
+    means = [abs(table.mean(model, f"offset_{c}").estimate) for c in ("red", "green", "blue")]
+    down, right = (table.mean(model, f"shift_{axis}").estimate for axis in ("down", "right"))
+    return (
+        f"No systematic error was found: colors are within {max(means):.1f} levels of HR, the "
+        f"shift is {np.hypot(down, right):.2f} pixels, and the images are neither blurred nor "
+        f"noisier than HR."
+    )
+
+
+def _too_good(label: str) -> str:
+    return f"Make sure that {label} did not get the HR images themselves."
