@@ -129,8 +129,9 @@ class WorstWindows:
         columns = (hr.shape[-1] - size) // WINDOW_STRIDE + 1
         for model in self.models:
             error = errors[model.name]
-            mse = window_gains([error], [np.zeros_like(error)], size)[:, 1]
-            gain = window_gains([errors["bicubic"]], [error], size)[:, 1]
+            # Equal windows must tie, whatever the order of their sums.
+            mse = window_gains([error], [np.zeros_like(error)], size)[:, 1].round(6)
+            gain = window_gains([errors["bicubic"]], [error], size)[:, 1].round(6)
             self._every.setdefault((model.name, size), []).append(np.stack([mse, gain], -1))
             picks = (mse.argmax(), gain.argmin(), gain.argmax())
             for rule, index in zip(get_args(Rule), picks, strict=True):

@@ -62,14 +62,15 @@ def test_windows_by_hand(images):
     rank = (others < -1e-6).mean() + (np.abs(others) <= 1e-6).mean() / 2
     assert worst.gain_percentile == pytest.approx(100 * rank, abs=0.1)
     loss = found["largest loss against bicubic"]
-    assert loss.gain == pytest.approx(min(gain.values()))
-    assert gain[loss.image, loss.window] == pytest.approx(min(gain.values()))
+    assert loss.gain == pytest.approx(min(gain.values()), abs=1e-5)
+    assert gain[loss.image, loss.window] == pytest.approx(min(gain.values()), abs=1e-5)
     row, column, size = loss.window
     assert row <= 40 <= 60 <= row + size
     assert column <= 100 <= 120 <= column + size
     mse = (loss.crops["spoiled"] - loss.crops["HR"]).double().mul(255).square().mean()
-    assert float(mse) == pytest.approx(loss.mse, rel=1e-6)
-    assert loss.scores["spoiled"].psnr_db == pytest.approx(10 * np.log10(255**2 / loss.mse))
+    assert float(mse) == pytest.approx(loss.mse, abs=1e-4)
+    psnr = 10 * np.log10(255**2 / loss.mse)
+    assert loss.scores["spoiled"].psnr_db == pytest.approx(psnr, abs=1e-4)
 
 
 def test_searches_add_up(images):
