@@ -42,9 +42,9 @@ def test_windows_by_hand(images):
 
     error, gain = {}, {}
     for image in images:
-        hr = image.pair.hr.numpy()
+        hr = image.pair.hr.double().numpy()
         own, low = (
-            (np.round(image.sr(m).numpy() * 255) - np.round(hr * 255)) ** 2
+            (np.round(image.sr(m).double().numpy() * 255) - np.round(hr * 255)) ** 2
             for m in (model, bicubic(4))
         )
         for row in range(0, 160 - SIZE + 1, WINDOW_STRIDE):
@@ -59,7 +59,7 @@ def test_windows_by_hand(images):
     assert worst.windows == len(error)
     assert worst.error_percentile == pytest.approx(100 * (1 - 0.5 / len(error)), abs=0.2)
     others = np.array(list(gain.values())) - worst.gain
-    rank = (others < -1e-6).mean() + (np.abs(others) <= 1e-6).mean() / 2
+    rank = (others < -1e-4).mean() + (np.abs(others) <= 1e-4).mean() / 2
     assert worst.gain_percentile == pytest.approx(100 * rank, abs=0.1)
     loss = found["largest loss against bicubic"]
     assert loss.gain == pytest.approx(min(gain.values()), abs=1e-5)
