@@ -79,10 +79,15 @@ class Conventions:
         value = getattr(self, axis)
         return _WORDS[axis][value] if axis in _WORDS else _TEXTS[axis].format(value)
 
-    def __str__(self) -> str:
-        """All conventions that apply, in words."""
-        told = (axis for axis in self.record() if axis != "registered" or self.registered)
-        return ", ".join(self.words(axis) for axis in told)
+    def text(self, *, ssim: bool = True) -> str:
+        """Return all conventions that apply, in words.
+
+        Args:
+            ssim: With those that only SSIM depends on.
+        """
+        left_out = {"registered"} if not self.registered else set()
+        left_out |= set() if ssim else set(SSIM_AXES)
+        return ", ".join(self.words(axis) for axis in self.record() if axis not in left_out)
 
     def input(self) -> "Input":
         """Return what a restoration depends on."""

@@ -25,6 +25,7 @@ SMALLEST_SHIFT = 0.05  # pixels
 MOST_DEPARTURES = 2
 NEAR = 20  # tolerances of a claim: how far around it the tried sets are counted
 SHOWN = 5  # of the sets that are nearest to a claim
+LISTED = 12  # of the sets that reproduce a claim
 MARKED_GAIN = 0.1  # dB that another reading of the network must gain to be mentioned
 
 
@@ -136,7 +137,7 @@ class Scored:
         """Return all facts as JSON values."""
         return {
             "conventions": self.conventions.record(),
-            "words": str(self.conventions),
+            "words": self.conventions.text(),
             "protocol": self.protocol,
             "departures": list(self.departures),
             "psnr_db": _json(self.score.psnr_db),
@@ -261,31 +262,42 @@ class Diagnosis:
         level = self.levels[-1]
         if not self.matches:
             total = sum(level.tried for level in self.levels)
+            nearest = self.nearest[0]
             yield (
                 f"{self.claim} is not reproduced. None of {total} sets of conventions with up to "
-                f"{_counted(level.departures)} from either protocol gives it."
+                f"{_counted(level.departures)} from either protocol gives it. The nearest gives "
+                f"{nearest.score.psnr_db:.3f} dB / {nearest.score.ssim:.4f}: {nearest}."
             )
             return
+        first = self.matches[0]
+        text = first.conventions.text(ssim=self.claim.ssim is not None)
         if len(self.matches) == 1:
-            yield f"{self.claim} is reproduced by the {self.matches[0]}."
-            yield f"All of its conventions: {self.matches[0].conventions}."
+            yield f"{self.claim} is reproduced by the {first}."
+            yield f"All of its conventions: {text}."
         else:
             yield (
                 f"{self.claim} is not identifiable: these {len(self.matches)} sets of conventions "
                 f"all give it."
             )
-            yield from (f"- {match}" for match in self.matches)
-            yield f"All conventions of the first: {self.matches[0].conventions}."
+            yield from (f"- {match}" for match in self.matches[:LISTED])
+            if len(self.matches) > LISTED:
+                yield f"- and {len(self.matches) - LISTED} more"
+            yield f"All conventions of the first: {text}."
         doubt = ": chance may explain the match" if level.by_chance >= 0.5 else ""
         yield (
             f"Search: {level.tried} sets of conventions with {_counted(level.departures)}, "
             f"{level.by_chance:.2g} matches expected by chance{doubt}."
         )
-        also = [s for s in self.single if self.claim.covers(s.score)]
+        keys = {_key(match.conventions, self.claim) for match in self.matches}
+        also = {
+            key
+            for s in self.single
+            if self.claim.covers(s.score) and (key := _key(s.conventions, self.claim)) not in keys
+        }
         if level.departures == 0 and also:
             yield (
-                f"{len(also)} sets with 1 departure give the same digits (marked = in the table). "
-                f"The claim cannot tell them apart from this one."
+                f"The claim cannot exclude {len(also)} sets with 1 departure that give the same "
+                f"digits (marked = in the table)."
             )
 
     def _on_the_reading(self) -> Iterable[str]:
@@ -347,7 +359,8 @@ def diagnose(
         raise InputError(f"most_departures {most_departures}, expected 0 or more")
     check_scales([model], [data])
     data = fit_to_images([model], data, skip_bad=skip_bad)
-    widest = replace(Y_CHANNEL, border=data.scale + 6)
+    border = data.scale + 6
+    widest = replace(Y_CHANNEL, name=f"y with crop {border}", border=border)
     data = scorable(data, widest, skip_bad=skip_bad)
     restorations = Restorations(model, data)
     space = find_space(model, data)
@@ -410,11 +423,7 @@ def search(
         new = []
         for name in space.protocols:
             for axes, conventions in space.departures(name, count, ssim=with_ssim):
-                # What SSIM alone depends on makes no other set where no SSIM is claimed.
-                key = conventions
-                if not with_ssim:
-                    key = replace(conventions, ssim="uniform", ssim_of=conventions.channels)
-                if key not in seen:
+                if (key := _key(conventions, claim)) not in seen:
                     seen.add(key)
                     new.append(conventions)
                     tried[conventions] = name, axes
@@ -438,6 +447,13 @@ def search(
     restorations.measure(closest, with_ssim=True, label="nearest")
     nearest = sorted(map(scored, closest), key=lambda s: claim.distance(s.score))
     return levels, nearest[:SHOWN]
+
+
+def _key(conventions: Conventions, claim: Claim) -> Conventions:
+    """Return what makes a set distinct: where no SSIM is claimed, what SSIM depends on does not."""
+    if claim.ssim is not None:
+        return conventions
+    return replace(conventions, ssim="uniform", ssim_of=conventions.channels)
 
 
 def _counted(departures: int) -> str:

@@ -403,11 +403,33 @@ def test_several_sets_that_give_a_claim(sr_bench):
     assert len(found.frame()) == len(single)
 
 
+def test_sets_that_a_claim_cannot_exclude(sr_bench):
+    """8-bit SR images have the same scores without rounding and clamping."""
+    bench, space = sr_bench
+    claim = Claim.parse(f"{bench.psnr(space.protocols['y']):.2f}")
+    found = diagnose(bench.model, bench.data, claim)
+    assert [str(match) for match in found.matches] == ["y protocol"]
+    assert "cannot exclude 2 sets with 1 departure" in found.message()
+    assert "SSIM with" not in found.message()
+
+
+def test_a_network_that_is_read_wrongly(folder):
+    network = load_model("fsrcnn-fpl-x4").network
+    wrong = SRModel(network, 4, predicts="image", name="mine")
+    found = diagnose(wrong, open_data(folder, 4))
+    assert re.search(
+        r"another setting: output is the residual gains \d\d\.\d\d dB", found.message()
+    )
+    assert found.levels == ()
+    assert found.settings()["claimed"] is None
+
+
 def test_a_claim_that_nothing_gives(sr_bench):
     bench, _ = sr_bench
     found = diagnose(bench.model, bench.data, Claim.parse("41.23"), most_departures=1)
     assert found.matches == ()
-    assert "41.23 dB is not reproduced. None of" in found.message()
+    assert "41.23 dB is not reproduced. None of 21 sets of conventions" in found.message()
+    assert f"{found.nearest[0].score.psnr_db:.3f} dB" in found.message()
     assert len(found.nearest) == 5
     tried = [level.tried for level in found.levels]
     # Two protocols; three other kinds of luma, which lead to the same PSNR from either; from each:
