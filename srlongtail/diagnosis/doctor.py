@@ -351,7 +351,7 @@ def diagnose(
     Example:
         >>> from srlongtail.image.dataset import photos
         >>> from srlongtail.models.sr_model import bicubic
-        >>> found = diagnose(bicubic(4), photos(4)[1:2], Claim.parse("31.42"))
+        >>> found = diagnose(bicubic(4), photos(4)[1:2], Claim.parse("31.57"))
         >>> [str(match) for match in found.matches]
         ['y protocol']
     """

@@ -59,8 +59,8 @@ class Restorations:
         >>> from srlongtail.models.sr_model import bicubic
         >>> model, data = bicubic(4), photos(4)[1:2]
         >>> paper = find_space(model, data).protocols["paper"]
-        >>> Restorations(model, data).score(paper).psnr_db.__round__(2)
-        30.11
+        >>> round(Restorations(model, data).score(paper).psnr_db, 2)
+        30.14
     """
 
     def __init__(self, model: AnyModel, data: ImageSet, shift: Shift = ALIGNED) -> None:
