@@ -59,11 +59,11 @@ class InputError(_Worded, ValueError):
     Args:
         parts: texts, and the parameters they advise to set, which the command line calls options.
 
-    >>> error = InputError("net.pth: nothing tells the scale, expected ", Parameter("scale", "N"))
+    >>> error = InputError("net.pth: the scale is unknown, expected ", Parameter("scale", "N"))
     >>> str(error)
-    'net.pth: nothing tells the scale, expected scale=N'
+    'net.pth: the scale is unknown, expected scale=N'
     >>> error.worded(lambda parameter: parameter.option)
-    'net.pth: nothing tells the scale, expected --scale N'
+    'net.pth: the scale is unknown, expected --scale N'
     """
 
     def about(self, item: str) -> "InputError":

@@ -1,8 +1,8 @@
 """Modules named in text: a name of a catalog, or `module:callable`, with literal arguments.
 
-Networks are named like this, and losses. Arguments are parsed and never evaluated. To import a
-module runs its code, so a name that comes from a file which a stranger may have written needs
-consent; see `Call.import_and_call`.
+Networks and losses are named like this. Arguments are parsed and never evaluated. Importing a
+module runs its code, so a name from a file that a stranger may have written needs consent; see
+`Call.import_and_call`.
 """
 
 import ast
@@ -33,11 +33,11 @@ class Call:
     """A module to make.
 
     Attributes:
-        target: a name of the catalog, or `module:callable`.
-        positional: arguments without a name.
-        named: arguments with a name.
-        kind: what is made, in words.
-        names: the catalog.
+        target: Name in the catalog, or `module:callable`.
+        positional: Positional arguments.
+        named: Arguments by name.
+        kind: What is made, in a word.
+        names: The catalog.
     """
 
     target: str
@@ -48,10 +48,11 @@ class Call:
 
     @classmethod
     def parse(cls: type[AnyCall], text: str) -> AnyCall:
-        """Read `NAME`, `NAME(literals)`, `module:callable` or `module:callable(literals)`.
+        """Parse `NAME`, `NAME(literals)`, `module:callable` or `module:callable(literals)`.
 
         Raises:
-            InputError: none of these forms, an unknown name, or an argument that is no literal.
+            InputError: The text has none of these forms, the name is unknown, or an argument is not
+                a literal.
         """
         label = f"{cls.kind} {text!r}"
         form = _FORM.fullmatch(text)
@@ -68,7 +69,7 @@ class Call:
 
     @property
     def in_catalog(self) -> bool:
-        """Whether the module is one of ours."""
+        """Whether the target is a name in the catalog."""
         return ":" not in self.target
 
     def __str__(self) -> str:
@@ -79,25 +80,25 @@ class Call:
     def import_and_call(self, *, trusted: bool = True, folder: Path | None = None) -> nn.Module:
         """Make the module that `module:callable` names.
 
-        The Python module is imported, which runs its code, and the callable is called. If the
-        name is not trusted, the Python module must be installed or lie in a folder of
-        `PYTHONPATH`: a file in the current folder, or in `folder`, is not imported, because a
-        stranger may have put it there together with the name. The callable must then be a
-        subclass of `nn.Module`, and no other function is called. What an installed package does
-        when it is imported, or when its class is made, is not held back.
+        The Python module is imported, which runs its code, and the callable is called. If the name
+        is not trusted, the Python module must be installed or lie in a folder of `PYTHONPATH`: a
+        file in the current folder, or in `folder`, is not imported, because a stranger may have put
+        it there together with the name. The callable must then be a subclass of `nn.Module`; no
+        other function is called. The code that an installed package runs when it is imported, or
+        when its class is instantiated, is not restricted.
 
         Args:
-            trusted: whether the user gave the name, and not a file.
-            folder: where the file lies that gave the name.
+            trusted: Whether the user gave the name, rather than a file.
+            folder: Folder of the file that gave the name.
 
         Raises:
-            InputError: the module cannot be imported or made, is no `nn.Module`, or wants
+            InputError: The module cannot be imported or made, is not an `nn.Module`, or needs
                 consent.
         """
         found = self._find(trusted, folder)
         if not trusted and not (isinstance(found, type) and issubclass(found, nn.Module)):
             raise InputError(
-                f"{self.kind} {self}: comes from a file and is no subclass of torch.nn.Module; "
+                f"{self.kind} {self}: comes from a file and is not a subclass of torch.nn.Module; "
                 f"expected one, or, if you trust the file, ",
                 Parameter("allow_code", True),
             )
@@ -136,15 +137,20 @@ class Call:
 class NetworkCall(Call):
     """A network to build.
 
-    >>> NetworkCall.parse("nets:make(32, depth=4)")
-    NetworkCall(target='nets:make', positional=(32,), named={'depth': 4})
+    Example:
+        >>> NetworkCall.parse("nets:make(32, depth=4)")
+        NetworkCall(target='nets:make', positional=(32,), named={'depth': 4})
     """
 
     kind = "network"
     names = CATALOG
 
     def catalog_arguments(self) -> dict[str, Any]:
-        """All arguments by name, of a network of the catalog."""
+        """Return all arguments of a network of the catalog by name.
+
+        Raises:
+            InputError: The network has no such argument, or an argument is given twice.
+        """
         check_arguments(self.target, self.named)
         try:
             bound = signature(CATALOG[self.target].network).bind_partial(
@@ -155,14 +161,22 @@ class NetworkCall(Call):
         return dict(bound.arguments)
 
     def make(self, *, trusted: bool = True, folder: Path | None = None) -> nn.Module:
-        """Build the network: one of the catalog at once, another as `import_and_call` does."""
+        """Build the network.
+
+        Args:
+            trusted: Whether the user gave the name; see `import_and_call`.
+            folder: Folder of the file that gave the name.
+
+        Raises:
+            InputError: The network cannot be built, or needs consent.
+        """
         if self.in_catalog:
             return build(self.target, **self.catalog_arguments())
         return self.import_and_call(trusted=trusted, folder=folder)
 
 
 def _literals(arguments: str, label: str) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """Positional and named arguments of a call, each a literal."""
+    """Return the positional and the named arguments of a call, which must be literals."""
     try:
         call = ast.parse(f"call{arguments}", mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
@@ -170,7 +184,7 @@ def _literals(arguments: str, label: str) -> tuple[tuple[Any, ...], dict[str, An
     if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Name):
         raise InputError(f"{label}: expected one pair of parentheses with arguments")
     if any(keyword.arg is None for keyword in call.keywords):
-        raise InputError(f"{label}: expected named arguments one by one, and not as **")
+        raise InputError(f"{label}: expected arguments one by one, not as **")
     try:
         return (
             tuple(map(ast.literal_eval, call.args)),
@@ -178,14 +192,14 @@ def _literals(arguments: str, label: str) -> tuple[tuple[Any, ...], dict[str, An
         )
     except (ValueError, TypeError, RecursionError, MemoryError) as error:
         raise InputError(
-            f"{label}: an argument is no literal; expected numbers, text in quotes, "
+            f"{label}: an argument is not a literal, expected numbers, text in quotes, "
             f"True, False, None, or lists, tuples or dicts of these"
         ) from error
 
 
 @contextlib.contextmanager
 def _current_folder() -> Iterator[None]:
-    """Import from the current folder, too; it stays importable, as in a Python shell."""
+    """Make the current folder importable; it stays so, as in a Python shell."""
     if os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())
     yield

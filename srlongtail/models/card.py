@@ -1,4 +1,4 @@
-"""The model card: what a user says about a network, in TOML, in Python, or in short.
+"""The model card: what a user states about a network, in TOML, in Python, or in short.
 
 A card is itself a model: every command takes `ours.toml`, and `load_model` a `ModelCard`.
 
@@ -33,32 +33,39 @@ else:
 
 @dataclass(frozen=True)
 class ModelCard:
-    """What a user says about one network; what is None is found out.
+    """What a user states about one network; settings that are None are detected.
 
     Attributes:
-        weights: the checkpoint, or a training run's folder; from the current folder, or, in a
-            file, from the card's own.
-        network: what to build for the weights, or with its own: a name of the catalog or
-            `module:callable`, with or without literal arguments in parentheses; see `NetworkCall`.
-        arguments: more arguments for it, by name.
+        weights: Checkpoint or folder of a training run. In a TOML file, the path is relative to
+            that file.
+        network: Network to build for the weights, or with weights of its own: a name of the
+            catalog or `module:callable`, optionally with literal arguments in parentheses; see
+            `NetworkCall`.
+        arguments: More arguments of the network, by name.
         scale: SR pixels per LR pixel.
-        predicts, value_range, channels: see `Reading`.
-        enlarged, takes_scale, output: see `Reading`.
-        multiple: the sides of the LR input are padded to multiples of this.
-        prefix: where the weights lie in the file: a name in it such as "params", or what to cut
-            off in front of the keys; keys without it are left out.
-        arm: what of FPL the network was trained with: baseline, skip, static, learnable, two of
-            these with a + between, or FPL.
-        degradation: what LR it was trained for: "bicubic", or "blur-noise" (Eq. 8).
-        name: for tables and figures.
-        file: the TOML file it was read from. What such a file names is not trusted: a stranger
-            may have written it. In Python and on the command line, the user says it.
+        predicts: Output of the network; see `Reading`, also for the settings up to `output`.
+        value_range: White in its input and output.
+        multiple: The LR image is padded so that its sides are multiples of this.
+        channels: Color channels of its input and output.
+        enlarged: Whether it takes an enlarged image.
+        takes_scale: Whether it takes the scale beside the image.
+        output: Index or key of the SR image among several outputs.
+        prefix: Place of the weights in the file: the name of a dict in it, such as "params", or
+            the prefix to cut from the keys; keys without it are left out.
+        arm: Parts of FPL that the network was trained with: baseline, skip, static, learnable, two
+            of these joined by +, or FPL.
+        degradation: Degradation it was trained for: "bicubic", or "blur-noise" (Eq. 8).
+        name: Name of the model in tables and figures.
+        file: TOML file that the card was read from. Names of code in such a file are not trusted,
+            because a stranger may have written it; those given in Python or on the command line
+            are.
 
     Raises:
-        InputError: a value of the wrong kind, or neither weights nor network.
+        InputError: A value has the wrong type, or neither weights nor network is given.
 
-    >>> ModelCard(network="fsrcnn", scale=4).name is None
-    True
+    Example:
+        >>> ModelCard(network="fsrcnn", scale=4).name is None
+        True
     """
 
     weights: str | os.PathLike[str] | None = None
@@ -99,17 +106,18 @@ class ModelCard:
         degradations = get_args(DegradationName)
         self._expect("degradation", self.degradation in degradations, " or ".join(degradations))
         if self.weights is None and self.network is None:
-            raise InputError(f"{self.label}: names no model, expected weights or network")
+            raise InputError(f"{self.label}: neither weights nor network, expected one of them")
 
     @classmethod
     def read(cls, path: str | os.PathLike[str]) -> "ModelCard":
-        """Read a card from TOML.
+        """Read a card from a TOML file.
 
-        Its path to the weights is relative to it. It may be absolute or lead to another folder:
-        weights are read as tensors only, whoever named them.
+        The path of the weights is relative to the file. It may be absolute or lead to another
+        folder, because weights are only ever read as tensors.
 
         Raises:
-            InputError: no such file, no TOML, an unknown key, or a value of the wrong kind.
+            InputError: The file does not exist or is not TOML, a key is unknown, or a value has the
+                wrong type.
         """
         path = Path(path)
         try:
@@ -128,21 +136,21 @@ class ModelCard:
 
     @property
     def label(self) -> str:
-        """What errors call the card."""
+        """Name of the card in errors."""
         return str(self.file or self.name or self.weights or self.network or "model card")
 
     @property
     def reading(self) -> dict[str, Any]:
-        """What the card says of how to read the network, as arguments of `Reading`."""
-        said = {f.name: getattr(self, f.name) for f in fields(Reading)}
-        return {key: value for key, value in said.items() if value is not None}
+        """The settings that the card states, as arguments of `Reading`."""
+        stated = {f.name: getattr(self, f.name) for f in fields(Reading)}
+        return {key: value for key, value in stated.items() if value is not None}
 
     @property
     def call(self) -> NetworkCall | None:
-        """The network to build, with all arguments; None where the weights must tell.
+        """The network to build, with all arguments; None if the weights determine it.
 
         Raises:
-            InputError: the text does not name a network, or an argument is given twice.
+            InputError: The text does not name a network, or an argument is given twice.
         """
         if self.network is None:
             return None
@@ -162,4 +170,4 @@ class ModelCard:
 
 
 KEYS = tuple(f.name for f in fields(ModelCard) if f.name != "file")
-"""What a card may say."""
+"""The keys of a card."""

@@ -1,8 +1,9 @@
-"""The networks by name: the one place that knows them all.
+"""The catalog of networks: the one module that knows all of them.
 
->>> import torch
->>> build("fsrcnn", scale=2)(torch.rand(1, 3, 8, 8)).shape
-torch.Size([1, 3, 16, 16])
+Example:
+    >>> import torch
+    >>> build("fsrcnn", scale=2)(torch.rand(1, 3, 8, 8)).shape
+    torch.Size([1, 3, 16, 16])
 """
 
 from collections.abc import Iterable, Mapping
@@ -41,28 +42,30 @@ from srlongtail.models.sr_model import SRModel
 
 
 class NetworkClass(Protocol):
-    """What a network's class offers beside its instances."""
+    """A class of networks that can be recognized from weights."""
 
     def __call__(self, *args: Any, **arguments: Any) -> nn.Module: ...
 
     def arguments_from(self, state: Mapping[str, Tensor]) -> dict[str, Any] | None:
-        """The arguments that fit a state dictionary, or None where it is of another network."""
+        """Return the arguments that fit a state dictionary; None if it is of another network."""
 
 
 @dataclass(frozen=True)
 class Architecture:
-    """A network class, and what is to know about it.
+    """A network class and its conventions.
 
     Attributes:
-        network: its class.
-        label: its name in figures.
-        multiple: what its input's sides must be a multiple of.
-        constant: how the keys of tensors end that it makes itself, whatever a state holds.
-        channels: what the network takes and gives; None where it depends on the weights. A network
-            whose arguments have `channels=1` is for luma; with 3, no shape tells RGB from YCbCr.
-        enlarged: whether it wants the image enlarged to SR size, by MATLAB's bicubic, and returns
-            one of that size.
-        value_range: white in its input and output; None where the weights at hand decide.
+        network: The class.
+        label: Its name in figures.
+        multiple: The sides of its input must be multiples of this.
+        constant: Endings of the keys of tensors that the network computes itself, whatever a state
+            dictionary holds.
+        channels: Color channels of its input and output; None if they depend on the weights. A
+            network with the argument `channels=1` is for luma; with 3, the shapes do not tell RGB
+            from YCbCr.
+        enlarged: Whether it takes the image enlarged to SR size by MATLAB's bicubic, and returns
+            an image of the same size.
+        value_range: White in its input and output; None if it depends on the weights.
     """
 
     network: NetworkClass
@@ -100,19 +103,31 @@ CATALOG: dict[str, Architecture] = {
 
 
 def build(name: str, **arguments: Any) -> nn.Module:
-    """A freshly initialised network of the catalog; `arguments` are its class's.
+    """Build a network of the catalog with fresh weights.
+
+    Args:
+        name: Name of the network.
+        arguments: Arguments of its class.
 
     Raises:
-        InputError: an unknown network or argument.
+        InputError: The network or an argument is unknown.
     """
     check_arguments(name, arguments)
     return CATALOG[name].network(**arguments)
 
 
 def check_arguments(name: str, arguments: Iterable[str]) -> None:
-    """Refuse what `build` would refuse, without building anything.
+    """Raise the errors of `build` without building anything.
 
-    >>> check_arguments("fsrcnn", ["features", "scale"])
+    Args:
+        name: Name of the network.
+        arguments: Names of the arguments.
+
+    Raises:
+        InputError: The network or an argument is unknown.
+
+    Example:
+        >>> check_arguments("fsrcnn", ["features", "scale"])
     """
     if name not in CATALOG:
         hint = suggestion(name.lower(), CATALOG)
@@ -135,10 +150,21 @@ def new_model(
     name: str | None = None,
     **arguments: Any,
 ) -> SRModel:
-    """A freshly initialised network of the catalog as an `SRModel` that says what it is.
+    """Build a network of the catalog with fresh weights, as an `SRModel` with provenance.
 
-    >>> new_model("fsrcnn", 3, predicts="residual").provenance.architecture
-    'fsrcnn'
+    Args:
+        architecture: Name of the network.
+        scale: SR pixels per LR pixel.
+        predicts: "image" or "residual".
+        name: Name of the model; default: the architecture.
+        arguments: Arguments of the network's class.
+
+    Raises:
+        InputError: The network or an argument is unknown.
+
+    Example:
+        >>> new_model("fsrcnn", 3, predicts="residual").provenance.architecture
+        'fsrcnn'
     """
     arguments = {**arguments, "scale": scale}
     return SRModel(
@@ -152,10 +178,11 @@ def new_model(
 
 
 def subject_of(model: AnyModel) -> Subject:
-    """Return what figures call a model: ours as the paper does, others by their own names.
+    """Return a model's name in figures: the paper's for our own networks, else its own.
 
-    >>> subject_of(new_model("carn", 4, name="mine")).label
-    'mine'
+    Example:
+        >>> subject_of(new_model("carn", 4, name="mine")).label
+        'mine'
     """
     known = CATALOG.get(model.architecture or "")
     training = model.provenance.training
@@ -166,15 +193,19 @@ def subject_of(model: AnyModel) -> Subject:
 
 
 def subjects_of(models: Iterable[AnyModel]) -> dict[str, Subject]:
-    """Return what figures call models, by their names; no two have one label."""
+    """Return the names of models in figures, by their own names; all labels differ."""
     return by_name(map(subject_of, models))
 
 
-def recognise(state: Mapping[str, Tensor]) -> tuple[str, dict[str, Any]] | None:
-    """The name and the arguments of the network that a state dictionary belongs to, if any.
+def recognize(state: Mapping[str, Tensor]) -> tuple[str, dict[str, Any]] | None:
+    """Return the name and the arguments of the network that a state dictionary belongs to.
 
-    The keys must be bare: without a wrapper such as `params` and without prefixes. Arguments that
-    no shape depends on are left out.
+    Args:
+        state: Tensors by keys, without a wrapper such as `params` and without prefixes.
+
+    Returns:
+        Name in the catalog and arguments, without those that no shape depends on; None if the
+        network is unknown.
     """
     for name, architecture in CATALOG.items():
         arguments = architecture.network.arguments_from(state)

@@ -1,4 +1,4 @@
-"""Load any SR checkpoint as an `SRModel`, and save one so that it says what it is."""
+"""Load any SR checkpoint as an `SRModel`, and save one with all its settings."""
 
 import hashlib
 import os
@@ -18,7 +18,7 @@ from srlongtail.image.layouts import images_below
 from srlongtail.models.adapt import Channels, Predicts, Reading, ValueRange
 from srlongtail.models.calls import NetworkCall
 from srlongtail.models.card import ModelCard
-from srlongtail.models.catalog import CATALOG, build, recognise
+from srlongtail.models.catalog import CATALOG, build, recognize
 from srlongtail.models.facts import Provenance, Source
 from srlongtail.models.fast.layers import accelerate
 from srlongtail.models.load_weights import check_finite, load_weights
@@ -29,8 +29,8 @@ from srlongtail.models.sr_model import WITHOUT_WEIGHTS, SRModel
 from srlongtail.models.state import StateFile, first_fit, read_state_file, write_state
 
 ZOO = Path(__file__).parents[1] / "zoo"
-BUILT = Path("runs/zoo")  # where `srlongtail zoo build` puts what does not ship
-RUN_CHECKPOINT = "checkpoint.safetensors"  # what a training run's folder holds
+BUILT = Path("runs/zoo")  # where `srlongtail zoo build` puts networks that do not ship
+RUN_CHECKPOINT = "checkpoint.safetensors"  # in the folder of a training run
 
 # As in edsr_x4, PANx4_DF2K, x4plus and 4xNomos, and not as in 64x48 or max2.
 _SCALE_IN_NAME = re.compile(r"(?<![a-z0-9])(?:[xX]([2-8])|([2-8])[xX])(?![0-9])")
@@ -51,27 +51,33 @@ def load_model(
 ) -> SRModel:
     """Load a model by name, from a file or from a model card, in eval mode.
 
-    What neither the file nor the card nor an argument says is found out: the scale from the
-    weights' shapes, the file's name or the size of the output, the rest by a `probe` on a photo.
-    `provenance.determined_by` tells what was settled by what.
+    Settings that neither the file nor the card nor an argument states are detected: the scale from
+    the weights' shapes, the file's name or the size of the output, the others by a `probe` on
+    photos. `provenance.determined_by` records what determined each setting.
 
     Args:
-        source: "bicubic" (torch's), "bicubic-matlab", a name from `zoo_names()` or of a network
-            that `srlongtail zoo build` has made here, the path of a checkpoint, of a training
-            run's folder or of a model card, a `ModelCard`, `module:callable` that makes an
-            `nn.Module` with its weights, or `weights.pth@module:callable(arguments)`.
-        scale, predicts, value_range, channels, multiple, prefix: see `ModelCard`; to contradict
-            the file or the card is an error.
-        network: what to build for the file's weights; see `ModelCard`.
-        allow_code: import and call whatever a card's file names; see `Call.import_and_call`.
-        device: where to put the weights.
+        source: "bicubic" (torch's); "bicubic-matlab"; a name from `zoo_names()`, or of a network
+            that `srlongtail zoo build` has made; the path of a checkpoint, of a training run's
+            folder or of a model card; a `ModelCard`; `module:callable`, which makes an `nn.Module`
+            with its weights; or `weights.pth@module:callable(arguments)`.
+        scale: SR pixels per LR pixel; as for all settings up to `prefix`, contradicting the file or
+            the card is an error.
+        predicts: Output of the network; see `Reading`.
+        value_range: White in its input and output; see `Reading`.
+        channels: Color channels of its input and output; see `Reading`.
+        multiple: The LR image is padded so that its sides are multiples of this.
+        prefix: Place of the weights in the file; see `ModelCard`.
+        network: Network to build for the file's weights; see `ModelCard`.
+        allow_code: Import and call whatever a card's file names; see `NetworkCall.make`.
+        device: Device for the weights.
 
     Raises:
-        InputError: no such model, no checkpoint, an unknown architecture, weights that do not
-            fit, or a scale that nothing tells.
+        InputError: There is no such model, the file is not a checkpoint, the architecture is
+            unknown, the weights do not fit, or the scale cannot be determined.
 
-    >>> load_model("bicubic", scale=2).scale
-    2
+    Example:
+        >>> load_model("bicubic", scale=2).scale
+        2
     """
     if isinstance(source, str) and source in WITHOUT_WEIGHTS:
         return WITHOUT_WEIGHTS[source](scale or 4).to(device)
@@ -100,19 +106,26 @@ def load_models(
     device: str | torch.device | None = None,
     **options: Any,
 ) -> list[SRModel]:
-    """Load several models of one scale, which bicubic takes over; see `load_model`.
+    """Load several models of one scale, which bicubic adopts; see `load_model`.
 
-    The options fill what neither a model's file nor its card says: networks that ship, and other
-    files of ours, stay as they are. Two models of one name are told apart by their folders'
-    names. With `any_scale`, the models need not be of one scale. `device` is by default CUDA
-    where there is one.
+    Args:
+        sources: Sources of the models.
+        scale: SR pixels per LR pixel.
+        any_scale: Allow models of different scales.
+        allow_code: See `load_model`.
+        device: Device for the weights; default: CUDA if available, else the CPU.
+        options: Settings that neither a model's file nor its card states; shipped networks, and
+            other files of ours, ignore them.
+
+    Returns:
+        The models; if two have the same name, their folders' names are added.
 
     Raises:
-        InputError: an option that no model takes, models of several scales, or a model named
-            twice.
+        InputError: No model uses an option, models have several scales, or a model is named twice.
 
-    >>> [model.scale for model in load_models(["bicubic"], scale=3)]
-    [3]
+    Example:
+        >>> [model.scale for model in load_models(["bicubic"], scale=3)]
+        [3]
     """
     device = find_device(device)
     given = {k: v for k, v in {"scale": scale, **options}.items() if v is not None}
@@ -126,7 +139,7 @@ def load_models(
         if loadings and not any(option in loading.taken for loading in loadings.values()):
             first = next(iter(loadings.values()))
             raise InputError(
-                f"{first.label}: says its {option.replace('_', ' ')} itself, expected no ",
+                f"{first.label}: states its own {option.replace('_', ' ')}, expected no ",
                 Parameter(option, value),
             )
     common = next((model.scale for model in networks.values()), scale)
@@ -148,11 +161,11 @@ def tell_apart(models: Sequence[AnyModel], sources: Sequence[str | ModelCard]) -
     """Put the folder's name before the names that several models share.
 
     Args:
-        models: renamed in place.
-        sources: what each was loaded from.
+        models: The models, renamed in place.
+        sources: The source of each model.
 
     Raises:
-        InputError: they are of one name still.
+        InputError: The names are still equal.
     """
     names = [model.name for model in models]
     for model, source in zip(models, sources, strict=True):
@@ -160,14 +173,21 @@ def tell_apart(models: Sequence[AnyModel], sources: Sequence[str | ModelCard]) -
             path = source.file or source.weights if isinstance(source, ModelCard) else source
             model.name = f"{Path(path or '').resolve().parent.name}/{model.name}"
     if len({model.name for model in models}) < len(models):
-        raise InputError(f"{', '.join(names)}: a model is named twice")
+        raise InputError(f"{', '.join(names)}: a model is named twice, expected different models")
 
 
 def save_model(path: str | os.PathLike[str], model: SRModel) -> None:
-    """Save a model as `.safetensors` with all that `load_model` has to know in its header.
+    """Save a model as `.safetensors`, with all settings that `load_model` needs in its header.
 
-    The file appears whole or not at all. A network that is not in the catalog can be saved too;
-    loading it then takes `network=`.
+    The file appears whole or not at all. A network that is not in the catalog can be saved, too;
+    loading it then needs `network`.
+
+    Args:
+        path: The file.
+        model: The model.
+
+    Raises:
+        InputError: The file has another suffix, or cannot be written.
     """
     known = CATALOG.get(model.architecture or "")
     constant = known.constant if known else ()  # SwinIR's masks would be three quarters of the file
@@ -177,29 +197,29 @@ def save_model(path: str | os.PathLike[str], model: SRModel) -> None:
 
 
 def zoo_names() -> list[str]:
-    """The names of the trained checkpoints that ship with the package."""
+    """Return the names of the trained networks that ship with the package."""
     return sorted(path.stem for path in ZOO.glob("*.safetensors"))
 
 
 def default_networks() -> tuple[str, ...]:
-    """The shipped networks that are shown when none is named: a baseline and its FPL twin."""
+    """Return the shipped networks to show by default: a baseline and its FPL twin."""
     return tuple(name for name in ("fsrcnn-x4", "fsrcnn-fpl-x4") if name in zoo_names())
 
 
-_SAID = ("file's header", "card", "option")
+_STATED = ("file's header", "card", "option")
 _QUIET = {"multiple": 1, "enlarged": False, "takes_scale": False, "output": None}
-"""What is found out of nearly every network, and not worth a word."""
+"""Settings of nearly every network, which are not worth reporting."""
 
 _FACTS = ("scale", "multiple", *(f.name for f in fields(Reading)))
 
 
 class _Loading:
-    """One model on its way from what the user named to an `SRModel`.
+    """The loading of one model, from what the user named to an `SRModel`.
 
     Args:
-        source: what the user named.
-        allow_code: trust what a card's file names.
-        options: what may be filled in where neither the file nor the card says it.
+        source: What the user named.
+        allow_code: Whether to trust the code that a card's file names.
+        options: Settings to use if neither the file nor the card states them.
     """
 
     def __init__(
@@ -211,18 +231,18 @@ class _Loading:
         self.card = source if isinstance(source, ModelCard) else _find_card(os.fspath(source))
         self.label = self.card.label if isinstance(source, ModelCard) else os.fspath(source)
         self.options = options
-        self.taken: set[str] = set()  # options that told something, or what was known
-        self.refused: list[str] = []  # options that contradict what was known
+        self.taken: set[str] = set()  # options that are used, or agree with what is known
+        self.refused: list[str] = []  # options that contradict what is known
         self.determined_by: dict[str, str] = {}
         self._allow_code = allow_code
         self._known: dict[str, Any] = {}
         self._provenance = Provenance()
 
     def load(self) -> SRModel:
-        """The model; what nothing tells is probed."""
+        """Return the model; settings that are not stated are detected."""
         path = self._path()
         if path is None:
-            self._settle_what_is_said({})
+            self._settle_what_is_stated({})
             call = self._call("")
             assert call is not None, "a card without weights has a network"
             catalog = call.in_catalog
@@ -245,7 +265,7 @@ class _Loading:
                 self._known[what] = value
             self._settle(by, **{what: value})
         hint = self._scale_in_name(name)
-        if hint not in (None, self._known["scale"]) and self.determined_by["scale"] not in _SAID:
+        if hint not in (None, self._known["scale"]) and self.determined_by["scale"] not in _STATED:
             warnings.warn(
                 f"{self.label}: the name says x{hint}, but the network is "
                 f"x{self._known['scale']} by the {self.determined_by['scale']}",
@@ -267,7 +287,7 @@ class _Loading:
         )
 
     def _path(self) -> Path | None:
-        """The file of the card's weights, if it names any."""
+        """Return the file of the card's weights, if it names one."""
         weights = self.card.weights
         if weights is None:
             return None
@@ -286,7 +306,7 @@ class _Loading:
         self._note(source=Source(path.name, sha256, wrapping), notes=_precision_notes(tensors))
 
     def _settle(self, by: str, **facts: object) -> None:
-        """Note facts (None says nothing); refuse one that contradicts what is known."""
+        """Record facts, unless they are None; raise an error if one contradicts what is known."""
         for what, value in facts.items():
             if value is None or self._known.get(what) == value:
                 continue
@@ -299,8 +319,8 @@ class _Loading:
         known, known_by = self._known[what], self.determined_by[what]
         return f"{what} is {value} by the {by}, but {known} by the {known_by}"
 
-    def _settle_what_is_said(self, header: Mapping[str, Any]) -> None:
-        """Note what the file's header says, then the card, then the options."""
+    def _settle_what_is_stated(self, header: Mapping[str, Any]) -> None:
+        """Record the settings of the file's header, then of the card, then the options."""
         self._settle("file's header", **{what: header.get(what) for what in _FACTS})
         self._settle("card", **{what: getattr(self.card, what) for what in _FACTS})
         for what in _FACTS:
@@ -314,18 +334,18 @@ class _Loading:
                 self.refused.append(self._contradiction(what, value, "option"))
 
     def _call(self, architecture: str) -> NetworkCall | None:
-        """The network that the card or the option names; None where the weights must tell.
+        """Return the network that the card or the option names; None if the weights determine it.
 
         Args:
-            architecture: what the file's header names, which the option does not change.
+            architecture: Name in the file's header, which the option cannot change.
         """
-        said, option = self.card.call, self.options.get("network")
+        stated, option = self.card.call, self.options.get("network")
         if option is None:
-            return said
-        known = str(said) if said else architecture
+            return stated
+        known = str(stated) if stated else architecture
         if known:
             self.refused.append(f"network is {option} by the option, but {known} by the model")
-            return said
+            return stated
         self.taken.add("network")
         return NetworkCall.parse(option)
 
@@ -349,7 +369,7 @@ class _Loading:
         elif prefix is not None:
             self.taken.add("prefix")
         known = self._provenance = Provenance.from_header(header.get("provenance", {}))
-        self._settle_what_is_said(header)
+        self._settle_what_is_stated(header)
         call = self._call(known.architecture or "")
         wrapping = ""
         if known.architecture:
@@ -357,7 +377,7 @@ class _Loading:
         elif call is not None and not call.in_catalog:
             module = self._make(call)
         else:
-            fit = first_fit(file, recognise, prefix)
+            fit = first_fit(file, recognize, prefix)
             if fit is not None:
                 wrapping, prefix = fit.note, fit.candidate.prefix
             if call is not None:
@@ -375,7 +395,7 @@ class _Loading:
         return module
 
     def _build(self, name: str, arguments: dict[str, Any], stem: str = "") -> nn.Module:
-        """A network of the catalog, whose scale the shapes, a person or the file's name tells."""
+        """Build a network of the catalog, after settling its scale."""
         self._settle("weights' shapes", scale=arguments.get("scale"))
         if "scale" not in self._known:
             self._settle("file's name", scale=self._scale_in_name(stem))
@@ -383,7 +403,7 @@ class _Loading:
             self._settle("largest scale of the weights", scale=max(arguments["scales"]))
         if "scale" not in self._known:
             raise InputError(
-                f"{self.label}: nothing tells the scale of this network, expected ",
+                f"{self.label}: the scale of this network is unknown, expected ",
                 Parameter("scale", "N"),
             )
         arguments["scale"] = self._known["scale"]
@@ -401,7 +421,7 @@ class _Loading:
         return build(name, **arguments)
 
     def _ask_spandrel(self, file: StateFile, prefix: str | None) -> nn.Module:
-        """Let the optional package spandrel recognise the architecture."""
+        """Let the optional package spandrel build the network."""
         unknown = (
             f"{file.path}: unknown architecture (keys {', '.join(list(file.tensors)[:3])}, ...), "
             f"expected one of {', '.join(CATALOG)}, or "
@@ -432,13 +452,13 @@ class _Loading:
         return found
 
     def _scale_in_name(self, name: str) -> int | None:
-        """The scale that a file's name tells, if it tells one."""
+        """Return the scale that a file's name states unambiguously."""
         told = {int(found[0] or found[1]) for found in _SCALE_IN_NAME.findall(name)}
         return told.pop() if len(told) == 1 else None
 
 
 def _find_card(source: str) -> ModelCard:
-    """The card that a text on the command line means: a file, a name, or what stands in short."""
+    """Return the card for a text on the command line: a file, a name, or a card in short."""
     path = find_file(source)
     if path is not None:
         return ModelCard.read(path) if path.suffix == ".toml" else ModelCard(weights=path)
@@ -458,7 +478,7 @@ def _find_card(source: str) -> ModelCard:
 
 
 def find_file(source: str) -> Path | None:
-    """Return the checkpoint or card that a path or a name means, if any."""
+    """Return the checkpoint or card that a path or a name refers to, if any."""
     in_zoo = [folder / f"{source}.safetensors" for folder in (ZOO, BUILT)]
     for path in (Path(source), Path(source) / RUN_CHECKPOINT, *in_zoo):
         if path.is_file():
@@ -467,7 +487,7 @@ def find_file(source: str) -> Path | None:
 
 
 def _no_network(label: str, folder: Path) -> InputError:
-    """Return what to say of a folder that is no training run's, where a network is needed."""
+    """Return the error for a folder that is not a training run's, where a network is needed."""
     what = "a folder of images" if images_below(folder, depth=1) else "a folder without checkpoint"
     return InputError(f"{label}: {what}, expected a network: SR images are not enough here")
 

@@ -1,4 +1,4 @@
-"""What is known of a network, as fields: its file, what determined what, how it was trained.
+"""Facts about a network, as fields: its file, how it was trained, what determined its settings.
 
 Without torch, so that recipes and the command line can use it.
 """
@@ -25,8 +25,14 @@ LOSSES_BY_PARTS: Mapping[str, Mapping[str, Any]] = {
 def loss_of(settings: Mapping[str, Any]) -> str:
     """Return the name of the loss that a recipe trains with.
 
-    >>> loss_of({"static": True, "learnable": True}), loss_of({"p": 2}), loss_of({"loss": "sobel"})
-    ('fpl', 'l2', 'sobel')
+    Args:
+        settings: Settings of the recipe by name.
+
+    Example:
+        >>> loss_of({"static": True, "learnable": True}), loss_of({"p": 2})
+        ('fpl', 'l2')
+        >>> loss_of({"loss": "sobel"})
+        'sobel'
     """
     if settings.get("loss"):
         return str(settings["loss"])
@@ -36,16 +42,20 @@ def loss_of(settings: Mapping[str, Any]) -> str:
 
 
 def arm_of(settings: Mapping[str, Any]) -> str:
-    """Return what an ablation calls a network: by the parts of FPL that it was trained with.
+    """Return the arm of an ablation: the parts of FPL that a network was trained with.
 
     A loss that is not made of these parts is named after them.
 
-    >>> arm_of({"skip": True, "static": True, "learnable": False})
-    'skip+static'
-    >>> arm_of({}), arm_of(dict.fromkeys(PARTS, True))
-    ('baseline', 'FPL')
-    >>> arm_of({"skip": True, "loss": "sobel"}), arm_of({"p": 2})
-    ('skip+sobel', 'L2')
+    Args:
+        settings: Settings of the recipe by name.
+
+    Example:
+        >>> arm_of({"skip": True, "static": True, "learnable": False})
+        'skip+static'
+        >>> arm_of({}), arm_of(dict.fromkeys(PARTS, True))
+        ('baseline', 'FPL')
+        >>> arm_of({"skip": True, "loss": "sobel"}), arm_of({"p": 2})
+        ('skip+sobel', 'L2')
     """
     on = [part for part in PARTS if settings.get(part)]
     if len(on) == len(PARTS):
@@ -69,9 +79,10 @@ class Source:
     """The file that a network's weights were read from.
 
     Attributes:
-        name: of the file, without its folders.
-        sha256: of its bytes.
-        wrapping: what was taken of it and cut off its keys, in words; empty for a plain file.
+        name: Name of the file, without its folders.
+        sha256: Hash of its bytes.
+        wrapping: Which of its tensors were used and which prefix was cut off, in words; empty for
+            a plain file.
     """
 
     name: str
@@ -81,13 +92,13 @@ class Source:
 
 @dataclass(frozen=True)
 class Training:
-    """How a network was trained, as far as its file says.
+    """How a network was trained, as far as its file states it.
 
     Attributes:
-        iterations: done.
-        recipe: all settings by name; see `training.recipe.Recipe`. Empty where unknown.
-        data: the training images; see `training.images.describe`. Empty where unknown.
-        run: the rest of what the run noted: seed, device, versions, validation, time.
+        iterations: Number of iterations.
+        recipe: All settings by name; see `training.recipe.Recipe`. Empty if unknown.
+        data: The training images; see `training.images.describe`. Empty if unknown.
+        run: Other facts of the run: seed, device, versions, validation, time.
     """
 
     iterations: int
@@ -97,31 +108,31 @@ class Training:
 
     @property
     def arm(self) -> str | None:
-        """What of FPL, or which other loss, it was trained with; None without a recipe."""
+        """Parts of FPL, or another loss, that it was trained with; None without a recipe."""
         return arm_of(self.recipe) if self.recipe else None
 
     @property
     def loss(self) -> str | None:
-        """The name of the loss; None without a recipe."""
+        """Name of the loss; None without a recipe."""
         return loss_of(self.recipe) if self.recipe else None
 
     @property
     def degradation(self) -> str | None:
-        """What LR it was trained for; None without a recipe."""
+        """Degradation that it was trained for; None without a recipe."""
         return self.recipe.get("degradation")
 
     @property
     def images(self) -> int | None:
-        """The number of training images."""
+        """Number of training images."""
         return self.data.get("images")
 
     @property
     def budget(self) -> tuple[int, str]:
-        """What makes two runs comparable: iterations, and a hash of the images' names."""
+        """Iterations and a hash of the names of the images; equal for comparable runs."""
         return self.iterations, str(self.data.get("names_sha256", ""))
 
     def record(self) -> dict[str, Any]:
-        """The JSON values of a file's header."""
+        """Return the facts as JSON values, as they stand in the header of a file."""
         known = {"recipe": dict(self.recipe), "data": dict(self.data)}
         known = {key: value for key, value in known.items() if value}
         return {**known, "iterations": self.iterations, **self.run}
@@ -129,19 +140,20 @@ class Training:
 
 @dataclass(frozen=True)
 class Provenance:
-    """Where a network comes from, and what determined how it is read.
+    """Origin of a network, and what determined its settings.
 
     Attributes:
-        architecture: its name in the catalog, if it has one.
-        arguments: that it was built with.
-        network: how it was built otherwise: a call such as `nets:make(3)`, or what spandrel calls
-            its architecture.
-        training: how it was trained, if the file says so.
-        arm, degradation: what the model card says of the training, where the file says nothing.
-        source: the file.
-        determined_by: what settled scale, predicts, ...: "card", "probe", ...
-        probe: the readings that a probe tried, in words.
-        notes: what else was done on the way, in words.
+        architecture: Its name in the catalog, if it has one.
+        arguments: Arguments that it was built with.
+        network: How else it was built: a call such as `nets:make(3)`, or spandrel's name of its
+            architecture.
+        training: How it was trained, if the file states it.
+        arm: Arm of the ablation by the model card, if the file does not state it.
+        degradation: Degradation it was trained for by the model card, likewise.
+        source: The file.
+        determined_by: Setting, such as "scale" -> what determined it, such as "card" or "probe".
+        probe: The readings that a probe tried, in words.
+        notes: Other things to know about how it was loaded, in words.
     """
 
     architecture: str | None = None
@@ -159,28 +171,29 @@ class Provenance:
     def from_header(cls, header: Mapping[str, Any]) -> "Provenance":
         """Read the part `provenance` of the header of one of our files.
 
-        >>> header = {"architecture": "fsrcnn", "iterations": 7, "recipe": {"skip": True}}
-        >>> Provenance.from_header(header).training.arm
-        'skip'
+        Example:
+            >>> header = {"architecture": "fsrcnn", "iterations": 7, "recipe": {"skip": True}}
+            >>> Provenance.from_header(header).training.arm
+            'skip'
         """
         known = dict(header)
         ours = {key: known.pop(key) for key in ("architecture", "arguments") if key in known}
-        said = {key: known.pop(key) for key in ("network", "arm", "degradation") if key in known}
+        stated = {key: known.pop(key) for key in ("network", "arm", "degradation") if key in known}
         for key in ("file", "sha256", "settled_by", "determined_by", "probe", "wrapping", "notes"):
             known.pop(key, None)  # of the file that the saved network was once read from
         training = None
         if "iterations" in known:
             parts = {key: known.pop(key, {}) for key in ("recipe", "data")}
             training = Training(known.pop("iterations"), **parts, run=known)
-        return cls(**ours, **said, training=training)
+        return cls(**ours, **stated, training=training)
 
     def record(self) -> dict[str, Any]:
-        """All that is known, as flat JSON values; nothing where nothing is known."""
+        """Return all known facts as flat JSON values; an empty dict if nothing is known."""
         known: dict[str, Any] = {}
         if self.architecture is not None:
             known = {"architecture": self.architecture, "arguments": dict(self.arguments)}
-        said = {key: getattr(self, key) for key in ("network", "arm", "degradation")}
-        known |= {key: value for key, value in said.items() if value is not None}
+        stated = {key: getattr(self, key) for key in ("network", "arm", "degradation")}
+        known |= {key: value for key, value in stated.items() if value is not None}
         if self.training is not None:
             known |= self.training.record()
         if self.source is not None:
@@ -197,13 +210,13 @@ class Provenance:
 
 @dataclass(frozen=True)
 class Subject:
-    """What figures and tables call a model, and what its color and line stand for.
+    """What figures and tables call a model, and which color and line it gets.
 
     Attributes:
-        name: of the model.
-        label: its name in figures.
-        architecture: its name in the catalog; "bicubic" for bicubic, empty if it is unknown.
-        arm: what of FPL it was trained with.
+        name: Name of the model.
+        label: Its name in figures.
+        architecture: Its name in the catalog; "bicubic" for bicubic, empty if unknown.
+        arm: Parts of FPL that it was trained with.
     """
 
     name: str
@@ -213,11 +226,12 @@ class Subject:
 
 
 def by_name(subjects: Iterable[Subject]) -> dict[str, Subject]:
-    """Return subjects by their names; those of one label are called by their names instead.
+    """Return subjects by their names; if several share a label, their labels become their names.
 
-    >>> pair = [Subject("one", "FSRCNN"), Subject("two", "FSRCNN"), Subject("three", "CARN")]
-    >>> [subject.label for subject in by_name(pair).values()]
-    ['one', 'two', 'CARN']
+    Example:
+        >>> pair = [Subject("one", "FSRCNN"), Subject("two", "FSRCNN"), Subject("three", "CARN")]
+        >>> [subject.label for subject in by_name(pair).values()]
+        ['one', 'two', 'CARN']
     """
     listed = list(subjects)
     labels = [subject.label for subject in listed]
@@ -230,10 +244,15 @@ def by_name(subjects: Iterable[Subject]) -> dict[str, Subject]:
 
 
 def shortened(text: str, longest: int = 16) -> str:
-    """Return a text without its middle, where it is longer than this.
+    """Return a text with an ellipsis instead of its middle, if it is too long.
 
-    >>> shortened("004_lightweightSR_DIV2K_s64w8_SwinIR-S_x4")
-    '004_ligh…R-S_x4'
+    Args:
+        text: The text.
+        longest: Number of characters to return at most.
+
+    Example:
+        >>> shortened("004_lightweightSR_DIV2K_s64w8_SwinIR-S_x4")
+        '004_ligh…R-S_x4'
     """
     half = longest // 2
     return text if len(text) <= longest else f"{text[:half]}…{text[2 - half :]}"

@@ -1,4 +1,4 @@
-"""Load whatever can be scored: networks, and folders of SR images."""
+"""Load everything that can be scored: networks, and folders of SR images."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -12,7 +12,8 @@ from srlongtail.models.facts import Provenance
 from srlongtail.models.sr_images import AnyModel, SRImages
 from srlongtail.models.sr_model import WITHOUT_WEIGHTS
 
-_OF_IMAGES = {"weights", "scale", "arm", "degradation", "name", "file"}  # what a card may say
+# The settings that a card of SR images may have.
+_OF_IMAGES = {"weights", "scale", "arm", "degradation", "name", "file"}
 
 
 def load_any(
@@ -22,20 +23,23 @@ def load_any(
     data_scales: Callable[[], set[int]] = set,
     **options: Any,
 ) -> list[AnyModel]:
-    """Load models of one scale; see `load_models`. A folder of SR images is one, too.
+    """Load models of one scale, networks as well as folders of SR images; see `load_models`.
 
-    Its scale is that of the networks beside it, or else what `scale`, its card, its name or those
-    of its files, or the data set says; and 4 where nothing does.
+    The scale of SR images is that of the networks beside them. Without networks, it is given by
+    `scale`, the card, the name of the folder or of its files, or the data set, else it is 4.
 
     Args:
-        sources: as for `load_models`; or folders of SR images, or model cards whose `weights` are
-            such a folder.
-        scale: SR pixels per LR pixel, where no network says it.
-        data_scales: tells the scales of the LR images that the data sets have.
-        options: for the networks.
+        sources: As for `load_models`; also folders of SR images, and model cards whose `weights`
+            are such a folder.
+        scale: SR pixels per LR pixel, if no network determines it.
+        data_scales: Returns the scales of the LR images in the data sets.
+        options: Options of the networks.
+
+    Returns:
+        The models, in the order of `sources`.
 
     Raises:
-        InputError: as `load_models`; or a card of SR images that says what only a network has.
+        InputError: See `load_models`; or the card of SR images has settings of networks.
     """
     folders = {
         index: card
@@ -65,7 +69,7 @@ def load_any(
 
 
 def _card_of_images(source: str | ModelCard) -> ModelCard | None:
-    """Return the card of a folder of SR images, if the source is one."""
+    """Return the card of a folder of SR images, or None if the source is not one."""
     if isinstance(source, str):
         path = find_file(source)
         if path is not None and path.suffix == ".toml":
@@ -83,20 +87,20 @@ def _card_of_images(source: str | ModelCard) -> ModelCard | None:
 def _scale_of_images(
     cards: Sequence[ModelCard], data_scales: Callable[[], set[int]]
 ) -> tuple[int, str]:
-    """Return the scale that is said by one voice, and what says it."""
+    """Return the first scale that is unambiguous, and what determines it."""
     folders = [Path(card.weights or "") for card in cards]
     of_files = {
         file.names[-1].scale or folder_says(file.path.stem).scale
         for folder in folders
         for file in images_below(folder, depth=1)
     }
-    said: dict[str, set[int | None]] = {
+    stated: dict[str, set[int | None]] = {
         "card": {card.scale for card in cards},
         "names of the files": of_files,
         "folder's name": {folder_says(folder.resolve().name).scale for folder in folders},
         "LR images of the data set": {*data_scales()},
     }
-    for by, scales in said.items():
+    for by, scales in stated.items():
         known = scales - {None}
         if len(known) == 1:
             return next(scale for scale in known if scale is not None), by
@@ -107,7 +111,7 @@ def _images(card: ModelCard, scale: int, by: str) -> SRImages:
     default = ModelCard(weights=card.weights)
     for key in vars(card):
         if key not in _OF_IMAGES and getattr(card, key) != getattr(default, key):
-            raise InputError(f"{card.label}: says {key} of SR images, which only a network has")
+            raise InputError(f"{card.label}: {key} for SR images, expected it only for a network")
     if card.scale not in (None, scale):
         raise InputError(
             f"{card.label}: scale is {card.scale} by the card, but {scale} by the {by}"

@@ -1,9 +1,9 @@
-"""Networks that the optional package spandrel recognises and builds.
+"""Networks that the optional package spandrel recognizes and builds.
 
-spandrel needs torchvision, and imports it although no SR network of it does: only LaMa and
-RestoreFormer use three names of it. The torchvision of PyPI is made for a CUDA build of PyTorch
-and cannot be imported beside a CPU build. There, something stands in for those three names while
-spandrel is imported, and only then.
+spandrel imports torchvision, although none of its SR networks needs it: only LaMa and RestoreFormer
+use three names of it. The torchvision of PyPI is built for a CUDA build of PyTorch and cannot be
+imported beside a CPU build. In that case, stand-ins replace those three names, only while spandrel
+is being imported.
 """
 
 import importlib
@@ -21,15 +21,18 @@ from srlongtail.models.state import Fit, StateFile, first_fit
 
 
 class SpandrelNetwork(nn.Module):
-    """A network as spandrel calls it: input sizes padded as it asks, output cropped again.
+    """A network called as spandrel calls it: the input is padded as needed, the output cropped.
 
     Unlike spandrel's own call it is differentiable, does not clamp, and takes batches.
 
+    Args:
+        descriptor: The model descriptor of spandrel.
+
     Attributes:
-        network: the network that spandrel built, with its weights.
-        architecture: its name.
+        network: The network that spandrel built, with its weights.
+        architecture: Name of its architecture.
         scale: SR pixels per LR pixel.
-        channels: of input and output, 1 for luma or 3.
+        channels: Number of channels of input and output, 1 (luma) or 3.
     """
 
     def __init__(self, descriptor: Any) -> None:
@@ -39,11 +42,18 @@ class SpandrelNetwork(nn.Module):
         self.scale: int = descriptor.scale
         self.channels: int = descriptor.input_channels
         self._requirements = descriptor.size_requirements
-        # What unpacks a tuple or adds a noise map, for the architectures that need it.
+        # Some architectures need a tuple unpacked or a noise map added.
         self._call = getattr(descriptor, "_call_fn", None) or (lambda network, x: network(x))
 
     def forward(self, lr: Tensor) -> Tensor:
-        """`(N, C, h, w)` -> `(N, C, h * scale, w * scale)`, both in [0, 1]."""
+        """Return the SR image of an LR image.
+
+        Args:
+            lr: `(N, C, h, w)` in [0, 1].
+
+        Returns:
+            `(N, C, h * scale, w * scale)`, not clamped.
+        """
         height, width = lr.shape[-2:]
         right, below = self._requirements.get_padding(width, height)
         # Mirroring cannot pad by more than the image itself; the edge is repeated beyond.
@@ -56,18 +66,18 @@ class SpandrelNetwork(nn.Module):
 
 
 def build_with_spandrel(file: StateFile, prefix: str | None = None) -> Fit[SpandrelNetwork] | None:
-    """Let spandrel recognise the network of a file, and build it.
+    """Let spandrel recognize the network of a file, and build it.
 
     Args:
-        file: what `read_state_file` returned.
-        prefix: where the tensors lie in the file, if that is known.
+        file: Result of `read_state_file`.
+        prefix: Place of the tensors in the file, if it is known.
 
     Returns:
-        None where spandrel knows no such network.
+        The network; None if spandrel does not know it.
 
     Raises:
-        InputError: the network is none for super-resolution, or of other channels than 1 or 3, or
-            spandrel recognises it and cannot build it.
+        InputError: The network is not for super-resolution, has other than 1 or 3 channels, or
+            spandrel recognizes it and cannot build it.
         ImportError: spandrel is not installed, or cannot be imported.
     """
     spandrel = import_spandrel()
@@ -78,7 +88,7 @@ def build_with_spandrel(file: StateFile, prefix: str | None = None) -> Fit[Spand
             return spandrel.ModelLoader(device="cpu").load_from_state_dict(dict(tensors))
         except spandrel.UnsupportedModelError:
             return None
-        except Exception as error:  # its detection looks at few keys, its building at all
+        except Exception as error:  # it detects by a few keys and builds from all
             failures.append(f"{type(error).__name__}: {str(error).splitlines()[0]}")
             return None
 
@@ -103,7 +113,7 @@ def build_with_spandrel(file: StateFile, prefix: str | None = None) -> Fit[Spand
 
 
 def import_spandrel() -> ModuleType:
-    """Import spandrel, also where torchvision cannot be imported.
+    """Import spandrel, even if torchvision cannot be imported.
 
     Raises:
         ImportError: spandrel is not installed, or fails for another reason.
@@ -119,11 +129,11 @@ def import_spandrel() -> ModuleType:
 
 @contextmanager
 def _torchvision() -> Iterator[None]:
-    """Stand in for what spandrel imports of torchvision, for a while, where that fails itself."""
+    """Provide stand-ins for spandrel's imports from torchvision, if that cannot be imported."""
     before = _modules_of_torchvision()
     try:
         importlib.import_module("torchvision")
-    except Exception:  # it fails in its own ways beside a torch that it was not made for
+    except Exception:  # beside an unsuitable torch it raises various errors
         pass
     else:
         yield
@@ -134,7 +144,7 @@ def _torchvision() -> Iterator[None]:
             del sys.modules[name]
         sys.modules.update(before)
 
-    restore()  # what a failed import leaves behind must not stay
+    restore()  # removes what a failed import leaves behind
     functional = ModuleType("torchvision.transforms.functional")
     for name in ("InterpolationMode", "rotate", "normalize"):
         setattr(functional, name, _Absent(name))
@@ -152,7 +162,7 @@ def _modules_of_torchvision() -> dict[str, ModuleType]:
 
 
 class _Absent:
-    """Something of torchvision that cannot be imported, and says so when it is used."""
+    """A name of torchvision that cannot be imported; using it is an error."""
 
     def __init__(self, name: str) -> None:
         self._name = name

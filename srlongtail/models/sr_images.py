@@ -1,4 +1,4 @@
-"""A folder of SR images in the place of a network, for everything that needs no network."""
+"""A folder of SR images as a model, for everything that needs no network."""
 
 import hashlib
 import os
@@ -26,35 +26,37 @@ from srlongtail.models.sr_model import SRModel
 
 
 class SRImages:
-    """SR images that somebody's network made, in a folder: 8 bits a channel, as a rule.
+    """SR images of some network in a folder, usually with 8 bits per channel.
 
-    What needs no network takes it as it takes an `SRModel`: both restore an image pair. The file
-    of an HR image is the one whose name has the HR image's name in it, as a part of its own:
-    `baby.png`, `baby_SwinIR.png`, `babyx4.png`, `baby_SRF_4_SR.png`, `SwinIR_baby.png`, in upper
-    or lower case. Files that say another scale are left out of account. Of several data sets, each
-    may have a folder of its name inside.
+    Everything that needs no network accepts it in place of an `SRModel`: both restore an image
+    pair. The file of an HR image is the one whose name contains the HR image's name as a separate
+    part: `baby.png`, `baby_SwinIR.png`, `babyx4.png`, `baby_SRF_4_SR.png`, `SwinIR_baby.png`, in
+    upper or lower case. Files whose names state another scale are ignored. For several data sets,
+    the folder may hold a folder for each, with its name.
 
     Args:
-        folder: the folder.
+        folder: The folder.
         scale: SR pixels per LR pixel.
-        name: for tables and figures; default: the folder's name.
-        provenance: what is known of the network.
+        name: Name of the model in tables and figures; default: the folder's name.
+        provenance: Facts about the network.
 
     Attributes:
-        cropped: by how many pixels of SR or HR at most `fit` has cropped each image that it had to
-            crop.
+        cropped: (data set, image) -> largest number of pixels that `fit` cut off one side of SR or
+            HR.
 
     Raises:
-        InputError: no such folder, no image in it, or a scale that is no positive integer.
+        InputError: The folder does not exist or holds no image, or the scale is not a positive
+            integer.
 
-    >>> import tempfile
-    >>> from srlongtail.image.dataset import photos
-    >>> from srlongtail.image.io import write_image
-    >>> folder = Path(tempfile.mkdtemp(suffix="_EDSR"))
-    >>> pair = photos(4)[1]
-    >>> write_image(folder / "chelsea_EDSR.png", pair.hr)
-    >>> float((SRImages(folder, 4).restore_pair(pair) - pair.hr).abs().max())
-    0.0
+    Example:
+        >>> import tempfile
+        >>> from srlongtail.image.dataset import photos
+        >>> from srlongtail.image.io import write_image
+        >>> folder = Path(tempfile.mkdtemp(suffix="_EDSR"))
+        >>> pair = photos(4)[1]
+        >>> write_image(folder / "chelsea_EDSR.png", pair.hr)
+        >>> float((SRImages(folder, 4).restore_pair(pair) - pair.hr).abs().max())
+        0.0
     """
 
     architecture = None
@@ -83,24 +85,24 @@ class SRImages:
 
     @property
     def arm(self) -> str:
-        """What of FPL the network was trained with, by the card."""
+        """Parts of FPL that the network was trained with, by the card."""
         return self.provenance.arm or "baseline"
 
     @property
     def degradation(self) -> str:
-        """What LR the network was trained for, by the card, else bicubic."""
+        """Degradation that the network was trained for, by the card; default: bicubic."""
         return self.provenance.degradation or "bicubic"
 
     def restore_pair(self, pair: ImagePair, tile: Tiling | None = None, **options: bool) -> Tensor:
         """Return the SR image of a pair, `(3, H, W)` in [0, 1], with the levels of its file.
 
         Args:
-            pair: the images; an SR image that is larger by a few pixels is cropped (right and
-                bottom).
-            tile, options: of no account; a network restores by them.
+            pair: The pair; an SR image that is a few pixels larger is cropped (right and bottom).
+            tile: Ignored; for networks.
+            options: Ignored; for networks.
 
         Raises:
-            InputError: no file of this image, several, or one of another size.
+            InputError: The image has no file, several, or one of another size.
         """
         sr = self.read(pair.dataset, pair.name).to(pair.hr.device)
         path = self._files[pair.dataset, pair.name]
@@ -131,19 +133,19 @@ class SRImages:
         return read_checked(self._files[key])
 
     def fit(self, data: ImageSet, *, skip_bad: bool = False) -> ImageSet:
-        """Return the data set, with HR images cropped to what their SR images cover.
+        """Return the data set, with HR images cropped to the part that their SR images cover.
 
-        All files are found and checked. Where SR and HR differ by a few pixels, both are cropped
-        to their common part (right and bottom), with a warning.
+        All files are found and checked. If SR and HR differ by a few pixels, both are cropped to
+        their common part (right and bottom), with a warning.
 
         Args:
-            data: the images.
-            skip_bad: leave out images whose SR file is missing or cannot be used, with a warning
-                that names each, rather than raise an error.
+            data: The data set.
+            skip_bad: Leave out images whose SR file is missing or unusable, with a warning that
+                names each, instead of raising an error.
 
         Raises:
-            InputError: an SR image that is missing, damaged, of another size, or the HR image
-                itself; or two for one image.
+            InputError: An SR image is missing, damaged, of another size, or the HR image itself;
+                or an image has two SR images.
         """
         found, bad = self._find(data.name, data.names)
         own = {file.resolve() for file in data.files}
@@ -185,7 +187,7 @@ class SRImages:
         return data.cropped(covered) if covered else data
 
     def record(self) -> dict[str, Any]:
-        """Return what is known of the images, as JSON values, with a hash of the files used."""
+        """Return the facts about the images as JSON values, with a hash of the files used."""
         digest = hashlib.sha256()
         for path in sorted(set(self._files.values())):
             digest.update(f"{path.relative_to(self.folder).as_posix()}\n".encode())
@@ -203,7 +205,7 @@ class SRImages:
     def _find(
         self, dataset: str, names: Sequence[str]
     ) -> tuple[dict[tuple[str, str], Path], dict[str, InputError]]:
-        """Return the file of each image, and what is wrong with the names of others."""
+        """Return the file of each image, and an error for each image without one."""
         inside = [p for p in visible_in(self.folder) if p.is_dir()]
         folder = next((p for p in inside if p.name.casefold() == dataset.casefold()), self.folder)
         matched = _match(names, images_below(folder, depth=0), self.scale)
@@ -217,13 +219,13 @@ class SRImages:
                 InputError(
                     f"{folder}: no SR image of {listed} ({len(missing)} of the {len(names)} images "
                     f"of {dataset}), expected {missing[0]}.png, {missing[0]}_x{self.scale}.png or "
-                    f"the like{hint if folder == self.folder else ''}"
+                    f"similar{hint if folder == self.folder else ''}"
                 ),
             )
         for name, paths in matched.items():
             if len(paths) > 1:
                 bad[name] = InputError(
-                    f"{folder}: {paths[0].name} and {paths[1].name} both may be {name} of "
+                    f"{folder}: {paths[0].name} and {paths[1].name} may both be {name} of "
                     f"{dataset}, expected one SR image"
                 )
             elif paths:
@@ -231,10 +233,13 @@ class SRImages:
         return files, bad
 
     def _surplus(self, path: Path, sr: tuple[int, int], hr: tuple[int, int]) -> tuple[int, int]:
-        """Return by how much an SR image is larger than HR, along each side, if it is but little.
+        """Return by how many pixels an SR image exceeds HR, along each axis.
 
-        HR is cropped to multiples of 12 where LR is made, and by up to two LR pixels where it is
-        stored; who made the SR images may have cropped otherwise.
+        HR is cropped to multiples of 12 if LR is made, and by up to two LR pixels if LR is stored;
+        whoever made the SR images may have cropped differently.
+
+        Raises:
+            InputError: The sizes differ by more than that.
         """
         surplus = sr[0] - hr[0], sr[1] - hr[1]
         if max(map(abs, surplus)) > max(MOD_CROP, 2 * self.scale):
@@ -246,7 +251,7 @@ class SRImages:
 
 
 AnyModel: TypeAlias = SRModel | SRImages
-"""What can be scored: it has a name, a scale and `restore_pair`."""
+"""Anything that can be scored: it has a name, a scale and `restore_pair`."""
 
 
 def fit_to_images(
@@ -262,9 +267,9 @@ def fit_to_images(
 def _match(names: Sequence[str], files: Iterable[ImageFile], scale: int) -> dict[str, list[Path]]:
     """Return the files of each HR image by their names; those of another scale are left out.
 
-    A file belongs to the image whose name comes first in its own, and of these to the longest:
-    `img_10_x4` is of `img_10`, not of `img_1`; `baby_2_x4` of `baby_2`, not of `baby`; `1_SRF_4` of
-    `1`, not of `4`. Of an HR image `baby_HR`, the name is `baby`, too.
+    A file belongs to the image whose name comes first in its own name; among several, to the
+    longest: `img_10_x4` to `img_10`, not to `img_1`; `baby_2_x4` to `baby_2`, not to `baby`;
+    `1_SRF_4` to `1`, not to `4`. An HR image `baby_HR` also has the name `baby`.
     """
     parts = {}
     for name in names:

@@ -1,10 +1,10 @@
 """Read the tensors of a checkpoint file, ours or foreign, without ever running code from it.
 
-Ours are `.safetensors` whose header holds, as JSON, all that `SRModel` has to know. Foreign ones
-hold a network's weights somewhere inside: under a name such as `params_ema`, behind prefixes such
-as `module.`, beside the weights of other parts. Which tensors are the network's can only be told
-by trying, so a `StateFile` offers candidates, and `first_fit` takes the first that a network or a
-recogniser accepts.
+Ours are `.safetensors` with a JSON header that holds all that `SRModel` needs. Foreign files hold
+a network's weights somewhere inside: under a name such as `params_ema`, behind prefixes such as
+`module.`, beside the weights of other parts. Only trying shows which tensors belong to the network,
+so a `StateFile` offers candidates, and `first_fit` returns the first one that a network accepts or
+that is recognized.
 """
 
 import importlib
@@ -29,13 +29,13 @@ from srlongtail.models.file_kinds import kind_of_file, refused_pickle
 T = TypeVar("T")
 
 _HEADER_KEY = "srlongtail"
-_DEPTH = 5  # how many names are cut from the keys at most
+_DEPTH = 5  # largest number of names to cut from the keys
 
-# What torch.compile, FSDP and activation checkpointing put between the names of a network's parts.
+# Names that torch.compile, FSDP and activation checkpointing add to keys.
 _WRAPPER_NAMES = re.compile(r"(?:_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.")
 # Scalars that profilers and averages keep beside the weights.
 _COUNTERS = ("total_ops", "total_params", "n_averaged", "num_updates", "__flops__", "__params__")
-# First names of what is trained or used beside an SR network.
+# First names of the keys of other networks, which are trained or used beside an SR network.
 _OTHER_PARTS = re.compile(
     r"loss|criterion|vgg|lpips|percep|discrim|metric|ssim|^(net_?)?d(is)?$", re.IGNORECASE
 )
@@ -52,12 +52,12 @@ class Candidate:
     """Tensors of a file that may be those of one network.
 
     Attributes:
-        prefix: where they lie in the file: the names of the dicts around them and what was cut
-            from their keys, such as `params_ema.` or `state_dict.model.`; empty where they are as
+        prefix: Place of the tensors in the file: the names of the dicts around them and the names
+            cut from their keys, such as `params_ema.` or `state_dict.model.`; empty if they are as
             in the file.
-        tensors: by the keys that are left.
-        left_out: keys of the same dict that are not among them.
-        depth: how many names were cut from the keys.
+        tensors: The tensors by their remaining keys.
+        left_out: Keys of the same dict that are not among them.
+        depth: Number of names cut from the keys.
     """
 
     prefix: str
@@ -73,12 +73,12 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Fit(Generic[T]):
-    """The candidate that was taken.
+    """The candidate that was chosen.
 
     Attributes:
-        candidate: the tensors.
-        found: what the test of `first_fit` returned for them.
-        note: what was chosen and what was left out, for the user; empty where nothing was.
+        candidate: The candidate.
+        found: What the test of `first_fit` returned for it.
+        note: What was chosen and what was left out, for the user; empty if there was no choice.
     """
 
     candidate: Candidate
@@ -91,10 +91,10 @@ class StateFile:
     """The tensors of a checkpoint file.
 
     Attributes:
-        path: the file.
-        groups: the dicts of tensors in the file by where they lie, such as `params_ema`; the key
-            is empty for a file that is one dict of tensors.
-        header: what our own files say about themselves; empty for a foreign file.
+        path: The file.
+        groups: Place in the file, such as `params_ema` -> dict of tensors; the place is empty if
+            the file is one dict of tensors.
+        header: The header of our own files; empty for a foreign file.
     """
 
     path: Path
@@ -107,11 +107,11 @@ class StateFile:
         return next(self.candidates()).tensors
 
     def candidates(self) -> Iterator[Candidate]:
-        """Yield what may be a network's tensors, with more and more names cut from the keys.
+        """Yield the candidates, with more and more names cut from the keys.
 
-        All of a dict comes first, without what belongs to no network: profilers' counters, the
-        names that torch.compile puts into keys, a loss. Then the same untouched, and then what
-        lies behind the first name of the keys, such as `module.`, and so on.
+        All of a dict comes first, without tensors that belong to no network: counters of profilers,
+        names that torch.compile adds to keys, a loss. Next is the same dict untouched, then the
+        tensors behind the first name of the keys, such as `module.`, and so on.
         """
         level = [
             Candidate(f"{place}." if place else "", tensors)
@@ -130,8 +130,8 @@ def read_state_file(path: str | os.PathLike[str]) -> StateFile:
     """Read a checkpoint's tensors, whatever the file's suffix.
 
     Raises:
-        InputError: no checkpoint, a damaged one, one without weights, or one that holds more
-            than tensors and numbers.
+        InputError: The file is not a checkpoint, is damaged, has no weights, or holds more than
+            tensors and numbers.
     """
     path = Path(path)
     if kind_of_file(path) == "safetensors":
@@ -149,10 +149,10 @@ def read_state_file(path: str | os.PathLike[str]) -> StateFile:
 
 
 def read_state(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Read what `write_state` wrote: the tensors and our header, empty for a foreign file.
+    """Read a file that `write_state` wrote: its tensors, and the header, empty for a foreign file.
 
     Raises:
-        InputError: as `read_state_file`.
+        InputError: See `read_state_file`.
     """
     file = read_state_file(path)
     return file.tensors, file.header
@@ -161,7 +161,16 @@ def read_state(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[st
 def write_state(
     path: str | os.PathLike[str], state: Mapping[str, Tensor], header: Mapping[str, Any]
 ) -> None:
-    """Write tensors and our header as `.safetensors`; the file appears whole or not at all."""
+    """Write tensors and our header as `.safetensors`; the file appears whole or not at all.
+
+    Args:
+        path: The file.
+        state: Tensors by keys.
+        header: JSON values.
+
+    Raises:
+        InputError: The file has another suffix, or cannot be written.
+    """
     path = Path(path)
     if path.suffix != ".safetensors":
         raise InputError(f"{path}: models are saved as .safetensors, expected that ending")
@@ -176,19 +185,20 @@ def first_fit(
     """Return the first of a file's candidates that passes a test, averages before raw weights.
 
     Args:
-        file: what `read_state_file` returned.
-        test: returns None for tensors that do not fit.
-        prefix: take only the candidates that lie here, such as `net_g` or `params`.
+        file: Result of `read_state_file`.
+        test: Returns None for tensors that do not fit.
+        prefix: Consider only the candidates at this place, such as `net_g` or `params`.
 
     Returns:
-        None where nothing fits.
+        The candidate; None if nothing fits.
 
     Raises:
-        InputError: nothing lies at `prefix`, or several candidates fit and differ.
+        InputError: Nothing is at `prefix`, or several candidates fit and differ.
 
-    >>> file = StateFile(Path("a.pth"), {"": {"module.w": torch.ones(2, 2)}})
-    >>> first_fit(file, lambda tensors: "w" in tensors or None).candidate.prefix
-    'module.'
+    Example:
+        >>> file = StateFile(Path("a.pth"), {"": {"module.w": torch.ones(2, 2)}})
+        >>> first_fit(file, lambda tensors: "w" in tensors or None).candidate.prefix
+        'module.'
     """
     candidates = list(file.candidates())
     if prefix is not None:
@@ -196,7 +206,7 @@ def first_fit(
     for average in (True, False):
         fits: list[tuple[Candidate, T]] = []
         for candidate in candidates:
-            # What lies inside a candidate that fits is a part of that network.
+            # Candidates inside one that fits are parts of that network.
             inside = any(candidate.prefix.startswith(taken.prefix) for taken, _ in fits)
             if inside or candidate.is_average != average:
                 continue
@@ -218,7 +228,7 @@ def first_fit(
 
 
 def _numpy_globals() -> list[Any]:
-    """Return what rebuilds numpy's numbers and arrays of numbers, which runs no code of a file."""
+    """Return the functions that rebuild NumPy's numbers and arrays, which run no code of a file."""
     functions = {"scalar", "_reconstruct"}
     modules = ("numpy.core.multiarray", "numpy._core.multiarray")  # by numpy's version
     core = importlib.import_module(modules[np.lib.NumpyVersion(np.__version__) >= "2.0.0"])
@@ -238,7 +248,7 @@ def _read_safetensors(path: Path) -> StateFile:
 
 
 def _groups(loaded: object, place: str = "") -> dict[str, dict[str, Tensor]]:
-    """Find the dicts of tensors in what a file holds, but for the state of an optimizer."""
+    """Return the dicts of tensors in a file's content, without the state of an optimizer."""
     if isinstance(loaded, (list, tuple)):
         loaded = dict(enumerate(loaded))
     if not isinstance(loaded, Mapping):
@@ -264,7 +274,7 @@ def _is_weight(tensor: Tensor) -> bool:
 
 
 def _without_weights(loaded: object) -> str:
-    """Say what a file holds in which there is no dict of tensors."""
+    """Describe the content of a file that holds no dict of tensors."""
     if not isinstance(loaded, Mapping):
         kind = with_article(type(loaded).__name__)
         return f"holds {kind}, expected a dict of tensors (a state dict)"
@@ -281,7 +291,7 @@ def _without_weights(loaded: object) -> str:
 
 
 def _cleaned(candidate: Candidate) -> Candidate | None:
-    """Return the candidate without what belongs to no network, None where there is nothing."""
+    """Return the candidate without what belongs to no network; None if nothing changes."""
     others = tuple(
         key
         for key, value in candidate.tensors.items()
@@ -319,7 +329,7 @@ def _inside(candidate: Candidate) -> Iterator[Candidate]:
 
 
 def _at(prefix: str, candidates: list[Candidate], path: Path) -> list[Candidate]:
-    """Choose the candidates that lie at a prefix that the user gave."""
+    """Return the candidates at a prefix that the user gave."""
     wanted = prefix.strip(".")
     found = [c for c in candidates if c.prefix.rstrip(".") == wanted] or [
         c for c in candidates if c.prefix.endswith(f".{wanted}.")
@@ -327,7 +337,7 @@ def _at(prefix: str, candidates: list[Candidate], path: Path) -> list[Candidate]
     if not found:
         known = dict.fromkeys(c.prefix.rstrip(".") for c in candidates if c.prefix)
         shown = ", ".join(list(known)[:6]) or "none"
-        raise InputError(f"{path}: nothing lies at prefix {prefix!r}, expected one of: {shown}")
+        raise InputError(f"{path}: nothing at prefix {prefix!r}, expected one of: {shown}")
     return found
 
 
@@ -336,7 +346,7 @@ def _equal(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> bool:
 
 
 def _note(chosen: Candidate, candidates: list[Candidate]) -> str:
-    """Say which of several weights were taken, and what of the same dict was left out."""
+    """Describe which weights were chosen among several, and what was left out of their dict."""
     notes = []
     unfit = dict.fromkeys(c.prefix.rstrip(".") for c in candidates if c.is_average and not c.depth)
     if unfit and not chosen.is_average:

@@ -569,4 +569,4 @@ def test_each_model_by_its_own_name_and_settings(run, data, tmp_path):
     alone, beside = (pd.read_csv(f).query("model == 'fsrcnn-x4'") for f in ("alone.csv", "r.csv"))
     assert alone["psnr_db"].tolist() == beside["psnr_db"].tolist()
     code, _, err = run("evaluate", "fsrcnn-x4", "--scale", 2, "--data", data)
-    assert (code, "fsrcnn-x4: says its scale itself, expected no --scale 2" in err) == (2, True)
+    assert (code, "fsrcnn-x4: states its own scale, expected no --scale 2" in err) == (2, True)

@@ -116,9 +116,9 @@ def test_options_fill_what_neither_file_nor_card_says(folder):
 
 
 def test_an_option_that_no_model_takes_is_an_error(folder):
-    with pytest.raises(InputError, match=r"ours\.safetensors: says its scale itself, .*scale=4"):
+    with pytest.raises(InputError, match=r"ours\.safetensors: states its own scale, .*scale=4"):
         load_models(["ours.safetensors"], scale=4)
-    with pytest.raises(InputError, match=r"says its network itself, expected no network=c"):
+    with pytest.raises(InputError, match=r"states its own network, expected no network=c"):
         load_models(["ours.safetensors"], network="cardnets:Net")
     assert load_models(["ours.safetensors"], scale=2)[0].scale == 2
     with pytest.raises(InputError, match=r"network is cardnets:Net by the option, but fsrcnn by"):
@@ -165,14 +165,14 @@ def test_a_prefix_is_cut_off(folder):
     options = {"predicts": "image", "value_range": 1}
     assert load_model("both_x2.pth", prefix="student.", **options).architecture == "fsrcnn"
     assert load_model(ModelCard("both_x2.pth", prefix="student."), **options).scale == 2
-    with pytest.raises(InputError, match=r"nothing lies at prefix 'pupil\.', expect"):
+    with pytest.raises(InputError, match=r"nothing at prefix 'pupil\.', expect"):
         load_model("both_x2.pth", prefix="pupil.", **options)
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "names no model, expected weights or network"),
+        ("", "neither weights nor network, expected one of them"),
         ("weights = 3", "weights 3, expected a path"),
         ("weights = 'a'\nscael = 4", "unknown key 'scael', did you mean 'scale'"),
         ("weights = 'a'\nfile = 'b'", "unknown key 'file', expected one of weights, network"),
@@ -189,7 +189,7 @@ def test_a_prefix_is_cut_off(folder):
         ("weights = 'a'\narm = 'fpl'", "arm 'fpl', expected one of baseline, skip, "),
         ("weights = 'a'\ndegradation = 'jpeg'", "'jpeg', expected bicubic or blur-noise"),
         ("weights = ", "not a TOML file"),
-        ("network = 'nets:make(x)'", "an argument is no literal"),
+        ("network = 'nets:make(x)'", "an argument is not a literal"),
         ("network = 'fsrcnn(scale=2)'\narguments = {scale = 3}", "argument 'scale' is given twice"),
         ("weights = 'absent.pth'", "absent.pth: no such file, expected weights"),
     ],

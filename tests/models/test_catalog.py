@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from srlongtail.errors import InputError
-from srlongtail.models.catalog import CATALOG, build, recognise, subject_of, subjects_of
+from srlongtail.models.catalog import CATALOG, build, recognize, subject_of, subjects_of
 from srlongtail.models.facts import Provenance, Training
 from srlongtail.models.sr_model import SRModel, ZeroResidual
 
@@ -74,9 +74,9 @@ def test_what_networks_take() -> None:
     depends_on_the_file = {name for name, entry in CATALOG.items() if entry.channels is None}
     assert depends_on_the_file == {"srcnn", "fsrcnn-ports", "espcn", "vdsr"}
     for name in CATALOG:
-        recognised = recognise(build(name, **NARROW[name]).state_dict())
-        assert recognised is not None
-        assert ("channels" in recognised[1]) == (name in depends_on_the_file)
+        recognized = recognize(build(name, **NARROW[name]).state_dict())
+        assert recognized is not None
+        assert ("channels" in recognized[1]) == (name in depends_on_the_file)
 
 
 @pytest.mark.parametrize("name", CATALOG)
@@ -93,9 +93,9 @@ def test_state_dict_tells_network_and_arguments(name: str, scale: int, narrow: b
     arguments = NARROW[name] if narrow else {}
     with torch.device("meta"):
         state = build(name, scale=scale, **arguments).state_dict()
-    recognised = recognise(state)
-    assert recognised is not None
-    found_name, found = recognised
+    recognized = recognize(state)
+    assert recognized is not None
+    found_name, found = recognized
     assert found_name == name
     untold = name in ANY_SCALE or (name == "pan" and scale != 4)
     assert found.get("scale") == (None if untold else scale)
@@ -128,13 +128,13 @@ def test_state_dict_tells_network_and_arguments(name: str, scale: int, narrow: b
 def test_variants_are_told_apart(name: str, arguments: dict[str, Any]) -> None:
     with torch.device("meta"):
         state = build(name, **arguments).state_dict()
-    recognised = recognise(state)
-    assert recognised is not None
-    assert recognised[0] == name
-    assert {key: recognised[1].get(key) for key in arguments} == arguments
+    recognized = recognize(state)
+    assert recognized is not None
+    assert recognized[0] == name
+    assert {key: recognized[1].get(key) for key in arguments} == arguments
 
 
-def test_foreign_state_dicts_are_not_recognised() -> None:
+def test_foreign_state_dicts_are_not_recognized() -> None:
     espcn_of_four = {
         f"conv{number}.{kind}": torch.zeros(64, 1, 3, 3)
         for number in (1, 2, 3, 4)
@@ -164,7 +164,7 @@ def test_foreign_state_dicts_are_not_recognised() -> None:
         espcn_of_three,
         classical_swinir,
     ):
-        assert recognise(state) is None
+        assert recognize(state) is None
 
 
 @pytest.mark.parametrize(

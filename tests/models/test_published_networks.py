@@ -17,7 +17,7 @@ from srlongtail.errors import InputError
 from srlongtail.image.dataset import ImagePair, open_data
 from srlongtail.metrics import Y_CHANNEL
 from srlongtail.models.adapt import Channels
-from srlongtail.models.catalog import CATALOG, build, recognise
+from srlongtail.models.catalog import CATALOG, build, recognize
 from srlongtail.models.sr_model import SRModel
 from srlongtail.models.state import first_fit, read_state_file
 
@@ -89,7 +89,7 @@ def test_published_weights_restore_as_published(
 
 
 def loaded(path: Path, name: str, white: int, channels: Channels = "rgb") -> SRModel:
-    fit = first_fit(read_state_file(path), recognise)
+    fit = first_fit(read_state_file(path), recognize)
     assert fit is not None
     found, arguments = fit.found
     state = fit.candidate.tensors
@@ -701,8 +701,8 @@ def small(
     with torch.no_grad():  # move all that training moves, so that no zero or one hides an error
         for parameter in network.parameters():
             parameter += 0.1 * torch.randn_like(parameter)
-    recognised = recognise(network.state_dict())
-    assert recognised is not None
-    channels = recognised[1].get("channels", 3)
+    recognized = recognize(network.state_dict())
+    assert recognized is not None
+    channels = recognized[1].get("channels", 3)
     x = torch.rand(1, channels, *size, dtype=torch.float64)
     return network.double().eval().requires_grad_(False), x

@@ -176,7 +176,7 @@ def test_one_channel_and_what_is_no_super_resolution(tmp_path):
         built(num_in_ch=4, num_out_ch=4)
 
 
-def test_recognised_and_not_to_be_built(tmp_path):
+def test_recognized_and_not_to_be_built(tmp_path):
     state = small("SAFMN").state_dict()
     state["feats.0.ccm.ccm.0.weight"] = torch.zeros(1, 1, 1, 1)
     with pytest.raises(InputError, match=r"a\.pth: spandrel cannot build this network: RuntimeErr"):

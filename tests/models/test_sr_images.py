@@ -102,7 +102,7 @@ def test_two_files_of_one_image_are_an_error_that_names_both(crop, tmp_path):
     data = data_of(tmp_path, ["baby", "bird"], crop)
     for name in ("baby_SR", "baby_EDSR", "bird"):
         write_image(tmp_path / "sr" / f"{name}.png", crop / 2)
-    with pytest.raises(InputError, match=r"baby_EDSR.png and baby_SR.png both may be baby of"):
+    with pytest.raises(InputError, match=r"baby_EDSR.png and baby_SR.png may both be baby of"):
         SRImages(tmp_path / "sr", 4).fit(data)
 
 
@@ -245,7 +245,7 @@ def test_a_card_names_the_images(tmp_path):
     with pytest.raises(InputError, match="scale is 3 by the card, but 4 by the other models"):
         load_any([str(card), "fsrcnn-x4"])
     card.write_text('weights = "sr"\npredicts = "residual"\n')
-    with pytest.raises(InputError, match="says predicts of SR images, which only a network has"):
+    with pytest.raises(InputError, match="predicts for SR images, expected it only for a network"):
         load_any([str(card)])
     with pytest.raises(InputError, match="SR images, expected no predicts=image"):
         load_any([str(tmp_path / "sr")], predicts="image")

@@ -18,7 +18,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from srlongtail.errors import InputError
-from srlongtail.models.catalog import build, recognise
+from srlongtail.models.catalog import build, recognize
 from srlongtail.models.state import StateFile, first_fit, read_state_file
 
 
@@ -139,7 +139,7 @@ PLACES = {
 def test_weights_are_found_where_people_put_them(tmp_path, state, case):
     wrap, place, note = PLACES[case]
     torch.save(wrap(state), tmp_path / "a.pth")
-    fit = first_fit(read_state_file(tmp_path / "a.pth"), recognise)
+    fit = first_fit(read_state_file(tmp_path / "a.pth"), recognize)
     assert (fit.candidate.prefix, fit.note) == (place, note)
     assert fit.found[0] == "fsrcnn"
     assert fit.candidate.tensors.keys() == state.keys()
@@ -168,24 +168,24 @@ def test_several_networks_that_fit(tmp_path, state):
         match=r"gan\.pth: holds several networks that fit, at netG_A and netG_B; choose one, "
         r"such as prefix=netG_A$",
     ):
-        first_fit(file, recognise)
+        first_fit(file, recognize)
     for prefix in ("netG_B", "netG_B."):
-        fit = first_fit(file, recognise, prefix)
+        fit = first_fit(file, recognize, prefix)
         assert torch.equal(fit.candidate.tensors["tail_conv.bias"], state["tail_conv.bias"] + 1)
-    with pytest.raises(InputError, match="nothing lies at prefix 'net', expected one of: netG_A, "):
-        first_fit(file, recognise, "net")
+    with pytest.raises(InputError, match="nothing at prefix 'net', expected one of: netG_A, "):
+        first_fit(file, recognize, "net")
 
 
 def test_a_prefix_overrules_the_average(tmp_path, state):
     path = tmp_path / "a.pth"
     torch.save({"x": {"params": raw(state), "params_ema": state}}, path)
-    fit = first_fit(read_state_file(path), recognise, "params")
+    fit = first_fit(read_state_file(path), recognize, "params")
     assert (fit.candidate.prefix, fit.note) == ("x.params.", "")
 
 
 def test_equal_weights_at_two_places_are_no_choice(tmp_path, state):
     torch.save({"params": state, "state_dict": state}, tmp_path / "a.pth")
-    fit = first_fit(read_state_file(tmp_path / "a.pth"), recognise)
+    fit = first_fit(read_state_file(tmp_path / "a.pth"), recognize)
     assert fit.candidate.prefix == "params."
 
 

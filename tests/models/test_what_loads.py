@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from srlongtail.errors import InputError
-from srlongtail.models.catalog import CATALOG, build, recognise
+from srlongtail.models.catalog import CATALOG, build, recognize
 from srlongtail.models.checkpoint import load_model
 from srlongtail.models.complexity import count_parameters
 
@@ -111,7 +111,7 @@ def builds(name: str, scale: int) -> bool:
 
 def scale_in_weights(name: str, scale: int) -> int | None:
     """The scale that the shapes of the weights tell, of a network that is recognized."""
-    recognized = recognise(build(name, scale=scale).state_dict())
+    recognized = recognize(build(name, scale=scale).state_dict())
     assert recognized is not None
     assert recognized[0] == name
     return recognized[1].get("scale")
