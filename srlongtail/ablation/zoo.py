@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from srlongtail.ablation.grids import GRIDS, Grid
+from srlongtail.ablation.losses import LossGrid, loss_grid, run_losses
 from srlongtail.ablation.run import run_grid
 from srlongtail.ablation.work_queue import run_tasks
 from srlongtail.device import find_device
@@ -26,6 +27,8 @@ from srlongtail.training.loop import train
 from srlongtail.training.patches import SharedBank
 from srlongtail.training.recipe import Recipe, find_recipe
 from srlongtail.training.runfolder import find_finished, folder_name
+
+_WEIGHTS = ".safetensors"
 
 
 @dataclass(frozen=True)
@@ -50,7 +53,7 @@ class ZooNetwork:
         return replace(find_recipe(self.name), iterations=iterations) if iterations else None
 
 
-ZooEntry = ZooNetwork | Grid
+ZooEntry = ZooNetwork | Grid | LossGrid
 
 ZOO: tuple[ZooEntry, ...] = (
     ZooNetwork("fsrcnn-x4", 50_000),
@@ -63,6 +66,7 @@ ZOO: tuple[ZooEntry, ...] = (
     ZooNetwork("fsrcnn-x4-degraded", 15_000),
     ZooNetwork("fsrcnn-fpl-x4-degraded", 15_000),
     GRIDS["focal-parameters"],
+    loss_grid(),
     GRIDS["capacity"],
     ZooNetwork("carn-x4"),
     ZooNetwork("carn-fpl-x4"),
@@ -138,7 +142,8 @@ def build_zoo(
             return
         if install is not None:
             for file in files:
-                _install(file, Path(install) / f"{entry.name}{file.suffix}")
+                name = f"{entry.name}{file.suffix}" if file.suffix == _WEIGHTS else file.name
+                _install(file, Path(install) / name)
 
     for _ in run_tasks(entries, build, deadline=deadline, tell=tell):
         pass
@@ -176,7 +181,7 @@ class _Builder:
 
     def make(self, entry: ZooEntry) -> list[Path]:
         """Return the files of an entry; none if it is not made on this device."""
-        if isinstance(entry, Grid):
+        if not isinstance(entry, ZooNetwork):
             self.say(f"{entry.name}: {entry.iterations} iterations a run")
             return self._grid(entry)
         recipe = entry.recipe(self.device_type)
@@ -193,19 +198,16 @@ class _Builder:
             train(recipe, run, resume=True, find_bank=self.bank.of, **self.options)
         return run / "checkpoint.safetensors"
 
-    def _grid(self, grid: Grid) -> list[Path]:
+    def _grid(self, grid: Grid | LossGrid) -> list[Path]:
         folder = self.out / grid.name
-        run_grid(
-            grid,
-            folder,
-            self.data,
-            tests=self.tests,
-            reuse=self.out,
-            bank=self.bank,
-            wait=False,  # there may be other entries to go on with
-            **self.options,
-        )
-        return [folder / f"{grid.name}.csv", folder / f"{grid.name}.json"]
+        files = [folder / f"{grid.name}.csv", folder / f"{grid.name}.json"]
+        # There may be other entries to go on with.
+        options = {**self.options, "bank": self.bank, "wait": False}
+        if isinstance(grid, LossGrid):
+            run_losses(grid, folder, self.data, tests=self.tests or (), **options)
+            return [*files, folder / f"{grid.name}-gradients.csv"]
+        run_grid(grid, folder, self.data, tests=self.tests, reuse=self.out, **options)
+        return files
 
 
 def _chosen(only: Sequence[str]) -> list[ZooEntry]:
@@ -217,11 +219,12 @@ def _chosen(only: Sequence[str]) -> list[ZooEntry]:
 
 
 def _state(entry: ZooEntry, folders: Sequence[Path]) -> dict[str, Any]:
-    ending = ".csv" if isinstance(entry, Grid) else ".safetensors"
+    ending = _WEIGHTS if isinstance(entry, ZooNetwork) else ".csv"
     files = (folder / f"{entry.name}{ending}" for folder in folders)
     path = next((file for file in files if file.is_file()), None)
-    if isinstance(entry, Grid):
-        done = len(pd.read_csv(path).groupby(["arm", "seed"])) if path else 0
+    if not isinstance(entry, ZooNetwork):
+        keys = ["arm", "seed"] if isinstance(entry, Grid) else ["loss", "seed", "iterations"]
+        done = len(pd.read_csv(path).groupby(keys)) if path else 0
         runs = sum(1 for _ in entry.runs())
         partly = f"{done} of {runs} runs" if done else "missing"
         return {"state": "there" if done == runs else partly, "iterations": entry.iterations}
@@ -241,7 +244,7 @@ def _state(entry: ZooEntry, folders: Sequence[Path]) -> dict[str, Any]:
 
 def _install(file: Path, target: Path) -> None:
     """Copy a file, unless it would replace a network that was trained for longer."""
-    if target.suffix == ".safetensors" and target.is_file():
+    if target.suffix == _WEIGHTS and target.is_file():
         there, here = (_training(path).iterations for path in (target, file))
         if there > here:
             return

@@ -6,8 +6,10 @@ import pytest
 
 from srlongtail.ablation import zoo
 from srlongtail.ablation.grids import Grid
+from srlongtail.ablation.losses import LossGrid, Stage
 from srlongtail.ablation.zoo import ZOO, ZooNetwork, build_zoo, list_zoo
 from srlongtail.errors import InputError
+from srlongtail.image.dataset import photos
 from srlongtail.models.catalog import new_model
 from srlongtail.models.checkpoint import load_model
 from srlongtail.models.complexity import count_parameters
@@ -132,3 +134,18 @@ def test_an_entry_nearly_right(tmp_path):
 def test_a_build_without_images(tmp_path):
     with pytest.raises(InputError, match="no training images, expected a folder of them as data"):
         build_zoo([], tmp_path)
+
+
+def test_a_bench_of_losses_is_built_and_its_runs_are_counted(monkeypatch, recipe, data, tmp_path):
+    base = replace(recipe, static=False, learnable=False, iterations=2)
+    bench = LossGrid(base, (Stage(("l1", "sobel"), (0,)),))
+    monkeypatch.setattr(zoo, "ZOO", (bench,))
+    monkeypatch.setattr("srlongtail.ablation.losses.photos", lambda *args: photos(*args)[1:2])
+    build = {"data": [str(data / "train")], "device": "cpu", "install": tmp_path / "zoo"}
+    build_zoo(**build, out=tmp_path / "out")
+    made = sorted(path.name for path in (tmp_path / "zoo").iterdir())
+    assert made == ["losses-gradients.csv", "losses.csv", "losses.json"]
+    assert list_zoo(tmp_path / "zoo")["state"].tolist() == ["there"]
+    more = LossGrid(base, (Stage(("l1", "sobel"), (0, 1)),))
+    monkeypatch.setattr(zoo, "ZOO", (more,))
+    assert list_zoo(tmp_path / "zoo")["state"].tolist() == ["2 of 4 runs"]
