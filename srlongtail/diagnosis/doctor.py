@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from srlongtail.diagnosis.conventions import Conventions, Space, find_space
-from srlongtail.diagnosis.registration import Shift
+from srlongtail.diagnosis.registration import ALIGNED, Shift
 from srlongtail.diagnosis.restorations import Restorations
 from srlongtail.errors import InputError
 from srlongtail.evaluation import check_scales, scorable
@@ -178,7 +178,8 @@ class Diagnosis:
         images: Number of images.
         protocols: Protocol -> what it gives as it stands.
         single: The sets that depart from a protocol in one convention.
-        shift: Median shift of SR against HR.
+        shift: Median shift of SR against HR; `ALIGNED` if it is small, or if undoing it does not
+            raise PSNR.
         claim: What is to be reproduced, if anything.
         levels: What the search found, by number of departures; it ends at the first match.
         nearest: The sets nearest to the claim, of all that were tried.
@@ -301,8 +302,8 @@ class Diagnosis:
             )
 
     def _on_the_reading(self) -> Iterable[str]:
-        if self.shift.size < SMALLEST_SHIFT:
-            yield f"SR and HR are aligned to within {SMALLEST_SHIFT} pixels."
+        if self.shift == ALIGNED:
+            yield f"No shift of SR against HR by {SMALLEST_SHIFT} pixels or more."
         else:
             gains = [s for s in self.single if "registered" in s.departures]
             base = self.protocols[gains[0].protocol].score.psnr_db
@@ -365,9 +366,15 @@ def diagnose(
     restorations = Restorations(model, data)
     space = find_space(model, data)
     first = next(iter(space.protocols.values()))
-    restorations.shift = restorations.find_shift(first.input())
-    is_shifted = restorations.shift.size >= SMALLEST_SHIFT
-    space = find_space(model, data, is_shifted=is_shifted)
+    shift = restorations.find_shift(first.input())
+    if shift.size >= SMALLEST_SHIFT:
+        restorations.shift = shift
+        registered = replace(first, registered=True)
+        # Registration of images that have little in common finds some shift, too.
+        if restorations.psnr(registered) > restorations.psnr(first):
+            space = find_space(model, data, is_shifted=True)
+        else:
+            restorations.shift = ALIGNED
 
     single = {
         conventions: (name, axes)

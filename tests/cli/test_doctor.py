@@ -71,7 +71,7 @@ def test_a_folder_of_sr_images(run, data):
     first, *_ = out.splitlines()
     assert "dB /" in first
     assert "by the paper protocol" in first
-    assert "SR and HR are aligned" in out
+    assert "No shift of SR against HR" in out
     assert "LR by" not in out
     assert "mod-crop 4" in out
     record = json.loads(Path("found.json").read_text())

@@ -29,6 +29,7 @@ from srlongtail.diagnosis.doctor import (
     diagnose,
     search,
 )
+from srlongtail.diagnosis.registration import ALIGNED, Shift
 from srlongtail.diagnosis.restorations import Restorations
 from srlongtail.errors import InputError
 from srlongtail.evaluation import evaluate, summarize
@@ -37,7 +38,7 @@ from srlongtail.image.io import write_image
 from srlongtail.metrics import PAPER, Y_CHANNEL, Score
 from srlongtail.models.checkpoint import load_model
 from srlongtail.models.sr_images import SRImages
-from srlongtail.models.sr_model import SRModel
+from srlongtail.models.sr_model import SRModel, bicubic
 
 PAGE = Path(__file__).parents[2] / "docs" / "doctor.md"
 ROWS = r"(\| planted \|.*\n\| --- .*\n)((?:\|.*\n)*)"  # the head of a table, and its rows
@@ -422,6 +423,15 @@ def test_a_network_that_is_read_wrongly(folder):
     )
     assert found.levels == ()
     assert found.settings()["claimed"] is None
+
+
+def test_a_shift_that_is_none(folder, monkeypatch):
+    """Registration may err; what lowers PSNR is no shift to undo."""
+    monkeypatch.setattr(Restorations, "find_shift", lambda *_: Shift(0.5, 0.0))
+    found = diagnose(bicubic(4), open_data(folder, 4))
+    assert found.shift == ALIGNED
+    assert "No shift of SR against HR" in found.message()
+    assert "registered" not in set(found.frame()["convention"])
 
 
 def test_a_claim_that_nothing_gives(sr_bench):
