@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from srlongtail.ablation.verdicts import CONTROL, PERTURBED
 from srlongtail.ablation.work_queue import run_tasks
+from srlongtail.device import find_device
 from srlongtail.image.dataset import ImagePair, ImageSet, open_files, photos
 from srlongtail.image.degrade import named_degradation
 from srlongtail.image.resample import upsample_bicubic
@@ -44,6 +45,7 @@ from srlongtail.training.learner import Learner, recipe_loss, with_loss_code
 from srlongtail.training.lock import locked
 from srlongtail.training.loop import train
 from srlongtail.training.patches import PatchBank, SharedBank
+from srlongtail.training.precision import precision_of, settle_grid_precision
 from srlongtail.training.recipe import Recipe, find_recipe
 from srlongtail.training.runfolder import folder_name
 
@@ -234,10 +236,14 @@ def run_losses(
             deadline=deadline,
             tell=tell,
             allow_code=allow_code,
+            precision=precision,
         )
         bench.measure(run, device)
         bench.write()
 
+    precision = settle_grid_precision(
+        out, grid.base, map(bench.folder, grid.runs()), find_device(device), tell
+    )
     for _ in run_tasks(list(grid.runs()), make, wait=wait, deadline=deadline, tell=tell):
         pass
     return bench.write()
@@ -323,8 +329,10 @@ class _Bench:
             recipe=self._grid.base.without_paths(),
             perturbation=_PERTURBATION,
         )
-        known = {"data": dict(training.data)}
+        known: dict[str, Any] = {"data": dict(training.data)}
         known |= {key: training.run[key] for key in ("device", "versions")}
+        checkpoints = (self.folder(run) / "checkpoint.safetensors" for run in done)
+        known["precisions"] = sorted({str(precision_of(file)) for file in checkpoints})
         complete = completeness(self._grid, done)
         return {**record, "training": known, "complete": complete, "protocol": PAPER.name}
 

@@ -12,6 +12,7 @@ import pandas as pd
 
 from srlongtail.ablation.grids import Grid
 from srlongtail.ablation.work_queue import run_tasks
+from srlongtail.device import find_device
 from srlongtail.image.dataset import ImageSet
 from srlongtail.metrics import PAPER
 from srlongtail.models.checkpoint import load_model
@@ -23,6 +24,7 @@ from srlongtail.training.learner import with_loss_code
 from srlongtail.training.lock import locked
 from srlongtail.training.loop import train
 from srlongtail.training.patches import SharedBank
+from srlongtail.training.precision import settle_grid_precision
 from srlongtail.training.recipe import Recipe
 from srlongtail.training.runfolder import find_finished, folder_name
 from srlongtail.training.validation import Validation, validation_set
@@ -63,7 +65,7 @@ def run_grid(
         wait: For runs that other processes are busy with, once nothing else is left.
 
     Returns:
-        Columns `arm, seed, iterations, parameters`, `SETTINGS`, `dataset, psnr_db, ssim,
+        Columns `arm, seed, iterations, parameters`, `SETTINGS`, `precision, dataset, psnr_db, ssim,
         head_ad_levels, tail_ad_levels` (see `Fit`).
 
     Raises:
@@ -84,26 +86,35 @@ def run_grid(
 
     table = _Table(grid, out, tests, find)
 
+    def folder(recipe: Recipe) -> Path:
+        recipe = with_loss_code(recipe, allow_code=allow_code)
+        return out / folder_name(recipe, source(recipe))
+
     def make(recipe: Recipe) -> None:
         if table.find(recipe):
             return
-        recipe = with_loss_code(recipe, allow_code=allow_code)
         train(
             replace(recipe, data=data),
-            out / folder_name(recipe, source(recipe)),
+            folder(recipe),
             resume=True,
             device=device,
             find_bank=bank.of,
             deadline=deadline,
             tell=tell,
             allow_code=allow_code,
+            precision=precision,
         )
         table.write()
 
     recipes = [recipe for _, recipe in grid.runs()]
+    known = (table.find(recipe) or folder(recipe) for recipe in recipes)
+    precision = settle_grid_precision(out, grid.recipe, known, find_device(device), tell)
     for _ in run_tasks(recipes, make, wait=wait, deadline=deadline, tell=tell):
         pass
-    return table.write()
+    rows = table.write()
+    if rows["precision"].nunique() > 1 and tell is not None:
+        tell(f"{grid.name}: runs of several precisions, see the column of that name")
+    return rows
 
 
 def summary(table: pd.DataFrame) -> pd.DataFrame:
@@ -178,12 +189,13 @@ class _Table:
             settings = {key: getattr(recipe, key) for key in ("seed", "iterations")}
             settings["parameters"] = count_parameters(model)
             settings |= {key: getattr(recipe, key) for key in SETTINGS}
+            known = model.provenance.training
+            assert known is not None, "a run's checkpoint tells how it was trained"
+            settings["precision"] = known.precision
             rows = [
                 {**settings, "dataset": v.name, **v.measure(model).as_dict()}
                 for v in self._validations
             ]
-            known = model.provenance.training
-            assert known is not None, "a run's checkpoint tells how it was trained"
             training = {"data": dict(known.data)}
             training |= {key: known.run[key] for key in ("device", "versions")}
             self._measured[recipe.name] = rows, training

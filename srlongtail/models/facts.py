@@ -117,6 +117,20 @@ class Training:
         return loss_of(self.recipe) if self.recipe else None
 
     @property
+    def precision(self) -> str | None:
+        """ "float32" or "bfloat16", the precision of the forward pass; None without a recipe.
+
+        Files from before this was noted have the recipe's, or what "auto" then stood for.
+        """
+        if not self.recipe:
+            return None
+        chosen = self.recipe.get("precision", "auto")
+        if chosen == "auto":
+            on_cpu = str(self.run.get("device", "cpu")).startswith("cpu")
+            chosen = "float32" if on_cpu else "bfloat16"
+        return self.run.get("precision", chosen)
+
+    @property
     def degradation(self) -> str | None:
         """Degradation that it was trained for; None without a recipe."""
         return self.recipe.get("degradation")

@@ -106,7 +106,7 @@ class Learner:
     Its state restores it to the bit. The random numbers of the patches are part of it.
 
     Args:
-        recipe: what to build.
+        recipe: what to build; its precision "auto" is float32 here, see `settle_precision`.
         device: where to compute.
         draws_on: where patches are drawn, the device of the `PatchBank`.
         allow_code: make a loss of `module:callable` although a file may have named it.
@@ -147,7 +147,7 @@ class Learner:
         )
         self.decay = recipe.ema
         self.average = copy.deepcopy(self.model) if recipe.ema else None
-        autocast = _autocast(recipe, device)
+        autocast = torch.bfloat16 if recipe.precision == "bfloat16" else None
         enlarge: Callable[[Tensor], Tensor] = partial(upsample_bicubic, scale=recipe.scale)
         if not on_cuda:
             enlarge = BicubicOfPatches(recipe.patch, recipe.scale)
@@ -357,11 +357,6 @@ def _perturb(model: nn.Module, size: float) -> None:
         with torch.no_grad():
             for weight in model.parameters():
                 weight.mul_(1 + size * torch.randn_like(weight))
-
-
-def _autocast(recipe: Recipe, device: torch.device) -> torch.dtype | None:
-    automatic = recipe.precision == "auto" and device.type == "cuda"
-    return torch.bfloat16 if automatic or recipe.precision == "bfloat16" else None
 
 
 def _shared_and_compiled(

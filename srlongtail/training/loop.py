@@ -4,6 +4,7 @@ import contextlib
 import math
 import os
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from srlongtail.parallel import process_group
 from srlongtail.training.interruption import Interruption, StoppedError
 from srlongtail.training.learner import Learner, Replay, cosine_rate, with_loss_code
 from srlongtail.training.patches import PatchBank
+from srlongtail.training.precision import Settled, settle_precision
 from srlongtail.training.recipe import Recipe
 from srlongtail.training.report import Report
 from srlongtail.training.runfolder import RunFolder
@@ -34,6 +36,7 @@ def train(
     deadline: float = math.inf,
     tell: Callable[[str], object] | None = None,
     allow_code: bool = False,
+    precision: Settled | None = None,
 ) -> SRModel:
     """Train a network as a recipe says, into a run folder.
 
@@ -53,6 +56,8 @@ def train(
         tell: is called with a line of text after each validation.
         allow_code: import and call a loss `module:callable` although a file may have named it; see
             `Call.import_and_call`.
+        precision: what "auto" of the recipe stands for in a new run; by default what
+            `settle_precision` finds.
 
     Returns:
         The trained model, in eval mode; its provenance tells how it came to be.
@@ -76,11 +81,14 @@ def train(
         bank = find_bank(recipe, where)
         bank.check(recipe)
         stack.enter_context(_enough_memory(recipe))
-        learner = Learner(recipe, where, bank.device, allow_code=allow_code)
+        settled = _precision(recipe, where, state, precision, tell)
+        learner = Learner(
+            replace(recipe, precision=settled), where, bank.device, allow_code=allow_code
+        )
         done = _restore(learner, bank, state, force, run.path) if state else 0
         interruption = stack.enter_context(Interruption(deadline))
         report = stack.enter_context(
-            Report(recipe, run, bank, done, state and state["report"], tell)
+            Report(recipe, run, bank, settled, done, state and state["report"], tell)
         )
         run.begin(recipe, done)
 
@@ -119,7 +127,7 @@ def train(
             if saves:
                 run.save(
                     report.with_provenance(learner, iteration),
-                    _state(iteration, learner, bank, report),
+                    _state(iteration, learner, bank, report, settled),
                 )
             if keeps:
                 run.keep(report.with_provenance(learner, iteration), iteration)
@@ -144,9 +152,28 @@ def _place(recipe: Recipe) -> tuple[int, int]:
     return dist.get_rank(), processes
 
 
-def _state(iteration: int, learner: Learner, bank: PatchBank, report: Report) -> dict[str, Any]:
+def _precision(
+    recipe: Recipe,
+    device: torch.device,
+    state: Mapping[str, Any] | None,
+    precision: Settled | None,
+    tell: Callable[[str], object] | None,
+) -> Settled:
+    """Return the recipe's precision, else that of the state, so that a resumed run keeps it."""
+    if recipe.precision != "auto":
+        return recipe.precision
+    if state is None:
+        return precision or settle_precision(recipe, device, tell)
+    # Runs from before this was noted: what "auto" then stood for.
+    return state.get("precision", "bfloat16" if device.type == "cuda" else "float32")
+
+
+def _state(
+    iteration: int, learner: Learner, bank: PatchBank, report: Report, precision: Settled
+) -> dict[str, Any]:
     return {
         "iteration": iteration,
+        "precision": precision,
         "learner": learner.state(),
         "data": bank.source,
         "report": report.state(),

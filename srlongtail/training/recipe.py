@@ -67,7 +67,8 @@ class Recipe:
             in nothing else show how far apart equal losses end.
         ema: decay of the moving average of the weights that is validated and kept; 0 for none.
         seed: seed of the initialization and of the patches.
-        precision: precision of the forward pass; "auto" is bfloat16 on CUDA, else float32.
+        precision: precision of the forward pass; "auto" is bfloat16 on CUDA, and on CPUs that have
+            it and are faster with it, else float32. A run keeps its precision when it is resumed.
         compile: compile network and loss with torch.compile.
         cuda_graph: on CUDA, record an iteration once and replay it.
         validation: data folder to validate on; default (empty): the built-in photos.

@@ -30,6 +30,7 @@ class Report:
 
     Args:
         recipe, run, bank: of the run.
+        precision: that the network is trained in.
         done: iterations done before, in another process.
         state: of the report of that process.
         tell: is called with a line of text after each validation.
@@ -40,6 +41,7 @@ class Report:
         recipe: Recipe,
         run: RunFolder,
         bank: PatchBank,
+        precision: str,
         done: int = 0,
         state: Mapping[str, Any] | None = None,
         tell: Callable[[str], object] | None = None,
@@ -47,6 +49,7 @@ class Report:
         self._recipe = recipe
         self._run = run
         self._bank = bank
+        self._precision = precision
         self._tell = tell or (lambda line: None)
         self._before = state["seconds"] if state else 0.0
         self._measured: dict[str, Any] = state["measured"] if state else {}
@@ -114,6 +117,7 @@ class Report:
         run = {
             "seed": self._recipe.seed,
             "loss": self._recipe.loss_name,
+            "precision": self._precision,
             "device": _name_of(model.device),
             "processes": dist.get_world_size() if dist.is_initialized() else 1,
             "versions": self._versions,
