@@ -4,11 +4,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
-import numpy as np
 import pandas as pd
 import torch.nn.functional as F
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 from torch import Tensor
 
 from srlongtail.geometry import Window, crop
@@ -16,6 +14,7 @@ from srlongtail.image.dataset import ImagePair
 from srlongtail.image.io import quantize
 from srlongtail.longtail.comparison import (
     WINDOW_STRIDE,
+    GainCounts,
     WindowGain,
     WindowRank,
     window_gains,
@@ -129,6 +128,8 @@ def compute(
 class Search:
     """Look for the window of the largest gain, image by image; only the best image is kept.
 
+    Memory does not grow with the number of images: the gains of windows are counted in bins.
+
     The gain in mean squared error is that of the last network over the first one, or over bicubic
     where there is one network. Where bicubic is alone, its error is taken instead.
 
@@ -141,7 +142,7 @@ class Search:
         self.models = models
         self.window = window
         self._best: tuple[float, RestoredImage, Window, WindowGain | None] | None = None
-        self._every: list[tuple[int, NDArray[np.float64]]] = []  # with the windows' size
+        self._every: dict[int, GainCounts] = {}  # by the windows' size
 
     def add(self, image: RestoredImage) -> None:
         """Look at an image."""
@@ -151,7 +152,8 @@ class Search:
         mine = None
         if len(compared) > 1:
             a, b = ((sr.double() - hr.double()).mul(255).square().mean(0) for sr in compared)
-            self._every.append((window[2], window_gains([a], [b], window[2])))
+            counts = self._every.setdefault(window[2], GainCounts())
+            counts.add(window_gains([a], [b], window[2]))
             inside = window_gains([crop(a, window)], [crop(b, window)], window[2])
             mine = WindowGain(*inside[0].tolist())
         if self._best is None or gain > self._best[0]:
@@ -165,8 +167,9 @@ class Search:
         crops = {m.name: crop(quantize(image.sr(m)), window) for m in self.models}
         rank = None
         if mine is not None:
-            alike = np.concatenate([gains for size, gains in self._every if size == window[2]])
-            rank = WindowRank.among(pair.dataset, pair.name, window, mine, alike)
+            alike = self._every[window[2]]
+            place = pair.dataset, pair.name, window, mine
+            rank = WindowRank(*place, *alike.percentiles(mine), alike.windows)
         return CropComparison(
             pair=pair,
             window=window,

@@ -17,6 +17,8 @@ from srlongtail.longtail.comparison import (
     ORIENTATIONS,
     WINDOW_STRIDE,
     Comparison,
+    GainCounts,
+    WindowGain,
     compare,
     orientation_of,
     percentile,
@@ -389,3 +391,21 @@ def test_two_processes_find_what_one_does(pairs, tmp_path):
     alone = everything(pairs)
     assert (tmp_path / "0.txt").read_text() == (tmp_path / "1.txt").read_text() == alone
     assert "gradient tenth" in alone
+
+
+def test_counts_of_gains_rank_windows_as_all_gains_do():
+    generator = np.random.default_rng(0)
+    gains = generator.normal(size=(5000, 2)) * [1.0, 300.0]
+    gains[:500] = 0  # ties, as of windows that two networks restore alike
+    gains[500] = np.inf, 65025  # a window that the second network alone restores perfectly
+    counts, other = GainCounts(), GainCounts()
+    for part in np.split(gains[:4000], 4):
+        counts.add(part)
+    other.add(gains[4000:])
+    counts += other
+    assert counts.windows == 5000
+    for gain in (*gains[::250], np.zeros(2), gains[500]):
+        exact = [percentile(gain[column], gains[:, column]) for column in (0, 1)]
+        assert counts.percentiles(WindowGain(*gain)) == pytest.approx(exact, abs=0.05)
+    zero = counts.percentiles(WindowGain(0.0, 0.0))
+    assert zero == pytest.approx([percentile(0.0, gains[:, column]) for column in (0, 1)])
