@@ -19,7 +19,8 @@ def losses(
 ) -> None:
     """Show which losses differ from L1: where error moves, and PSNR.
 
-    Writes losses-verdicts as a picture, a CSV and a Markdown table, with the record.
+    Writes losses-verdicts as a picture, a CSV and a Markdown table, with the differences of every
+    seed and the record.
 
     Args:
         table: losses.csv of 'srlongtail ablate losses'; default: the table that ships.
@@ -37,6 +38,7 @@ def show_losses(
 ) -> None:
     """Write the verdicts on a bench of losses, and print them."""
     from srlongtail.files import replacing
+    from srlongtail.results import write_table
     from srlongtail.studies import losses as study
     from srlongtail.studies.writing import write_result
 
@@ -46,6 +48,7 @@ def show_losses(
     settings = {"table": table.name, "bench": record.get("settings", {})}
     kept = {"command": record.get("command", ""), "training": "", "settings": settings}
     picture = write_result(stem, study.draw, result, kept)
+    write_table(stem.with_name(f"{stem.name}-seeds.csv"), result.differences)
     with replacing(stem.with_suffix(".md")) as temporary:
         temporary.write_text(result.markdown(), encoding="utf-8")
     columns = ["title", "control", "seeds", "psnr_db", "psnr_verdict", "head", "tail", "moves"]

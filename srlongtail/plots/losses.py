@@ -11,7 +11,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import CenteredNorm
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 DIVERGING = "RdBu"  # red: worse than L1, blue: better
 _WIDEST_DB = 0.05  # a loss that is far worse must not make all others white
@@ -113,7 +113,7 @@ def plot_psnr(
     names = [f"{row.title}  {row.number}" for row in verdicts.itertuples()]
     ax.set_yticks(places, labels=names)
     ax.tick_params(axis="y", length=0)
-    ax.invert_yaxis()
+    ax.set_ylim(len(verdicts) - 0.4, -0.6)
     _symmetric_log(ax, "x", differences["psnr_db"].tolist(), margin)
     ax.set_xlabel("change in PSNR (dB)")
     return ax
@@ -123,7 +123,14 @@ def add_psnr_colorbar(figure: Figure, axes: Sequence[Axes], norm: CenteredNorm) 
     """Add the color scale of the change in PSNR below some panels."""
     mappable = ScalarMappable(norm, DIVERGING)
     bar = figure.colorbar(
-        mappable, ax=list(axes), location="bottom", extend="both", aspect=40, pad=0.02, shrink=0.7
+        mappable,
+        ax=list(axes),
+        location="bottom",
+        extend="both",
+        aspect=40,
+        pad=0.02,
+        shrink=0.7,
+        ticks=MaxNLocator(5),
     )
     bar.set_label("change in PSNR over L1 (dB)")
 
@@ -147,7 +154,7 @@ def _number(ax: Axes, rows: pd.DataFrame, x: str, y: str) -> None:
 
 def _symmetric_log(ax: Axes, name: str, values: Sequence[float], margin: float) -> None:
     """Make an axis linear within the margin and logarithmic beyond, with a tick a decade."""
-    widest = 1.5 * max([abs(value) for value in values] + [2 * margin])
+    widest = 3 * max([abs(value) for value in values] + [margin])
     steps = [margin]
     while steps[-1] * 10 < widest:
         steps.append(steps[-1] * 10)

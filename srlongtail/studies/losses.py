@@ -73,8 +73,8 @@ class LossStudy:
         gain = proposed[(proposed["psnr_verdict"] == "effect") & (proposed["psnr_db"] > 0)]
         moved = proposed[proposed["moves"] == _MOVED[0]]
         return (
-            f"Of {len(proposed)} losses, {len(gain)} raise PSNR over L1, and {len(moved)} move "
-            f"error from the tail to the head"
+            f"Against L1, PSNR rises with {len(gain)} of {len(proposed)} losses, and error moves "
+            f"from the tail to the head with {len(moved)}"
         )
 
     def caption(self) -> str:

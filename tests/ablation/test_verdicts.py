@@ -206,3 +206,15 @@ def test_mistakes():
         paired_effects(pd.concat([runs, runs]))
     with pytest.raises(InputError, match="no loss with a seed in common with l1"):
         paired_effects(runs[runs["loss"] == "fpl"])
+
+
+def test_false_positives_of_pairs_whose_signs_are_drawn():
+    """Five differences of one size: at least four of five signs agree in 12 of 32 draws."""
+    size = dict.fromkeys(MEASURES, 1.0) | dict.fromkeys(["tail_gradient", "tail_bicubic_ad"], -1.0)
+    rows = [{"loss": "l1", "seed": n, **dict.fromkeys(MEASURES, 0.0)} for n in range(5)]
+    rows += [{"loss": "l1-perturbed", "seed": n, **size} for n in range(5)]
+    interval = {"loss": "l1-perturbed", "seeds": 5, "low": -0.5, "high": 0.5}
+    effects = pd.DataFrame([{"measure": measure, **interval} for measure in MEASURES])
+    found = false_positives(pd.DataFrame(rows), effects)
+    expected = pytest.approx(10_000 * 12 / 32, abs=200)
+    assert (found.psnr, found.moves) == (expected, expected)
