@@ -1,4 +1,4 @@
-"""SR images as files: those of an evaluation, and those of LR images that have no HR image."""
+"""SR images as files: those of an evaluation, and those of LR images without HR."""
 
 import os
 import re
@@ -20,12 +20,15 @@ from srlongtail.parallel import gather, is_writer, share
 
 
 class RestoredFiles(NamedTuple):
-    """What `restore_files` wrote, and what it could not restore."""
+    """Result of `restore_files`.
+
+    Attributes:
+        written: SR files, in the order of the images.
+        failed: LR file, or what was named instead of one -> why it could not be restored.
+    """
 
     written: list[Path]
-    """SR files, in the order of the images."""
     failed: dict[Path, InputError]
-    """LR file, or what was named instead of one -> reason."""
 
 
 def restore_files(
@@ -36,33 +39,37 @@ def restore_files(
     tile: Tiling | None = None,
     white: float | None = None,
 ) -> RestoredFiles:
-    """Restore LR images and write `NAME_x4.png` (x2, ...) for each to a folder.
+    """Restore LR images, and write `NAME_x4.png` (x2, ...) for each to a folder.
 
-    Output is RGB PNG with 8 bits a channel, whatever the input's depth; grey becomes RGB, and
+    The output is RGB PNG with 8 bits per channel, whatever the input's depth; gray becomes RGB, and
     transparency is laid over white, with a warning. Every file is checked before the first one is
-    restored. Images that cannot be restored are named in warnings; the others are restored all the
-    same. No input file is ever overwritten.
+    restored. Images that cannot be restored are named in warnings; the others are restored anyway.
+    No input file is ever overwritten.
 
-    One image is held at a time. Under `torchrun` (inside `process_group`) the processes share the
-    images out, and each gets the whole result.
+    One image is held at a time. Under `torchrun` (inside `process_group`), the processes share the
+    images, and each gets the whole result.
 
     Args:
-        model: the network.
-        images: LR image files, and folders of them (their subfolders are not searched).
-        out: folder to write to; made if it does not exist.
-        tile: restore in these tiles; see `SRModel.restore`.
-        white: what value is white in files with more than 8 bits a channel; see `read_image`.
+        model: The network.
+        images: LR image files, and folders of them, without subfolders.
+        out: Folder to write to; it is created if necessary.
+        tile: Restore in these tiles; see `SRModel.restore`.
+        white: Value that is white in files with more than 8 bits per channel; see `read_image`.
+
+    Returns:
+        The files that were written, and the images that could not be restored.
 
     Raises:
-        InputError: two images would get one name, an output would replace an input, or the
-            folder cannot be written.
+        InputError: Two SR images would have the same name, an SR image would replace an input, or
+            the folder cannot be written to.
 
-    >>> import tempfile, torch
-    >>> from srlongtail.models.sr_model import bicubic
-    >>> folder = Path(tempfile.mkdtemp())
-    >>> write_image(folder / "grey.png", torch.full((3, 8, 8), 0.5))
-    >>> [path.name for path in restore_files(bicubic(4), [folder], folder).written]
-    ['grey_x4.png']
+    Example:
+        >>> import tempfile, torch
+        >>> from srlongtail.models.sr_model import bicubic
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> write_image(folder / "gray.png", torch.full((3, 8, 8), 0.5))
+        >>> [path.name for path in restore_files(bicubic(4), [folder], folder).written]
+        ['gray_x4.png']
     """
     files, failed = _image_files(images)
     targets = _targets(files, Path(out), model.scale)
@@ -95,18 +102,29 @@ def restore_files(
 def save_paths(
     models: Iterable[AnyModel], datasets: Iterable[ImageSet], folder: str | os.PathLike[str]
 ) -> dict[tuple[str, str, str], Path]:
-    """Return where SR images of models go: names of model, data set and image -> file.
+    """Return the files for the SR images of models on data sets.
 
-    `FOLDER/MODEL/IMAGE.png`, or `FOLDER/DATASET/MODEL/IMAGE.png` for several data sets. A slash in
-    a name becomes a low line.
+    These are `FOLDER/MODEL/IMAGE.png`, or `FOLDER/DATASET/MODEL/IMAGE.png` for several data sets.
+    A slash in a name becomes an underscore.
+
+    Args:
+        models: The models.
+        datasets: The data sets.
+        folder: Folder to write to.
+
+    Returns:
+        (model, data set, image), all by name -> file.
 
     Raises:
-        InputError: two images would get one name, or lie in a folder that images are read from.
+        InputError: Two SR images would have the same name, or would be written to a folder that
+            images are read from.
 
-    >>> from srlongtail.image.dataset import photos
-    >>> from srlongtail.models.sr_model import bicubic
-    >>> str(save_paths([bicubic(4)], [photos(4)[:1]], "results")["bicubic", "photos", "astronaut"])
-    'results/bicubic/astronaut.png'
+    Example:
+        >>> from srlongtail.image.dataset import photos
+        >>> from srlongtail.models.sr_model import bicubic
+        >>> paths = save_paths([bicubic(4)], [photos(4)[:1]], "results")
+        >>> str(paths["bicubic", "photos", "astronaut"])
+        'results/bicubic/astronaut.png'
     """
     models, datasets = list(dict.fromkeys(models)), list(dict.fromkeys(datasets))
     read = {path.parent.resolve() for data in datasets for path in data.files}
@@ -140,28 +158,28 @@ def save_paths(
 def _image_files(
     images: Iterable[str | os.PathLike[str]],
 ) -> tuple[list[Path], dict[Path, InputError]]:
-    """Return the files that are named, once each, and what names no image, with the reason."""
-    files: dict[Path, Path] = {}  # by what they are, however they are named
+    """Return the named files, without repetition, and an error for each name without images."""
+    files: dict[Path, Path] = {}  # resolved path -> path as named
     failed: dict[Path, InputError] = {}
     for path in map(Path, images):
         inside = [file.path for file in images_below(path, depth=0)] if path.is_dir() else [path]
         if not inside:
-            failed[path] = InputError(f"{path}: no images in this folder")
+            failed[path] = InputError(f"{path}: no images in this folder, expected LR images")
         for file in inside:
             files.setdefault(file.resolve(), file)
     return list(files.values()), failed
 
 
 def _targets(files: Iterable[Path], out: Path, scale: int) -> dict[Path, Path]:
-    """Return where the SR image of each file goes."""
+    """Return the file for the SR image of each LR file."""
     targets = {path: out / f"{path.stem}_x{scale}.png" for path in files}
     inputs = {path.resolve(): path for path in targets}
     taken: dict[str, Path] = {}
     for path, target in targets.items():
         if target.resolve() in inputs:
             raise InputError(
-                f"{inputs[target.resolve()]}: is an input, and the SR image of {path} would "
-                f"replace it; expected another folder to write to, such as ",
+                f"{inputs[target.resolve()]}: an input that the SR image of {path} would replace; "
+                f"expected another folder to write to, such as ",
                 Parameter("out", "DIR"),
             )
         other = taken.setdefault(target.name.casefold(), path)

@@ -103,7 +103,7 @@ def test_no_name_is_taken_twice_and_no_input_replaced(lr, tmp_path):
     write_image(lr / "eight_x4.png", torch.rand(3, 8, 8))
     before = (lr / "eight_x4.png").read_bytes()
     with pytest.raises(
-        InputError, match=r"eight_x4.png: is an input, and the SR image of .*out=DIR"
+        InputError, match=r"eight_x4.png: an input that the SR image of .* would replace; .*out=DIR"
     ):
         restore_files(bicubic(4), [lr], lr)
     assert (lr / "eight_x4.png").read_bytes() == before

@@ -504,7 +504,7 @@ def restore(
     Args:
         model: name of a shipped network, checkpoint file or model card.
         images: LR images, as files or folders of files.
-        out: folder to write NAME_x4.png (x2, ...) to, with 8 bits a channel; no input is
+        out: folder to write NAME_x4.png (x2, ...) to, with 8 bits per channel; no input is
             overwritten.
         tile: side of the tiles to restore in, in LR pixels; they overlap by a quarter; default: the
             whole image, or tiles if memory is short.

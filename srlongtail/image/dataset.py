@@ -1,4 +1,4 @@
-"""Pairs of HR and LR images: data folders in the layouts people have, and the built-in photos."""
+"""Pairs of HR and LR images: data folders in the common layouts, and the built-in photos."""
 
 import hashlib
 import os
@@ -35,10 +35,16 @@ MOD_CROP = 12  # the paper crops HR to multiples of 12, which x2, x3 and x4 divi
 
 @dataclass(frozen=True)
 class Photo:
-    """A photo that ships inside scikit-image, with the licence that lets us show it."""
+    """A photo that ships inside scikit-image.
+
+    Attributes:
+        name: Its name in `skimage.data`.
+        license: The license that allows us to show it.
+        credit: Whom to credit.
+    """
 
     name: str
-    licence: str
+    license: str
     credit: str
 
 
@@ -52,7 +58,14 @@ PHOTOS = (
 
 @dataclass(frozen=True)
 class ImagePair:
-    """An HR image `(3, H, W)` and its LR image `(3, H / scale, W / scale)`, both in [0, 1]."""
+    """An HR image and its LR image.
+
+    Attributes:
+        name: Name of the image.
+        hr: RGB `(3, H, W)` in [0, 1].
+        lr: RGB `(3, H / scale, W / scale)` in [0, 1].
+        dataset: Name of its data set; empty without one.
+    """
 
     name: str
     hr: Tensor
@@ -67,19 +80,20 @@ class ImagePair:
 
 @dataclass(frozen=True)
 class LRSource:
-    """Where the LR images of a data set came from.
+    """Source of the LR images of a data set.
 
     Attributes:
         source: "made" from HR, or "stored" in files.
-        rule: how they were made; empty where they are stored.
-        folder: where they are stored, inside the folder given; empty where they are made.
-        cropped: the number of images whose HR and LR did not cover the same pixels, and were
-            cropped to what they have in common.
-        crop_px: the most HR pixels that were cut off along one side for that, of HR or LR.
-        other_scales: the scales of LR images that are stored, but not used.
+        rule: How they are made; empty if they are stored.
+        folder: Their folder inside the data folder; empty if they are made.
+        cropped: Number of images whose HR and LR cover different pixels and are cropped to their
+            common part.
+        crop_px: Largest number of HR pixels cut off one side for that, of HR or LR.
+        other_scales: Scales of stored LR images that are not used.
 
-    >>> print(LRSource("stored", folder="LR_mild", cropped=2, crop_px=3))
-    stored in LR_mild; HR and LR of 2 images cropped to their common part, by up to 3 HR pixels
+    Example:
+        >>> print(LRSource("stored", folder="LR_mild", cropped=2, crop_px=3))
+        stored in LR_mild; HR and LR of 2 images cropped to their common part, by up to 3 HR pixels
     """
 
     source: Literal["made", "stored"]
@@ -91,7 +105,7 @@ class LRSource:
 
     @property
     def short(self) -> str:
-        """In a word or three, for a table: "stored", or how they were made."""
+        """A short form for tables: "stored", or how they are made."""
         return f"made by {self.rule}" if self.source == "made" else "stored"
 
     def __str__(self) -> str:
@@ -108,7 +122,7 @@ class LRSource:
 
 @dataclass(frozen=True)
 class Stored:
-    """An image file, and what value is white in it (see `read_image`)."""
+    """An image file, and the value that is white in it; see `read_image`."""
 
     path: Path
     white: float | None = None
@@ -119,10 +133,14 @@ Reader = Callable[[Source], Tensor]
 
 
 def read_source(source: Source) -> Tensor:
-    """Read an image file or a built-in photo: RGB `(3, H, W)` in [0, 1].
+    """Return an image file or a built-in photo as RGB `(3, H, W)` in [0, 1].
 
-    >>> read_source(PHOTOS[1]).shape
-    torch.Size([3, 300, 451])
+    Raises:
+        InputError: The file cannot be used; see `read_image`.
+
+    Example:
+        >>> read_source(PHOTOS[1]).shape
+        torch.Size([3, 300, 451])
     """
     if isinstance(source, Photo):
         return _read_photo(source.name)
@@ -134,13 +152,14 @@ class _Entry:
     """An image of a set.
 
     Attributes:
-        name: of the image.
-        hr: where its HR image comes from.
-        lr: its LR file; None where LR is made.
-        hr_size: height and width of the pair's HR image; None where it is not known yet.
+        name: Name of the image.
+        hr: Source of its HR image.
+        lr: Its LR file; None if LR is made.
+        hr_size: Height and width of the pair's HR image; None while unknown.
         crop_px: HR pixels cut off so that HR and LR cover the same pixels.
-        covered: height and width of what is used of the HR image (top left); None for all of it.
-        sha256: the hash of its pixels, once they were read.
+        covered: Height and width of the part of the HR image that is used (top left); None for
+            all of it.
+        sha256: Hash of its pixels, once they have been read.
     """
 
     name: str
@@ -162,10 +181,17 @@ class _Entry:
 
 
 class ImageSet(Sequence[ImagePair]):
-    """A named sequence of `ImagePair`; images are read when they are asked for, and not kept.
+    """A named sequence of `ImagePair`; images are read on demand and not kept.
 
-    Where LR images are made, HR is cropped to multiples of 12 first (see `make_pair`). Where they
-    are stored, HR and LR are cropped to the part that both have, which `lr_source` tells.
+    If LR images are made, HR is cropped to multiples of 12 first; see `make_pair`. If they are
+    stored, HR and LR are cropped to their common part, which `lr_source` reports.
+
+    Args:
+        name: Name of the set.
+        entries: Its images.
+        degradation: How LR images are made, and the scale.
+        lr_folder: Folder of the stored LR images inside the data folder.
+        other_scales: Scales of stored LR images that are not used.
     """
 
     def __init__(
@@ -189,36 +215,37 @@ class ImageSet(Sequence[ImagePair]):
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The images' names, in order, without reading any."""
+        """Names of the images, in order; no image is read."""
         return tuple(entry.name for entry in self._entries)
 
     @property
     def hr_sources(self) -> tuple[Source, ...]:
-        """Where the HR images come from: sets that agree in this hold the same images."""
+        """Sources of the HR images; sets with equal sources hold the same images."""
         return tuple(entry.hr for entry in self._entries)
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """The files of HR and LR images; the built-in photos have none of their own."""
+        """Files of HR and LR images; the built-in photos have none."""
         sources = [source for entry in self._entries for source in (entry.hr, entry.lr)]
         return tuple(source.path for source in sources if isinstance(source, Stored))
 
     @property
     def hr_sizes(self) -> tuple[tuple[int, int] | None, ...]:
-        """Height and width of the pairs' HR images, without reading any; None where unknown."""
+        """Height and width of the pairs' HR images, None if unknown; no image is read."""
         return tuple(entry.hr_size for entry in self._entries)
 
     @property
     def makes_lr(self) -> bool:
-        """Whether the LR images are made here rather than read from files."""
+        """Whether LR images are made rather than read from files."""
         return any(entry.lr is None for entry in self._entries)
 
     @property
     def lr_source(self) -> LRSource:
-        """Where the LR images come from.
+        """Source of the LR images.
 
-        >>> print(photos(4).lr_source)
-        made from HR by bicubic
+        Example:
+            >>> print(photos(4).lr_source)
+            made from HR by bicubic
         """
         cropped = [entry.crop_px for entry in self._entries if entry.crop_px]
         return LRSource(
@@ -231,22 +258,27 @@ class ImageSet(Sequence[ImagePair]):
         )
 
     def without(self, names: Iterable[str]) -> "ImageSet":
-        """The set without some of its images.
+        """Return the set without some of its images.
 
-        >>> photos(4).without(["coffee", "rocket"]).names
-        ('astronaut', 'chelsea')
+        Args:
+            names: Names of the images to leave out.
+
+        Example:
+            >>> photos(4).without(["coffee", "rocket"]).names
+            ('astronaut', 'chelsea')
         """
         left_out = set(names)
         return self._with(entry for entry in self._entries if entry.name not in left_out)
 
     def cropped(self, sizes: Mapping[str, tuple[int, int]]) -> "ImageSet":
-        """The set with some HR images cropped (right and bottom), and their LR images alike.
+        """Return the set with some images cropped (right and bottom), HR and LR alike.
 
         Args:
-            sizes: name of an image -> height and width of what to keep of HR, at most.
+            sizes: Name of an image -> largest height and width of its HR image.
 
-        >>> photos(4)[1:2].cropped({"chelsea": (250, 250)})[0].hr.shape
-        torch.Size([3, 240, 240])
+        Example:
+            >>> photos(4)[1:2].cropped({"chelsea": (250, 250)})[0].hr.shape
+            torch.Size([3, 240, 240])
         """
         entries = []
         for entry in self._entries:
@@ -261,9 +293,9 @@ class ImageSet(Sequence[ImagePair]):
 
     @cached_property
     def sha256(self) -> str:
-        """A hash of names, pixels and how LR is made: that of an equal set, however it is stored.
+        """Hash of names, pixels and degradation; equal for equal sets, however they are stored.
 
-        Images that were not read before are read for it.
+        Images that have not been read yet are read.
         """
         for entry in self._entries:
             if not entry.sha256:
@@ -272,9 +304,9 @@ class ImageSet(Sequence[ImagePair]):
 
     @cached_property
     def files_sha256(self) -> str:
-        """A hash of names, files and how LR is made: equal if nothing was touched.
+        """Hash of names, files and degradation; equal if no file has changed.
 
-        No image is decoded for it.
+        No image is decoded.
         """
         return self._hash(
             " ".join(_stored_sha256(source) for source in (entry.hr, entry.lr) if source)
@@ -305,9 +337,12 @@ class ImageSet(Sequence[ImagePair]):
         """Return one image.
 
         Args:
-            index: of the image.
-            read: what decodes files and photos; one that keeps what it has just read serves sets
-                of the same HR images and different LR images.
+            index: Index of the image.
+            read: Function that decodes a source; with a cache, it serves several sets that share HR
+                images.
+
+        Raises:
+            InputError: The files cannot be used.
         """
         entry = self._entries[index]
         hr, lr = entry.read(read)
@@ -329,17 +364,24 @@ class ImageSet(Sequence[ImagePair]):
 def make_pair(
     hr: Tensor, degradation: Degradation, name: str = "image", dataset: str = ""
 ) -> ImagePair:
-    """Make a pair from an HR image `(3, H, W)` by the paper's rule.
+    """Make a pair from an HR image by the paper's rule.
 
-    HR is cropped (right and bottom) to multiples of 12, and to multiples of the scale where 12
-    is not one; LR is what `degradation` makes of that.
+    HR is cropped (right and bottom) to multiples of 12, or of the scale if 12 is not divisible by
+    it; `degradation` makes LR from the cropped image.
+
+    Args:
+        hr: RGB `(3, H, W)` in [0, 1].
+        degradation: How LR is made.
+        name: Name of the image.
+        dataset: Name of its data set.
 
     Raises:
-        InputError: an image smaller than the crop's unit.
+        InputError: The image is too small for the crop.
 
-    >>> import torch
-    >>> make_pair(torch.rand(3, 50, 40), Bicubic(4)).hr.shape
-    torch.Size([3, 48, 36])
+    Example:
+        >>> import torch
+        >>> make_pair(torch.rand(3, 50, 40), Bicubic(4)).hr.shape
+        torch.Size([3, 48, 36])
     """
     height, width = _cropped_size(_size(hr), degradation.scale, _label(name, dataset))
     hr = hr[..., :height, :width]
@@ -347,10 +389,15 @@ def make_pair(
 
 
 def photos(scale: int = 4, degradation: Degradation | None = None) -> ImageSet:
-    """The built-in photos (see `PHOTOS`), which ship inside scikit-image.
+    """Return the built-in photos, which ship inside scikit-image; see `PHOTOS`.
 
-    >>> photos().names
-    ('astronaut', 'chelsea', 'coffee', 'rocket')
+    Args:
+        scale: HR pixels per LR pixel.
+        degradation: How LR is made; default: `Bicubic(scale)`.
+
+    Example:
+        >>> photos().names
+        ('astronaut', 'chelsea', 'coffee', 'rocket')
     """
     entries = [_Entry(photo.name, photo) for photo in PHOTOS]
     return ImageSet("photos", entries, degradation or Bicubic(scale))
@@ -397,41 +444,40 @@ def open_data(
 ) -> ImageSet:
     """Open a data folder, or a single HR image, and check every file.
 
-    HR and LR images are found by the names of folders and files, in the layouts that
-    `srlongtail.image.layouts` lists. LR is made where a folder has no LR images, where `make_lr`
-    says so, and where the folder of the HR images itself is given. LR images of this scale that
-    would stay unused are an error. `ImageSet.lr_source` tells what was done.
+    Names of folders and files tell HR and LR images, in the layouts that
+    `srlongtail.image.layouts` lists. LR is made if a folder has no LR images, if `make_lr` is set,
+    and if the folder of the HR images itself is given. LR images of this scale that would stay
+    unused are an error. `ImageSet.lr_source` reports what was done.
 
     HR and LR that differ in size by up to two LR pixels are cropped to their common part.
 
     Args:
-        location: a path, `NAME=PATH`, or `NAME=HR,LR` with the folder of the LR images; `photos`,
-            where there is no such path, means the built-in ones. Without a name, the set is called
-            after its folder, or after the parent of a folder called `HR`, `GTmod12` and the like.
+        location: A path, `NAME=PATH`, or `NAME=HR,LR` with the folder of the LR images; `photos`
+            for the built-in ones, unless there is such a path. The default name is the folder's,
+            or the parent's for a folder called `HR`, `GTmod12` and the like.
         scale: HR pixels per LR pixel.
-        make_lr: make the LR images even where the folder has some.
-        lr_dir: the folder of the LR images (for a single HR image, the file).
-        white: what value is white in files with more than 8 bits a channel (see `read_image`).
-        skip_bad: leave out images that cannot be used, with a warning that names each, rather than
-            raise an error.
-        degradation: how LR images are made, `Bicubic(scale)` unless given; giving one implies
-            `make_lr`.
+        make_lr: Make the LR images even if the folder holds some.
+        lr_dir: Folder of the LR images; for a single HR image, the LR file.
+        white: Value that is white in files with more than 8 bits per channel; see `read_image`.
+        skip_bad: Leave out unusable images, with a warning that names each, instead of raising an
+            error.
+        degradation: How LR images are made; implies `make_lr`; default: `Bicubic(scale)`.
 
     Raises:
-        InputError: nothing there, no image in it, LR images that do not fit or are not used, or an
-            image that is damaged, too small, or lacks its LR image.
+        InputError: The location does not exist or holds no image, LR images do not fit or are not
+            used, or an image is damaged, too small, or without its LR image.
     """
     name, path, lr_root = _parse(location)
     if lr_root is not None and lr_dir is not None:
-        raise InputError(f"{location}: a second folder, and lr_dir={lr_dir}, expected one of them")
+        raise InputError(f"{location}: an LR folder, beside lr_dir={lr_dir}, expected one of them")
     lr_root = lr_root if lr_dir is None else Path(lr_dir)
     if lr_root is not None and (make_lr or degradation is not None):
-        raise InputError(f"{lr_root}: LR images named, and LR to be made, expected one of these")
+        raise InputError(f"{lr_root}: LR images beside LR to be made, expected one of them")
     rule = degradation or Bicubic(scale)
     if str(location) == "photos" and not path.exists() and lr_root is None:
         return photos(scale, rule)
     if lr_root is not None and not lr_root.exists():
-        raise InputError(f"{lr_root}: no such folder of LR images")
+        raise InputError(f"{lr_root}: no such folder, expected one of LR images")
     if path.is_file():
         layout = _single(path, lr_root)
     elif path.is_dir():
@@ -439,7 +485,7 @@ def open_data(
         layout = find_pairs(path, scale, make_lr=makes_lr, lr_dir=lr_root)
         name = name or set_name(layout.hr_folder)
     else:
-        raise InputError(f"{path}: no such folder or image")
+        raise InputError(f"{path}: no such folder or image, expected HR images")
     name = name or path.stem
     entries = _checked(layout, name, rule, white=white, skip_bad=skip_bad)
     return ImageSet(name, entries, rule, _inside(layout.lr_folder, path), layout.other_scales)
@@ -451,12 +497,12 @@ def open_files(
     """Open HR image files from any folders as one data set, and check every file; LR is made.
 
     Args:
-        name: Of the set.
+        name: Name of the set.
         files: Name of an image -> its file.
-        degradation: How LR is made; `Bicubic(4)` unless given.
+        degradation: How LR is made; default: `Bicubic(4)`.
 
     Raises:
-        InputError: An image that is damaged or too small.
+        InputError: An image is damaged or too small.
     """
     rule = degradation or Bicubic(4)
     layout = Layout(tuple(PairFile(*named) for named in files.items()), Path(), None)
@@ -466,25 +512,26 @@ def open_files(
 def stated_scales(
     location: str | os.PathLike[str], *, lr_dir: str | os.PathLike[str] | None = None
 ) -> set[int]:
-    """Return the scales that the LR images of a data folder have by their names.
+    """Return the scales of the LR images in a data folder, by their names.
 
     Args:
-        location, lr_dir: see `open_data`.
+        location: The data folder; see `open_data`.
+        lr_dir: Folder of the LR images; see `open_data`.
     """
     _, path, lr_root = _parse(location)
     lr_root = Path(lr_dir) if lr_dir is not None else lr_root
     root = lr_root or path
-    said = {folder_says(root.name).scale} if lr_root else set()
+    scales = {folder_says(root.name).scale} if lr_root else set()
     for file in images_below(root) if root.is_dir() else []:
         if lr_root or file.role == "LR":
-            said.add(file.scale or file.names[-1].scale)
-    return {scale for scale in said if scale is not None}
+            scales.add(file.scale or file.names[-1].scale)
+    return {scale for scale in scales if scale is not None}
 
 
 def _checked(
     layout: Layout, dataset: str, rule: Degradation, *, white: float | None, skip_bad: bool
 ) -> list[_Entry]:
-    """The images that can be used; the others are named, in an error or in warnings."""
+    """Return the usable images; the others are named in an error or in warnings."""
     entries: list[_Entry] = []
     facts: list[ImageFacts] = []
     bad: dict[str, InputError] = {}
@@ -534,7 +581,7 @@ def _check(
 
 
 def _inside(folder: Path | None, root: Path) -> str:
-    """The LR folder as results name it: relative to the folder given, else by its own name."""
+    """Return the LR folder's name in results: relative to the data folder, if it is inside."""
     if folder is None:
         return ""
     inside = folder != root and folder.is_relative_to(root)
@@ -542,7 +589,7 @@ def _inside(folder: Path | None, root: Path) -> str:
 
 
 def _single(path: Path, lr: Path | None) -> Layout:
-    """One HR image, with the LR file, or the folder that has it."""
+    """Return the layout of one HR image, with its LR file if there is one."""
     if lr is None or lr.is_file():
         files = PairFile(path.stem, path, lr)
         return Layout((files,), path.parent, None if lr is None else lr.parent)
@@ -556,7 +603,7 @@ def _read_photo(name: str) -> Tensor:
 
 
 def _stored_sha256(source: Source) -> str:
-    """The hash of a file's bytes, or a photo's name: scikit-image ships its pixels."""
+    """Return the hash of a file's bytes, or a photo's name: scikit-image ships its pixels."""
     if isinstance(source, Photo):
         return source.name
     white = "" if source.white is None else f" {source.white:g}"
@@ -564,10 +611,11 @@ def _stored_sha256(source: Source) -> str:
 
 
 def named_path(location: str | os.PathLike[str]) -> tuple[str | None, Path]:
-    """The two parts of `NAME=DIR`; no name where a location is a path alone.
+    """Split `NAME=DIR` into its parts; the name is None for a path alone.
 
-    >>> named_path("Set5=data/HR")
-    ('Set5', PosixPath('data/HR'))
+    Example:
+        >>> named_path("Set5=data/HR")
+        ('Set5', PosixPath('data/HR'))
     """
     text = os.fspath(location)
     name, separator, rest = text.partition("=")
@@ -577,7 +625,7 @@ def named_path(location: str | os.PathLike[str]) -> tuple[str | None, Path]:
 
 
 def _parse(location: str | os.PathLike[str]) -> tuple[str | None, Path, Path | None]:
-    """The parts of `NAME=HR,LR`: the name and the LR folder are None where they are not given."""
+    """Split `NAME=HR,LR` into its parts; name and LR folder are None if they are not given."""
     name, path = named_path(location)
     hr, separator, lr = str(path).rpartition(",")
     if separator and not path.exists():
@@ -586,7 +634,7 @@ def _parse(location: str | os.PathLike[str]) -> tuple[str | None, Path, Path | N
 
 
 def _cropped_size(size: tuple[int, int], scale: int, label: str) -> tuple[int, int]:
-    """The size of an HR image whose LR image is to be made."""
+    """Return the size of an HR image after the crop for making LR."""
     unit = MOD_CROP if MOD_CROP % scale == 0 else scale
     height, width = (side - side % unit for side in size)
     if min(height, width) == 0:
@@ -600,10 +648,11 @@ def _cropped_size(size: tuple[int, int], scale: int, label: str) -> tuple[int, i
 def _common_size(
     hr: tuple[int, int], lr: tuple[int, int], scale: int, label: str
 ) -> tuple[int, int]:
-    """The size in LR pixels of what HR and LR both have, from the top left corner.
+    """Return the size in LR pixels of the part that HR and LR share, from the top left corner.
 
-    Sides that differ by more than two LR pixels, or eight HR pixels, and by other than a crop to a
-    multiple of 12 are no pair.
+    Raises:
+        InputError: A side differs by more than two LR pixels or eight HR pixels, and not by a crop
+            to a multiple of 12.
     """
     common = []
     for side, small in zip(hr, lr, strict=True):
@@ -621,7 +670,7 @@ def _common_size(
 
 
 def _crop_px(hr: int, lr: int, common: int, scale: int) -> int:
-    """HR pixels cut off HR or LR (in HR pixels); 0 where HR loses what any crop for LR does."""
+    """Return the HR pixels cut off HR or LR; 0 if HR only loses what any crop for LR does."""
     if lr == common and lr // scale in (hr // scale, (hr - hr % MOD_CROP) // scale):
         return 0
     return max(hr, lr) - common

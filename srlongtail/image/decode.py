@@ -1,4 +1,4 @@
-"""Image files to stored pixels, before anything is scaled or converted."""
+"""Decode image files to stored pixels, before anything is scaled or converted."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -14,7 +14,7 @@ from PIL import Image
 from srlongtail.errors import InputError
 
 EXIF_ORIENTATION = 0x0112
-# How to turn the stored rows and columns into the picture meant (EXIF 2.3, tag 0x0112).
+# How to turn the stored rows and columns upright (EXIF 2.3, tag 0x0112).
 _UPRIGHT: dict[int, Callable[[NDArray], NDArray]] = {
     2: lambda a: a[:, ::-1],
     3: lambda a: a[::-1, ::-1],
@@ -42,21 +42,26 @@ _OTHER_FILES = {
     b"MATLAB 5.0": "a MATLAB file, not an image",
     b"PK\x03\x04": "a ZIP archive, not an image",
     b"%PDF": "a PDF document, not an image",
-    b"\0\5\x16\7": "what macOS leaves beside a file, not an image",
+    b"\0\5\x16\7": "a file of macOS beside an image, not an image",
     b"version https://git-lfs": "a Git LFS pointer (git lfs pull fetches the image)",
 }
 
 
 @dataclass(frozen=True)
 class Pixels:
-    """Stored pixels `(H, W, C)` the right way up; `alpha` tells what their last channel is."""
+    """Stored pixels, the right way up.
+
+    Attributes:
+        array: `(H, W, C)`.
+        alpha: Kind of transparency in the last channel; None if it is a color.
+    """
 
     array: NDArray
     alpha: Literal["straight", "premultiplied"] | None = None
 
 
-def kind_of_file(path: Path) -> str:
-    """What a file that is no image we read begins like."""
+def describe_file(path: Path) -> str:
+    """Describe a file that is not an image we read, by its first bytes."""
     with path.open("rb") as file:
         start = file.read(512)
     if not start:
@@ -73,7 +78,12 @@ def kind_of_file(path: Path) -> str:
 
 
 def decode(path: Path) -> Pixels:
-    """The stored pixels, the right way up."""
+    """Return the stored pixels, the right way up.
+
+    Raises:
+        InputError: The file holds several images, or channels that are not colors.
+        OSError, ValueError, SyntaxError: The file is damaged or not an image.
+    """
     tiff = _decode_tiff(path) if is_tiff(path) else None
     if tiff is not None:
         pixels, orientation = tiff
@@ -103,8 +113,8 @@ def _decode_with_pillow(image: Image.Image) -> Pixels:
 
 
 def _decode_deep_png(path: Path) -> Pixels | None:
-    """Pixels of a 16-bit file of several channels, which Pillow would reduce to 8 bits."""
-    with path.open("rb") as file:  # the reader would leave a file that it opens itself open
+    """Return the pixels of a 16-bit file of several channels, which Pillow would reduce to 8."""
+    with path.open("rb") as file:  # a file that the reader opens itself would stay open
         reader = png.Reader(file=file)
         reader.preamble()
         if reader.bitdepth != 16 or reader.planes == 1:
@@ -117,13 +127,13 @@ def _decode_deep_png(path: Path) -> Pixels | None:
 
 
 def is_tiff(path: Path) -> bool:
-    """Whether a file begins as TIFF or BigTIFF files do."""
+    """Return whether a file begins as TIFF and BigTIFF files do."""
     with path.open("rb") as file:
         return file.read(4) in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
 def _decode_tiff(path: Path) -> tuple[Pixels, int] | None:
-    """Pixels and orientation of a TIFF file; None for those that Pillow decodes as they are."""
+    """Return pixels and orientation of a TIFF file; None if Pillow decodes it unchanged."""
     try:
         with tifffile.TiffFile(path) as file:
             page = file.pages.first
@@ -135,14 +145,14 @@ def _decode_tiff(path: Path) -> tuple[Pixels, int] | None:
             return None if pixels is None else (pixels, orientation)
     except InputError:
         raise
-    except Exception as error:  # tifffile lets damaged files raise whatever they do
+    except Exception as error:  # on damaged files, tifffile raises errors of any kind
         raise ValueError(str(error)) from error
 
 
 def _tiff_pixels(page: tifffile.TiffPage, path: Path) -> Pixels | None:
-    """The samples that are colors, and transparency, where the tag ExtraSamples says it is that.
+    """Return the colors, and the transparency if the tag ExtraSamples declares it.
 
-    Any other sample, such as infrared, is refused rather than guessed at.
+    Any other sample, such as infrared, is an error.
     """
     if page.imagedepth > 1:
         raise InputError(f"{path}: a volume of {page.imagedepth} slices, expected one image")
@@ -152,7 +162,7 @@ def _tiff_pixels(page: tifffile.TiffPage, path: Path) -> Pixels | None:
     if bands not in (1, 3) and not (is_cmyk and bands == 4 and page.bitspersample == 8):
         raise InputError(
             f"{path}: {bands} bands of {page.bitspersample} bits"
-            f"{' and transparency' if alphas else ''}, expected 1 (grey) or 3 (RGB)"
+            f"{' and transparency' if alphas else ''}, expected 1 (gray) or 3 (RGB)"
         )
     floating = page.sampleformat == tifffile.SAMPLEFORMAT.IEEEFP
     inverted = page.photometric == tifffile.PHOTOMETRIC.MINISWHITE

@@ -22,22 +22,26 @@ from srlongtail.image.decode import (
     SIDEWAYS,
     Pixels,
     decode,
+    describe_file,
     is_tiff,
-    kind_of_file,
 )
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 
-_TOLERANCE = 1e-4  # of white: how far floating point pixels may lie outside without being an error
+_TOLERANCE = 1e-4  # of white: floating point pixels may be this far outside the range
 
 
 def quantize(image: Tensor) -> Tensor:
-    """Clamp to [0, 1] and round to the 256 levels of an 8-bit image.
+    """Return an image clamped to [0, 1] and rounded to the 256 levels of an 8-bit image.
 
-    Halves are rounded up, as MATLAB does, not to even. The dtype is kept.
+    Halves are rounded up, as in MATLAB, not to even. The dtype is kept.
 
-    >>> quantize(torch.tensor([-0.2, 0.5 / 255, 0.7, 3.0])) * 255
-    tensor([  0.,   1., 179., 255.])
+    Args:
+        image: Any shape.
+
+    Example:
+        >>> quantize(torch.tensor([-0.2, 0.5 / 255, 0.7, 3.0])) * 255
+        tensor([  0.,   1., 179., 255.])
     """
     return to_levels(image).div_(255)
 
@@ -53,14 +57,14 @@ def to_levels(image: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class ImageFacts:
-    """What a check of an image file found out.
+    """Result of checking an image file.
 
     Attributes:
-        height: of the image as it is meant to be seen, in pixels.
-        width: likewise.
-        bits: a channel; 8, 16, or more where pixels are floating point numbers.
-        floating: whether they are.
-        peak: the largest stored value; None for 8-bit files, whose pixels are not looked at.
+        height: Height in pixels, the right way up.
+        width: Width in pixels, the right way up.
+        bits: Bits per channel: 8 or 16, or more for floating point numbers.
+        floating: Whether the pixels are floating point numbers.
+        peak: Largest stored value; None for 8-bit files, whose pixels are not inspected.
     """
 
     height: int
@@ -71,19 +75,24 @@ class ImageFacts:
 
 
 def check_image(path: str | os.PathLike[str], white: float | None = None) -> ImageFacts:
-    """Find out, as cheaply as it can be known, whether `read_image` will succeed, and the size.
+    """Return the facts of an image file, checking as cheaply as possible that it can be read.
 
-    Of 8-bit PNG files the checksums are compared, of JPEG files the end is looked for; other files,
-    and those with more than 8 bits a channel, are decoded.
+    For 8-bit PNG files, the checksums are verified; for JPEG files, the end marker is searched.
+    Other files, and those with more than 8 bits per channel, are decoded.
+
+    Args:
+        path: The file.
+        white: Value that is white in files with more than 8 bits per channel; see `read_image`.
 
     Raises:
-        InputError: as `read_image`.
+        InputError: See `read_image`.
 
-    >>> import tempfile
-    >>> path = Path(tempfile.mkdtemp()) / "black.png"
-    >>> write_image(path, torch.zeros(3, 20, 30))
-    >>> check_image(path)
-    ImageFacts(height=20, width=30, bits=8, floating=False, peak=None)
+    Example:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp()) / "black.png"
+        >>> write_image(path, torch.zeros(3, 20, 30))
+        >>> check_image(path)
+        ImageFacts(height=20, width=30, bits=8, floating=False, peak=None)
     """
     path = Path(path)
     with _naming(path):
@@ -98,18 +107,18 @@ def check_image(path: str | os.PathLike[str], white: float | None = None) -> Ima
 def read_image(path: str | os.PathLike[str], white: float | None = None) -> Tensor:
     """Read an image file as RGB, float32 `(3, H, W)` in [0, 1].
 
-    PNG and TIFF of 8 or 16 bits a channel, TIFF of floating point numbers, JPEG, BMP and WebP. Grey
-    becomes RGB, transparency is laid over white (with a warning), and the EXIF orientation is
-    applied. A warning tells of deep pixels that seem to need another `white`.
+    Supported are PNG and TIFF with 8 or 16 bits per channel, TIFF with floating point numbers,
+    JPEG, BMP and WebP. Gray becomes RGB, transparency is laid over white (with a warning), and the
+    EXIF orientation is applied. A warning reports deep pixels that seem to need another `white`.
 
     Args:
-        path: the file.
-        white: the value that means white in files with more than 8 bits a channel: 4095 for 12
-            bits stored in 16. By default 65535, and 1 for floating point numbers.
+        path: The file.
+        white: Value that is white in files with more than 8 bits per channel, such as 4095 for 12
+            bits stored in 16; default: 65535, or 1 for floating point numbers.
 
     Raises:
-        InputError: the file is missing, no image, damaged, or of a kind not listed above; it has
-            more bands than RGB and transparency; or values below 0 or above `white`.
+        InputError: The file is missing, damaged, or not one of these images; it has more bands
+            than RGB and transparency; or values are below 0 or above `white`.
     """
     path = Path(path)
     with _naming(path):
@@ -122,16 +131,21 @@ def read_image(path: str | os.PathLike[str], white: float | None = None) -> Tens
 
 
 def read_checked(path: Path, white: float | None = None) -> Tensor:
-    """`read_image` without the warning about depth: for files whose `ImageFacts` told it."""
+    """Read an image as `read_image` does, without the warning that `ImageFacts` have given."""
     with _naming(path):
         return _to_tensor(decode(path), white, str(path))
 
 
 def depth_note(facts: Iterable[ImageFacts], white: float | None = None) -> InputWarning | None:
-    """What is to be said about the depth of images that belong together, if anything.
+    """Return a warning about the depth of images that belong together; None if all is as usual.
 
-    >>> print(depth_note([ImageFacts(8, 8, bits=16, peak=3900.0)]))
-    16 bits a channel, but no value above 3900: 12 bits? white=4095 takes them as such
+    Args:
+        facts: Facts of the images.
+        white: Value that the user says is white; if given, there is no warning.
+
+    Example:
+        >>> print(depth_note([ImageFacts(8, 8, bits=16, peak=3900.0)]))
+        16 bits per channel, but no value above 3900: 12 bits? white=4095 treats them as such
     """
     deep = [image for image in facts if image.peak is not None and image.bits > 8]
     peak = max((image.peak or 0 for image in deep), default=0)
@@ -143,18 +157,26 @@ def depth_note(facts: Iterable[ImageFacts], white: float | None = None) -> Input
     bits = next((bits for bits in (8, 10, 12, 14) if peak < 2**bits), None)
     if bits is None:
         return None
-    text = f"16 bits a channel, but no value above {peak:.0f}: {bits} bits? "
-    return InputWarning(text, Parameter("white", 2**bits - 1), " takes them as such")
+    text = f"16 bits per channel, but no value above {peak:.0f}: {bits} bits? "
+    return InputWarning(text, Parameter("white", 2**bits - 1), " treats them as such")
 
 
 def image_from_array(array: NDArray, *, name: str = "array") -> Tensor:
-    """Turn an integer array `(H, W)` or `(H, W, 1..4)` into an image tensor `(3, H, W)`.
+    """Return an integer array as an image tensor `(3, H, W)` in [0, 1].
 
-    8- and 16-bit unsigned integers are scaled by their full range; two and four channels are
-    grey and RGB with transparency, laid over white with a warning that calls the image `name`.
+    8- and 16-bit unsigned integers are scaled by their full range. Two and four channels are gray
+    and RGB with transparency, which is laid over white with a warning.
 
-    >>> image_from_array(np.full((2, 2), 255, np.uint8)).shape
-    torch.Size([3, 2, 2])
+    Args:
+        array: `(H, W)` or `(H, W, C)` with 1 to 4 channels.
+        name: Name of the image in warnings and errors.
+
+    Raises:
+        InputError: The array has another type or shape.
+
+    Example:
+        >>> image_from_array(np.full((2, 2), 255, np.uint8)).shape
+        torch.Size([3, 2, 2])
     """
     if array.dtype not in (np.uint8, np.uint16):
         raise InputError(f"{name}: {array.dtype} pixels, expected 8 or 16 bit unsigned integers")
@@ -166,10 +188,15 @@ def image_from_array(array: NDArray, *, name: str = "array") -> Tensor:
 
 
 def write_image(path: str | os.PathLike[str], image: Tensor, *, bits: int = 8) -> None:
-    """Write an image `(3, H, W)` in [0, 1]; values outside are clamped.
+    """Write an image; the file appears whole or not at all.
 
-    The suffix chooses the format (see `SUFFIXES`); `bits` is 8 or, for PNG and TIFF, 16.
-    The file appears whole or not at all.
+    Args:
+        path: The file; its suffix determines the format, see `SUFFIXES`.
+        image: RGB `(3, H, W)`; values outside [0, 1] are clamped.
+        bits: Bits per channel: 8, or 16 for PNG and TIFF.
+
+    Raises:
+        InputError: The suffix, the number of bits or the shape is not one of these.
     """
     path = Path(path)
     suffix = path.suffix.lower()
@@ -197,7 +224,7 @@ def write_image(path: str | os.PathLike[str], image: Tensor, *, bits: int = 8) -
 
 @contextmanager
 def _naming(path: Path) -> Iterator[None]:
-    """Say which file it was, and what else it may be than an image."""
+    """Turn errors in reading a file into an `InputError` with its name and what it is."""
     if not path.is_file():
         if path.is_symlink():
             target = os.readlink(path)
@@ -207,7 +234,7 @@ def _naming(path: Path) -> Iterator[None]:
         yield
     except UnidentifiedImageError as error:
         raise InputError(
-            f"{path}: {kind_of_file(path)}, expected one of {', '.join(SUFFIXES)}"
+            f"{path}: {describe_file(path)}, expected one of {', '.join(SUFFIXES)}"
         ) from error
     except InputError:
         raise
@@ -221,11 +248,11 @@ def _naming(path: Path) -> Iterator[None]:
 
 
 def _check_quickly(path: Path) -> ImageFacts | None:
-    """Size and wholeness of an 8-bit PNG or a JPEG file; None where only decoding tells."""
+    """Return the facts of an intact 8-bit PNG or JPEG file; None if it must be decoded."""
     if is_tiff(path):
         return None
     with Image.open(path) as image:
-        # Not `getexif`, which decodes a PNG file to look behind the pixels, too.
+        # `getexif` would decode a whole PNG file, to search behind the pixels, too.
         exif = Image.Exif()
         exif.load(image.info.get("exif", b""))
         turned = exif.get(EXIF_ORIENTATION, 1) in SIDEWAYS
@@ -265,7 +292,7 @@ def _to_tensor(pixels: Pixels, white: float | None, name: str) -> Tensor:
     alpha = values[..., -1:] / full if pixels.alpha else None
     values = (values[..., :-1] if pixels.alpha else values) / level
     if deep and not (values.min() >= -_TOLERANCE and values.max() <= 1 + _TOLERANCE):
-        # Also where there are values that are no numbers, which compare as neither.
+        # NaN, for which both comparisons are false, ends here, too.
         raise InputError(
             f"{name}: {array.dtype} pixels from {values.min() * level:.6g} to "
             f"{values.max() * level:.6g}, expected 0 to {level:g}; ",

@@ -1,12 +1,12 @@
-"""Find HR images and their LR images below a folder: one definition for testing and for training.
+"""Find HR images and their LR images below a folder, for testing and training alike.
 
-Folders and files say by their names what they hold. A role (HR or LR), a scale, and the image's
-own name are read from them, in upper or lower case; the words that are left of the folders' names
-tell one set of images from another. This covers the layouts in use: `HR` with `LR_bicubic/X4`
-(EDSR), `DIV2K_valid_HR` with `DIV2K_valid_LR_mild` (NTIRE), `GTmod12` with `LRbicx4` (BasicSR),
-`HR/Set5/x4` with `LR/LRBI/Set5/x4` (RCAN), `image_SRF_4` (SelfExSR), `Test_x4/test_HR` with
-`Test_x4/test_LR` (DRealSR), and pairs that lie in one folder, such as `1_HR.png` with `1_LR4.png`
-(RealSR) or `1.png` with `1x4.png`.
+The names of folders and files tell what they hold: a role (HR or LR), a scale, and the image's own
+name, in upper or lower case. The remaining words of the folders' names tell one set of images from
+another. This covers the common layouts: `HR` with `LR_bicubic/X4` (EDSR), `DIV2K_valid_HR` with
+`DIV2K_valid_LR_mild` (NTIRE), `GTmod12` with `LRbicx4` (BasicSR), `HR/Set5/x4` with
+`LR/LRBI/Set5/x4` (RCAN), `image_SRF_4` (SelfExSR), `Test_x4/test_HR` with `Test_x4/test_LR`
+(DRealSR), and pairs in one folder, such as `1_HR.png` with `1_LR4.png` (RealSR) or `1.png` with
+`1x4.png`.
 """
 
 import os
@@ -46,7 +46,7 @@ _SCALE = re.compile(
 _ROLE_SCALE = re.compile(r"x(\d+)(?!\d)", re.I)  # LRbicx4, HRx4
 _LR_NUMBER = re.compile(r"lr(\d+)$", re.I)
 
-# What is added to an image's name, at its end or in front of it, with the scale.
+# Marks at the end or the start of an image's name.
 _LR_KIND = r"(?:BI|BD|DN|bic(?:ubic)?|blur|mild|wild|difficult|unknown)"
 _MARK = re.compile(
     rf"""
@@ -64,7 +64,7 @@ _MARK = re.compile(
 
 @dataclass(frozen=True)
 class _Name:
-    """An image's name without some of its marks, and what these marks say."""
+    """An image's name without some of its marks, and the role and scale that these marks state."""
 
     text: str
     role: Role | None = None
@@ -72,15 +72,19 @@ class _Name:
 
     @property
     def core(self) -> str:
-        """The name as it is compared: upper and lower case are the same."""
+        """The name for comparisons, which ignore upper and lower case."""
         return self.text.casefold()
 
 
 def names_of(stem: str) -> tuple[_Name, ...]:
-    """Return a file's name as it stands, then without one mark, without two, and so on.
+    """Return a file's name as it is, then without one mark, without two, and so on.
 
-    >>> [name.text for name in names_of("baby_HR_x4")]
-    ['baby_HR_x4', 'baby']
+    Args:
+        stem: Name of the file without its suffix.
+
+    Example:
+        >>> [name.text for name in names_of("baby_HR_x4")]
+        ['baby_HR_x4', 'baby']
     """
     left, names = stem, [_Name(stem)]
     while (mark := _MARK.search(left)) and mark.span() != (0, len(left)):
@@ -98,7 +102,13 @@ def names_of(stem: str) -> tuple[_Name, ...]:
 
 @dataclass(frozen=True)
 class FolderSays:
-    """What a folder's name says, and the words that are left of it."""
+    """The content of a folder, by its name.
+
+    Attributes:
+        role: "HR" or "LR"; None if the name states neither.
+        scale: HR pixels per LR pixel; None if the name does not state it.
+        words: The remaining words of the name.
+    """
 
     role: Role | None
     scale: int | None
@@ -106,10 +116,15 @@ class FolderSays:
 
 
 def folder_says(name: str, *, number_is_scale: bool = False) -> FolderSays:
-    """Read a folder's name.
+    """Return what a folder holds, by its name.
 
-    >>> folder_says("DIV2K_valid_LR_bicubic")
-    FolderSays(role='LR', scale=None, words=('div2k', 'valid'))
+    Args:
+        name: Name of the folder.
+        number_is_scale: Whether a name that is only a number is a scale.
+
+    Example:
+        >>> folder_says("DIV2K_valid_LR_bicubic")
+        FolderSays(role='LR', scale=None, words=('div2k', 'valid'))
     """
     lr, hr = _LR_FOLDER.search(name), _HR_FOLDER.search(name)
     mark = lr or hr
@@ -139,14 +154,14 @@ def _scale(digits: str | None) -> int | None:
 
 @dataclass(frozen=True)
 class ImageFile:
-    """An image file, and what its name and its folders' names say about it.
+    """An image file, and what its name and its folders' names state.
 
     Attributes:
-        path: the file.
-        role: HR or LR; None where nothing says so.
-        scale: HR pixels per LR pixel, where the folders, or with its role the name, say so.
-        group: the words that tell its set from others.
-        names: its name with and without the marks of role and scale.
+        path: The file.
+        role: "HR" or "LR"; None if no name states it.
+        scale: HR pixels per LR pixel, if the folders state it, or the file's name with its role.
+        group: Words that tell its set from others.
+        names: Its name with and without the marks of role and scale.
     """
 
     path: Path
@@ -157,23 +172,28 @@ class ImageFile:
 
     @property
     def image_name(self) -> str:
-        """The file's name without its ending, and without the mark of its role."""
+        """The file's name without its suffix and without the mark of its role."""
         return next((name.text for name in self.names if name.role is not None), self.path.stem)
 
 
 def is_visible(path: Path) -> bool:
-    """Whether a file or folder is the user's own, and not left by an archive program or a system.
+    """Return whether a file or folder is the user's own, not one of an archive program or system.
 
-    >>> is_visible(Path("HR/._baby.png")), is_visible(Path("HR/baby.png"))
-    (False, True)
+    Example:
+        >>> is_visible(Path("HR/._baby.png")), is_visible(Path("HR/baby.png"))
+        (False, True)
     """
     return not path.name.startswith(".") and path.name != "__MACOSX"
 
 
 def images_below(root: Path, depth: int = _DEPTH) -> list[ImageFile]:
-    """All image files below a folder, sorted, with what their names say; hidden ones left out.
+    """Return all image files below a folder, sorted; hidden ones are left out.
 
-    The name of `root` itself says nothing: who names an LR folder means its images.
+    The name of `root` itself has no meaning: a user who names an LR folder wants its images.
+
+    Args:
+        root: The folder.
+        depth: Levels of folders below it to search.
     """
     files: list[ImageFile] = []
     for folder, children in _walk(root, depth):
@@ -193,10 +213,10 @@ def images_below(root: Path, depth: int = _DEPTH) -> list[ImageFile]:
 
 
 def visible_in(folder: Path) -> list[Path]:
-    """What lies directly in a folder, sorted; hidden files and links back to where we are left out.
+    """Return what is directly in a folder, sorted, without hidden files and links to folders above.
 
     Raises:
-        InputError: a folder that may not be read.
+        InputError: The folder may not be read.
     """
     try:
         children = sorted(filter(is_visible, folder.iterdir()))
@@ -230,7 +250,7 @@ def _walk(folder: Path, depth: int) -> Iterator[tuple[Path, list[Path]]]:
 
 
 def _read(root: Path, folder: Path, paths: list[Path]) -> Iterator[ImageFile]:
-    """The images of one folder; those of several decide together what a bare "x4" means."""
+    """Yield the images of one folder; only together do their names tell what a bare "x4" means."""
     names = {path: names_of(path.stem) for path in paths}
     marked = any(of_file[-1].role for of_file in names.values())
     parts = [folder_says(p, number_is_scale=marked) for p in folder.relative_to(root).parts]
@@ -254,7 +274,14 @@ def _read(root: Path, folder: Path, paths: list[Path]) -> Iterator[ImageFile]:
 
 @dataclass(frozen=True)
 class PairFile:
-    """The files of one image; `problem` says why its LR file, which is expected, is None."""
+    """The files of one image.
+
+    Attributes:
+        name: Name of the image.
+        hr: The HR file.
+        lr: The LR file; None if LR is made, or if there is a problem.
+        problem: Why an expected LR file is missing.
+    """
 
     name: str
     hr: Path
@@ -267,10 +294,10 @@ class Layout:
     """The pairs of one set of images below a folder.
 
     Attributes:
-        files: one entry an HR image.
-        hr_folder: where the HR images lie.
-        lr_folder: where the LR images lie; None where LR is to be made.
-        other_scales: the scales of LR images that are there, where none are of the scale asked for.
+        files: One entry per HR image.
+        hr_folder: Folder of the HR images.
+        lr_folder: Folder of the LR images; None if LR is to be made.
+        other_scales: Scales of the LR images that are there, if none has the requested scale.
     """
 
     files: tuple[PairFile, ...]
@@ -281,13 +308,13 @@ class Layout:
 
 @dataclass(frozen=True)
 class _Option:
-    """The HR images of one folder, and what LR images there are for them.
+    """The HR images of one folder, and the LR images that they may have.
 
     Attributes:
-        hr: the HR images, of one folder.
+        hr: The HR images.
         matches: LR folder -> HR image -> the LR images that fit it equally well.
         idle: LR folders of this set whose images fit no HR image by their names.
-        other_scales: the scales of further LR images of this set.
+        other_scales: Scales of other LR images of this set.
     """
 
     hr: tuple[ImageFile, ...]
@@ -304,7 +331,7 @@ class _Option:
         return self.hr[0].group
 
     def rank(self, scale: int) -> tuple[bool, bool, bool, int, str]:
-        """Smaller for the better one of several folders that hold the same images."""
+        """Return a key by which folders that hold the same images are sorted, the best first."""
         cropped = re.search(r"mod[-_]?(\d+)$", self.folder.name)
         unfit = cropped is not None and int(cropped[1]) % scale != 0
         stated = self.hr[0].scale == scale
@@ -314,17 +341,17 @@ class _Option:
 def find_pairs(
     root: Path, scale: int, *, make_lr: bool = False, lr_dir: Path | None = None
 ) -> Layout:
-    """Find the HR images below a folder, and the LR images that belong to them.
+    """Return the HR images below a folder, and the LR images that belong to them.
 
     Args:
-        root: the folder. For one that holds HR images itself, and no LR images, LR is made.
+        root: The folder. If it holds HR images itself, and no LR images, LR is made.
         scale: HR pixels per LR pixel.
-        make_lr: leave LR images out of account.
-        lr_dir: the folder of the LR images, wherever it lies.
+        make_lr: Ignore LR images.
+        lr_dir: Folder of the LR images, anywhere.
 
     Raises:
-        InputError: no HR images, those of several sets, or of another scale alone; or LR images
-            inside that are of this scale, or of none that is stated, and stay unused.
+        InputError: There are no HR images, those of several sets, or only some of another scale; or
+            LR images inside that have this scale, or state none, stay unused.
     """
     if not make_lr and lr_dir is None:
         for link in (child for _, children in _walk(root, _DEPTH) for child in children):
@@ -354,7 +381,7 @@ def find_pairs(
         raise _unused(root, chosen, unused)
     if not chosen.matches and any(file.path.parent == chosen.folder for file in lr_files):
         raise InputError(
-            f"{chosen.folder}: LR images for scale {_listed(chosen.other_scales)} alone, expected "
+            f"{chosen.folder}: only LR images for scale {_listed(chosen.other_scales)}, expected "
             f"scale {scale}; with ",
             MAKE_LR,
             " LR is made from HR",
@@ -368,7 +395,7 @@ def find_pairs(
 def _hr_sets(
     root: Path, found: Sequence[ImageFile], scale: int, *, any_scale: bool
 ) -> list[tuple[ImageFile, ...]]:
-    """The HR images, a tuple for each folder; those of other scales left out."""
+    """Return the HR images, a tuple for each folder, without those of other scales."""
     flat = [file for file in found if file.role is None and file.path.parent == root]
     hr = [file for file in found if file.role == "HR"]
     # Beside images that lie flat, HR folders count only if they are of the folder given itself.
@@ -380,9 +407,9 @@ def _hr_sets(
     if not fitting and not any_scale:
         scales = sorted({file.scale for file in hr if file.scale is not None})
         raise InputError(
-            f"{root}: HR images for scale {_listed(scales)} alone, expected scale {scale}; with ",
+            f"{root}: only HR images for scale {_listed(scales)}, expected scale {scale}; with ",
             MAKE_LR,
-            " LR is made from them all the same",
+            " LR is made from them anyway",
         )
     return [tuple(files) for _, files in groupby(fitting or hr, lambda file: file.path.parent)]
 
@@ -400,7 +427,7 @@ def _option(hr: tuple[ImageFile, ...], near: Sequence[ImageFile], scale: int) ->
 def _match(
     hr: Iterable[ImageFile], lr: Sequence[ImageFile], scale: int
 ) -> dict[ImageFile, list[ImageFile]]:
-    """For each HR image the LR images that share its name after the fewest marks are taken off.
+    """Return, for each HR image, the LR images with the same name after removing the fewest marks.
 
     An HR image does not get an LR image that is closer to another one.
     """
@@ -427,7 +454,7 @@ def _match(
 
 
 def _choose(root: Path, options: list[_Option], scale: int) -> _Option:
-    """The set with LR images, that is not for training; of folders with the same, the best."""
+    """Return the set that has LR images and is not for training; of equal sets, the best folder."""
     pool = [option for option in options if option.matches or option.idle] or options
     pool = [option for option in pool if not is_training(option.group)] or pool
     groups = {option.group for option in pool}
@@ -440,10 +467,14 @@ def _choose(root: Path, options: list[_Option], scale: int) -> _Option:
 
 
 def set_name(hr_folder: Path) -> str:
-    """What a set of images is called: its folder, or what holds a folder called `HR`, `x4` etc.
+    """Return the name of a set of images: its folder's, or that of the parent of `HR`, `x4` etc.
 
-    >>> set_name(Path("/data/Set5/HR")), set_name(Path("/data/RealSR/Test/4"))
-    ('Set5', 'RealSR')
+    Args:
+        hr_folder: Folder of the HR images.
+
+    Example:
+        >>> set_name(Path("/data/Set5/HR")), set_name(Path("/data/RealSR/Test/4"))
+        ('Set5', 'RealSR')
     """
     own = hr_folder.resolve()
     for folder in (own, *own.parents):
@@ -456,19 +487,21 @@ def set_name(hr_folder: Path) -> str:
 
 
 def is_training(words: Iterable[str]) -> bool:
-    """Whether a folder's name says that its images are for training.
+    """Return whether the words of a folder's name mean that its images are for training.
 
-    >>> is_training(["div2k", "train"])
-    True
+    Example:
+        >>> is_training(["div2k", "train"])
+        True
     """
     return any("train" in word for word in words)
 
 
 def is_split(words: Iterable[str]) -> bool:
-    """Whether a folder's name says which part of a data set it holds.
+    """Return whether the words of a folder's name state which part of a data set it holds.
 
-    >>> is_split(["div2k", "valid"])
-    True
+    Example:
+        >>> is_split(["div2k", "valid"])
+        True
     """
     return not _SPLITS.isdisjoint(words)
 
@@ -500,7 +533,7 @@ def _pairs(
 def _nothing_found(root: Path, found: Sequence[ImageFile]) -> str:
     what = f"no images in it, expected {', '.join(SUFFIXES)}"
     if any(file.role == "LR" for file in found):
-        what = "LR images alone, expected HR images beside them, in a folder called HR or GT"
+        what = "only LR images, expected HR images beside them, in a folder called HR or GT"
     inside = [path.name for path in visible_in(root) if path.is_dir()]
     endings = {path.suffix for path in visible_in(root) if path.is_file()} - {"", *SUFFIXES}
     hints = [f"its folders are {_listed(inside)}"] if inside else []

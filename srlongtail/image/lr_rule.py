@@ -1,4 +1,4 @@
-"""By which rule stored LR images were made: the paper's, MATLAB's on 8-bit images, or another."""
+"""Which rule made stored LR images: the paper's, MATLAB's on 8-bit images, or another."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -12,17 +12,18 @@ from srlongtail.image.resample import imresize, imresize_uint8
 
 @dataclass(frozen=True)
 class LRRule:
-    """How many LR images are what a rule makes of HR, to the last level.
+    """Numbers of LR images that equal what a rule makes from HR, to the last level.
 
     Attributes:
-        once: bicubic rounded once, at the end: the paper's rule, and that of LR made here.
-        twice: bicubic rounded after either pass, as MATLAB does on 8-bit images.
-        other: neither.
+        once: By bicubic rounded once, at the end: the paper's rule, also used for LR made here.
+        twice: By bicubic rounded after each pass, as MATLAB does on 8-bit images.
+        other: By neither.
 
-    >>> print(LRRule(once=0, twice=14, other=0))
-    MATLAB's bicubic on 8-bit images, rounded twice where the paper rounds once
-    >>> print(LRRule(once=0, twice=0, other=3))
-    not the paper's bicubic, by which LR is made for the published numbers
+    Example:
+        >>> print(LRRule(once=0, twice=14, other=0))
+        MATLAB's bicubic on 8-bit images, rounded twice where the paper rounds once
+        >>> print(LRRule(once=0, twice=0, other=3))
+        not the paper's bicubic, by which LR is made for the published numbers
     """
 
     once: int
@@ -31,7 +32,7 @@ class LRRule:
 
     @property
     def is_papers(self) -> bool:
-        """Whether all images are what the paper's rule makes."""
+        """Whether all images equal what the paper's rule makes."""
         return not self.twice and not self.other
 
     def __str__(self) -> str:
@@ -45,16 +46,17 @@ class LRRule:
 
 
 def find_lr_rule(pairs: Iterable[ImagePair]) -> LRRule:
-    """Compare LR images with what the rules make of HR.
+    """Compare LR images with what the rules make from HR.
 
-    It takes about as long as reading the images.
+    This takes about as long as reading the images.
 
     Args:
-        pairs: 8-bit images, HR and LR covering the same pixels.
+        pairs: 8-bit images whose HR and LR cover the same pixels.
 
-    >>> from srlongtail.image.dataset import photos
-    >>> find_lr_rule(photos(4)[:1])
-    LRRule(once=1, twice=0, other=0)
+    Example:
+        >>> from srlongtail.image.dataset import photos
+        >>> find_lr_rule(photos(4)[:1])
+        LRRule(once=1, twice=0, other=0)
     """
     found = [_rule(pair) for pair in pairs]
     return LRRule(**{rule: found.count(rule) for rule in ("once", "twice", "other")})

@@ -105,8 +105,8 @@ def test_options_of_the_images_reach_the_scores(run, data):
     deep = np.random.default_rng(0).integers(0, 4096, (48, 48), dtype=np.uint16)
     tifffile.imwrite("deep.tif", deep)
     told = run("evaluate", "bicubic", "--data", "deep.tif")[2]
-    assert "deep: 16 bits a channel, but no value above 40" in told
-    assert "12 bits? --white 4095 takes them as such" in told
+    assert "deep: 16 bits per channel, but no value above 40" in told
+    assert "12 bits? --white 4095 treats them as such" in told
     assert "bits" not in run("evaluate", "bicubic", "--data", "deep.tif", "--white", 4095)[2]
 
 

@@ -127,7 +127,7 @@ def test_noise_follows_the_image_not_its_place(tmp_path):
 
 def test_photos_are_real_and_licensed():
     assert len(photos()) == len(PHOTOS)
-    assert {photo.licence for photo in PHOTOS} <= {"CC0", "public domain"}
+    assert {photo.license for photo in PHOTOS} <= {"CC0", "public domain"}
     for pair in photos(4):
         assert pair.hr.std() > 0.1
         assert pair.hr.shape[-1] == 4 * pair.lr.shape[-1]
@@ -188,9 +188,9 @@ def test_two_folders(tmp_path):
     for data in (named, in_short, open_data(hr / "a.png", lr_dir=lr / "a.png")):
         assert data[0].lr.mean().item() == pytest.approx(0.8)
     for wrong in ({"make_lr": True}, {"degradation": BlurNoise(4)}):
-        with pytest.raises(InputError, match="two: LR images named, and LR to be made"):
+        with pytest.raises(InputError, match="two: LR images beside LR to be made"):
             open_data(hr, lr_dir=lr, **wrong)
-    with pytest.raises(InputError, match="none: no such folder of LR images"):
+    with pytest.raises(InputError, match="none: no such folder, expected one of LR images"):
         open_data(hr, lr_dir=tmp_path / "none")
     with pytest.raises(InputError, match="two: a folder of LR images, expected the LR image of a"):
         open_data(hr / "a.png", lr_dir=lr)
@@ -258,7 +258,7 @@ def test_deep_images_are_told_once_a_set_and_white_takes_them_as_they_are(tmp_pa
     levels = np.random.default_rng(0).integers(0, 4096, (48, 36, 3), dtype=np.uint16)
     for name in ("a", "b"):
         tifffile.imwrite(tmp_path / f"{name}.tif", levels, photometric="rgb")
-    with pytest.warns(InputWarning, match="16 bits a channel, but no value above 40") as warned:
+    with pytest.warns(InputWarning, match="16 bits per channel, but no value above 40") as warned:
         open_data(tmp_path)
     assert len(warned) == 1
     hr = open_data(tmp_path, white=4095)[0].hr

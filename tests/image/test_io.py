@@ -211,7 +211,7 @@ def test_fewer_bits_than_the_file_has_room_for_are_told_with_the_evidence(tmp_pa
     for bits in (8, 10, 12, 14):
         levels = np.array([[0, 2**bits - 1]], np.uint16)
         path = stored_as(tmp_path / "d.tif", levels)
-        message = f"no value above {2**bits - 1}: {bits} bits. white={2**bits - 1} takes"
+        message = f"no value above {2**bits - 1}: {bits} bits. white={2**bits - 1} treats"
         with pytest.warns(InputWarning, match=message):
             read_image(path)
         assert read_image(path, white=2**bits - 1).max() == 1
@@ -262,7 +262,7 @@ def test_a_check_gives_the_size_of_the_upright_image(tmp_path, pixels, orientati
         (b"\n<!DOCTYPE html><html>", "an HTML page, not an image"),
         (b"\0\0\0\x20ftypheic", "heic .HEIF family. is not supported"),
         (b"v/1\x01" + b"\0" * 20, "OpenEXR is not supported"),
-        (b"\0\5\x16\7" + b"\0" * 100, "what macOS leaves beside a file"),
+        (b"\0\5\x16\7" + b"\0" * 100, "a file of macOS beside an image"),
         (b"hello", "not an image in a known format"),
     ],
 )

@@ -87,7 +87,7 @@ def test_scale_8(tmp_path, kind):
 def test_pairs_of_another_scale_are_an_error_that_offers_to_make_lr(tmp_path, kind):
     hr, lr = PAIRS[kind]
     touch(tmp_path, hr, lr)
-    with pytest.raises(InputError, match=r"scale 4 alone, expected scale 2; with make_lr=True"):
+    with pytest.raises(InputError, match=r"scale 4, expected scale 2; with make_lr=True"):
         find_pairs(tmp_path, 2)
     assert found(tmp_path, 2, make_lr=True) == [(hr, None)]
 
@@ -134,7 +134,7 @@ def test_the_folder_of_hr_images_itself_means_that_lr_is_made(tmp_path):
 
 def test_lr_images_alone_are_no_hr_images(tmp_path):
     touch(tmp_path, "a_LR4.png", "b_LR4.png")
-    with pytest.raises(InputError, match="LR images alone, expected HR images beside them"):
+    with pytest.raises(InputError, match="only LR images, expected HR images beside them"):
         find_pairs(tmp_path, 4)
     touch(tmp_path / "other", "images/1.png", "lq/1.png", "scores.csv")
     with pytest.raises(InputError, match=r"its folders are images, lq; its files are \.csv"):
