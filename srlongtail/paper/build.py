@@ -1,4 +1,4 @@
-"""Figures and tables: what each needs, and how it is computed, drawn and written."""
+"""Figures and tables: what each depends on, and how it is computed, drawn and written."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -32,7 +32,13 @@ class FigureModule(Protocol):
 
 
 class Needs(NamedTuple):
-    """What a figure depends on: it is computed anew if any of these changed."""
+    """What a figure depends on: if any of it changes, the figure is recomputed.
+
+    Attributes:
+        models: Models.
+        data: Data sets.
+        settings: Settings by name, as JSON values.
+    """
 
     models: Iterable[SRModel] = ()
     data: tuple[ImageSet, ...] = ()
@@ -41,7 +47,12 @@ class Needs(NamedTuple):
 
 @dataclass(frozen=True)
 class FigureEntry:
-    """A figure: the module that makes it, and what of the inputs it needs."""
+    """A figure of the paper.
+
+    Attributes:
+        module: The module that makes it.
+        needs: Returns what it depends on.
+    """
 
     module: FigureModule
     needs: Callable[[FigureInputs], Needs]
@@ -67,19 +78,22 @@ FIGURES = {
 def build_figures(
     inputs: FigureInputs, out: Path, only: Iterable[str] = (), force: bool = False
 ) -> list[Path]:
-    """Write the figures asked for, and a gallery of all that lie there; returns the PNGs' paths.
+    """Write the requested figures, and a gallery of all figures in the folder.
 
-    Results are saved beside the figures. Only those whose inputs changed are computed; the others
-    are drawn from what was saved. All are computed before any is written.
+    Results are saved beside the figures. Only those whose inputs have changed are recomputed; the
+    others are drawn from the saved results. All are computed before any is written.
 
     Args:
-        inputs: networks, images, and what is to be seen of them.
-        out: folder to write to.
-        only: names from `FIGURES`; all unless given.
-        force: compute all anew.
+        inputs: Networks, images, and what to show of them.
+        out: Folder to write to.
+        only: Names from `FIGURES`; default: all.
+        force: Recompute all.
+
+    Returns:
+        Paths of the PNG files.
 
     Raises:
-        InputError: no such figure, or inputs that do not fit; then no figure is written.
+        InputError: There is no such figure, or the inputs do not fit; no figure is written then.
     """
     names = list(only) or list(FIGURES)
     unknown = [name for name in names if name not in FIGURES]
@@ -110,18 +124,21 @@ def build_tables(
     only: Iterable[str] = (),
     force: bool = False,
 ) -> list[Path]:
-    """Write tables as `.csv`, `.md`, `.tex` and `.json`; returns the Markdown files' paths.
+    """Write tables as `.csv`, `.md`, `.tex` and `.json`.
 
     Args:
-        models: each goes to the tables that it belongs to.
-        open_sets: opens the data sets at a scale, with LR made by a rule if one is given.
-        out: folder to write to.
-        only: names from `TABLES`; unless given, those that a model belongs to.
-        force: score all anew.
+        models: The models; each goes to the tables that it belongs to.
+        open_sets: Returns the data sets for a scale, and for a degradation unless that is None.
+        out: Folder to write to.
+        only: Names from `TABLES`; default: those that a model belongs to.
+        force: Score all again.
+
+    Returns:
+        Paths of the Markdown files.
 
     Raises:
-        InputError: no such table, no model for any, or data that do not fit; then no table is
-            written.
+        InputError: There is no such table, no model for any, or the data do not fit; no table is
+            written then.
     """
     names = _table_names(models, only)
     chosen = [TABLES[name] for name in names]
@@ -140,7 +157,7 @@ def build_tables(
 
 
 def _table_names(models: Sequence[SRModel], only: Iterable[str]) -> list[str]:
-    """The tables asked for, or else those that a model belongs to."""
+    """Return the requested tables, or else those that a model belongs to."""
     names = list(only) or [n for n, spec in TABLES.items() if any(map(spec.takes, models))]
     unknown = [name for name in names if name not in TABLES]
     if unknown:

@@ -17,7 +17,14 @@ from srlongtail.studies.tail import LongTail
 
 @dataclass(frozen=True)
 class Fig1:
-    """AD maps of one image, `(H, W)` in levels of 255, and the histogram of the whole set."""
+    """AD maps of one image, and the AD histogram of the whole data set.
+
+    Attributes:
+        pair: The image.
+        differences: Model -> AD map, `(H, W)` in levels of 255.
+        mean_differences: Model -> mean of its map.
+        tail: The histogram of all images.
+    """
 
     pair: ImagePair
     differences: dict[str, Tensor]
@@ -25,27 +32,27 @@ class Fig1:
     tail: LongTail
 
     def frame(self) -> pd.DataFrame:
-        """The histogram drawn: one row per model and AD interval."""
+        """Return the histogram that is drawn, one row per model and AD interval."""
         return self.tail.frame()
 
     def settings(self) -> dict[str, Any]:
-        """The image shown, and where the tail begins."""
+        """Return the image shown and the start of the tail."""
         return {"image": self.pair.name, **self.tail.settings()}
 
     def caption(self) -> str:
-        """What the figure shows."""
+        """Return what the figure shows."""
         return f"Above: AD maps of {self.pair.name}. Below: {self.tail.caption()}"
 
 
 def compute(inputs: FigureInputs) -> Fig1:
-    """Measure AD maps of the image asked for, or the first, and the histogram over all."""
+    """Measure AD maps of the image to show, and the histogram of all images."""
     maps = {model.name: inputs.restored.difference(model) for model in inputs.models}
     means = {name: float(difference.mean()) for name, difference in maps.items()}
     return Fig1(inputs.restored.pair, maps, means, inputs.survey.tail)
 
 
 def draw(result: Fig1) -> Figure:
-    """HR and one AD map a model above, on one color scale; the histogram below."""
+    """Draw HR and the AD maps on one color scale above, and the histogram below."""
     panels = len(result.differences) + 1
     rows, columns = rows_and_columns(panels)
     height, width = result.pair.hr.shape[-2:]

@@ -7,7 +7,10 @@ draw = crop.draw
 
 
 def compute(inputs: FigureInputs) -> crop.CropComparison:
-    """Show the window asked for, or that of the largest gain of the image asked for, or of all."""
+    """Compare the requested window.
+
+    By default, it is the window with the largest gain of the requested image, or of all images.
+    """
     if inputs.window is None and inputs.image is None:
         return inputs.survey.largest_gain
     return crop.compute(inputs.models, [inputs.restored], inputs.window)

@@ -1,4 +1,4 @@
-"""Figure 4: what the dials of Focal Pixel Learning do, and how much of it is chance."""
+"""Figure 4: the effect of each FPL parameter, beside the effect of chance."""
 
 import hashlib
 import json
@@ -32,20 +32,21 @@ _COMPARED = (*_ENDS, "skip")
 
 @dataclass(frozen=True)
 class Fig4:
-    """The runs of the focal-parameters grid, measured on one data set, and what they say.
+    """The runs of the focal-parameters grid, measured on one data set, and their gains.
+
+    Each run is compared with FPL's run of the same seed, and FPL's mean with the baseline's. A seed
+    that shifts all arms alike therefore has no effect, and arms that lack a seed can be shown.
 
     Attributes:
-        dataset: its name.
-        runs: one row a run: `arm, seed, iterations, dataset, psnr_db, ssim`, what the arm trained
-            with, `PARTS`, `alpha_sp, gamma_sp, alpha_lp, gamma_lp`, and for each metric its gain
-            over the baseline. Each run is compared with FPL's of the same seed, and FPL's mean
-            with the baseline's: so what a seed does to all arms alike does not count, and arms
-            that lack a seed can be shown. The columns `*_gain_of_seed` are over the baseline's run
-            of the same seed instead.
-        gains: metric -> arm -> mean gain.
-        floors: metric -> FPL's mean gain, and the interval that the means of equal arms would fall
-            in; None where there is one seed.
-        network: which one was trained, and on what, as far as the table's record tells.
+        dataset: Name of the data set.
+        runs: One row per run: `arm, seed, iterations, dataset, psnr_db, ssim`, the parts of FPL in
+            use (`PARTS`), `alpha_sp, gamma_sp, alpha_lp, gamma_lp`, and for each metric the gain
+            over the baseline. The columns `*_gain_of_seed` are gains over the baseline's run of
+            the same seed instead.
+        gains: Metric -> arm -> mean gain.
+        floors: Metric -> FPL's mean gain, with the interval in which the means of equal arms would
+            fall; None for a single seed.
+        network: Which network was trained on what, as far as the table's record states it.
     """
 
     dataset: str
@@ -58,8 +59,13 @@ class Fig4:
     def of(cls, dataset: str, runs: pd.DataFrame, network: str = "") -> "Fig4":
         """Compare the runs of a table.
 
-        Chance is told by the runs with a bicubic skip, without the arms of alpha: with Adam they
-        are nearly the same run as FPL, and would pass for a lack of chance.
+        The spread by chance is estimated from the runs with a bicubic skip, without the arms of
+        alpha: with Adam, these are nearly the same run as FPL, and would hide the spread.
+
+        Args:
+            dataset: Name of the data set.
+            runs: The table's rows for it.
+            network: Which network was trained on what.
         """
         table = runs.copy()
         gains: dict[str, dict[str, float]] = {}
@@ -78,22 +84,25 @@ class Fig4:
         return cls(dataset, table, gains, floors, network)
 
     def frame(self) -> pd.DataFrame:
-        """One row a run, with its gains over the baseline."""
+        """Return one row per run, with its gains over the baseline."""
         gains = [f"{metric}_gain{of}" for metric in _METRICS for of in ("", "_of_seed")]
         return self.runs[[*_SHOWN, *gains]]
 
     def gain(self, arm: str, metric: str = "psnr_db") -> float:
-        """Mean gain of an arm over the baseline."""
+        """Return the mean gain of an arm over the baseline."""
         return self.gains[metric][arm]
 
     def floor(self, metric: str) -> Interval | None:
-        """FPL's mean gain, and the interval that the means of equal arms would fall in."""
+        """Return FPL's mean gain, with the interval in which the means of equal arms would fall."""
         return self.floors[metric]
 
     def outside(self, dial: str) -> tuple[int, int]:
-        """How many settings of a dial differ from FPL's by more than chance, and of how many.
+        """Return the numbers of settings that differ from FPL by more than chance, and of all settings.
 
-        Without several seeds nothing tells, and none is counted.
+        With a single seed, none is counted.
+
+        Args:
+            dial: The parameter, "gamma" or "alpha".
         """
         floor = self.floor("psnr_db")
         turned = _turned(self.runs, f"{dial}_sp") | _turned(self.runs, f"{dial}_lp")
@@ -102,7 +111,15 @@ class Fig4:
         return sum(not low <= gain <= high for gain in gains), len(gains)
 
     def dial(self, dial: str, metric: str) -> dict[str, pd.DataFrame]:
-        """The gains along one dial of both priors, `value` and `gain`; FPL is a point of each."""
+        """Return the gains along one parameter of both priors; FPL is a point of each.
+
+        Args:
+            dial: "gamma" or "alpha".
+            metric: "psnr_db" or "ssim".
+
+        Returns:
+            Prior -> table of `value` and `gain`.
+        """
         gains = self.runs[f"{metric}_gain"]
         found = {}
         for prior, name in _PRIORS.items():
@@ -113,11 +130,11 @@ class Fig4:
         return found
 
     def settings(self) -> dict[str, Any]:
-        """The data set shown."""
+        """Return the data set shown."""
         return {"dataset": self.dataset}
 
     def caption(self) -> str:
-        """What the figure shows."""
+        """Return what the figure shows."""
         counts = self.runs.groupby("arm").size()
         seeds = " to ".join(f"{n}" for n in sorted({counts.min(), counts.max()}))
         return (
@@ -131,12 +148,12 @@ class Fig4:
     def _chance(self) -> str:
         floor = self.floor("psnr_db")
         if floor is None:
-            return "There is one seed: nothing tells what is chance."
+            return "With a single seed, chance cannot be estimated."
         (gammas, all_gammas), (alphas, all_alphas) = map(self.outside, _DIALS)
         fpl = self.frame().query("arm == 'fpl'")["psnr_db_gain_of_seed"]
         skip = "inside" if floor.low <= self.gain("skip") <= floor.high else "outside"
         return (
-            f"Grey: where {CONFIDENCE:.0%} of the arms that are no better or worse than FPL would "
+            f"Gray: where {CONFIDENCE:.0%} of the arms that are no better or worse than FPL would "
             f"lie, by the spread over seeds (without alpha's arms). Outside by PSNR: {gammas} of "
             f"{all_gammas} settings of gamma, {alphas} of {all_alphas} of alpha, a constant factor "
             f"on the loss that Adam all but cancels; the skip alone is {skip}. Seed by seed FPL "
@@ -146,17 +163,17 @@ class Fig4:
 
 
 def _turned(runs: pd.DataFrame, key: str) -> pd.Series:
-    """The runs of FPL whose parameter of this name, and no other, is not the paper's."""
+    """Return a mask of the FPL runs in which only this parameter differs from the paper's."""
     papers = pd.Series(asdict(FocalParameters()))[_DIALS_OF_A_RUN]
     turned = runs[_DIALS_OF_A_RUN].ne(papers)
     return runs[list(PARTS)].all(axis=1) & turned[key] & (turned.sum(axis=1) == 1)
 
 
 def settings(inputs: FigureInputs) -> dict[str, Any]:
-    """The table and the data set that the figure depends on.
+    """Return the table and the data set that the figure depends on.
 
     Raises:
-        InputError: there is no such table.
+        InputError: There is no such table.
     """
     path = inputs.ablation
     if not path.is_file():
@@ -173,12 +190,12 @@ def settings(inputs: FigureInputs) -> dict[str, Any]:
 
 
 def compute(inputs: FigureInputs) -> Fig4:
-    """Read the table of the ablation, for the data set asked for or else its first.
+    """Read the table of the ablation, for the given data set if it has it, else for its first.
 
-    While the grid runs, a seed that baseline, skip or FPL do not have yet is left out.
+    While the grid is running, seeds that baseline, skip or FPL do not have yet are left out.
 
     Raises:
-        InputError: not such a table, or one without the baseline, the skip alone or FPL.
+        InputError: The table is not of this grid, or has no baseline, skip alone or FPL.
     """
     dataset = settings(inputs)["dataset"]
     table = _read(inputs)
@@ -195,7 +212,7 @@ def compute(inputs: FigureInputs) -> Fig4:
 
 
 def draw(result: Fig4) -> Figure:
-    """PSNR above, SSIM below; gamma left, alpha right."""
+    """Draw PSNR above and SSIM below, gamma on the left and alpha on the right."""
     figure = Figure(figsize=(PAGE, 3.9))
     grid = figure.subplots(2, 2, sharey="row", sharex="col")
     for row, (metric, label) in enumerate(_METRICS.items()):
@@ -216,14 +233,14 @@ def draw(result: Fig4) -> Figure:
 
 
 def _record(inputs: FigureInputs) -> dict[str, Any]:
-    """What the `.json` beside the table tells of the runs; empty where there is none."""
+    """Return the facts about the runs in the `.json` beside the table; empty without one."""
     path = inputs.ablation.with_suffix(".json")
     if not path.is_file():
         return {}
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise InputError(f"{path}: no JSON: {error}") from error
+        raise InputError(f"{path}: not a JSON file: {error}") from error
     return {key: record[key] for key in ("command", "settings", "training") if key in record}
 
 
@@ -248,7 +265,7 @@ def _read(inputs: FigureInputs) -> pd.DataFrame:
     try:
         table = pd.read_csv(path)
     except (ValueError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: no CSV table: {error}") from error
+        raise InputError(f"{path}: not a CSV table: {error}") from error
     missing = [name for name in _COLUMNS if name not in table]
     arms = [] if missing else list(table["arm"].unique())
     missing += [f"arm {arm}" for arm in _COMPARED if arms and arm not in arms]

@@ -1,4 +1,4 @@
-"""Figure 5: which pixels Focal Pixel Learning attends to."""
+"""Figure 5: the pixels that Focal Pixel Learning weights most."""
 
 from srlongtail.paper.inputs import FigureInputs
 from srlongtail.studies import weights
@@ -7,8 +7,8 @@ draw = weights.draw
 
 
 def compute(inputs: FigureInputs) -> weights.WeightMaps:
-    """Weigh the image asked for, or the first, under the last network.
+    """Compute the weights of the requested image (default: the first) for the last network.
 
-    Without a network the learnable prior is bicubic's own error.
+    Without a network, the learnable prior is bicubic's own error.
     """
     return weights.compute(inputs.models[-1], inputs.restored)

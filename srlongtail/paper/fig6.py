@@ -1,4 +1,4 @@
-"""Figure 6: which LR pixels a network draws a window of its SR image from."""
+"""Figure 6: the LR pixels that influence a window of the SR image."""
 
 from srlongtail.paper.inputs import FigureInputs
 from srlongtail.studies import attribution
@@ -7,5 +7,8 @@ draw = attribution.draw
 
 
 def compute(inputs: FigureInputs) -> attribution.WindowAttribution:
-    """Attribute the window asked for, or the hardest, under every network; else under bicubic."""
+    """Attribute the requested window (default: the hardest) for every network.
+
+    Without a network, it is attributed for bicubic.
+    """
     return attribution.compute(inputs.networks or inputs.models, inputs.restored, inputs.window)

@@ -1,4 +1,4 @@
-"""The gallery: a page with every figure and table of a folder, what it shows, what makes it."""
+"""The gallery: a page with all figures and tables of a folder, their captions and commands."""
 
 import json
 from pathlib import Path
@@ -22,12 +22,17 @@ _TITLES = {
 def write_gallery(folder: Path) -> Path | None:
     """Write `README.md` in a folder of figures and tables.
 
-    A page that somebody else wrote stays as it is; then None is returned.
+    Args:
+        folder: The folder.
 
-    >>> import tempfile
-    >>> page = write_gallery(Path(tempfile.mkdtemp()))
-    >>> page.read_text().splitlines()[0]
-    '# Figures and tables'
+    Returns:
+        The page; None if there is a page that was not written by this function, which is kept.
+
+    Example:
+        >>> import tempfile
+        >>> page = write_gallery(Path(tempfile.mkdtemp()))
+        >>> page.read_text().splitlines()[0]
+        '# Figures and tables'
     """
     page = folder / "README.md"
     if page.is_file() and _MARK not in page.read_text():

@@ -1,4 +1,4 @@
-"""What every figure is computed from."""
+"""The inputs of all figures."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,18 +19,18 @@ from srlongtail.studies.restored import RestoredImage
 
 @dataclass(frozen=True)
 class FigureInputs:
-    """Models to compare with bicubic, images, and what the user wants to see of them.
+    """Models to compare with bicubic, images, and what to show of them.
 
     Args:
-        networks: any number, bicubic not among them.
-        data: the images.
-        image: the name of the image to show; None lets each figure choose.
-        window: the crop to show; None lets the figure choose.
-        ablation: the table of the focal-parameters grid; the shipped one unless given.
+        networks: Any number of networks, without bicubic.
+        data: The images.
+        image: Name of the image to show; default: each figure chooses.
+        window: The window to show; default: each figure chooses.
+        ablation: Table of the focal-parameters grid; default: the shipped one.
 
     Raises:
-        InputError: networks of another scale than the images', no such image, or a window that
-            is not inside the image to show.
+        InputError: A network has another scale than the images, there is no such image, or the
+            window is not inside the image to show.
     """
 
     networks: tuple[SRModel, ...]
@@ -58,24 +58,24 @@ class FigureInputs:
 
     @property
     def shown_index(self) -> int:
-        """Which image is shown: the one asked for, or the first."""
+        """Index of the image to show: the requested one, or the first."""
         return 0 if self.image is None else self.data.names.index(self.image)
 
     @property
     def shown(self) -> ImageSet:
-        """The one image that is shown."""
+        """The data set reduced to the image to show."""
         return self.data[self.shown_index : self.shown_index + 1]
 
     @cached_property
     def restored(self) -> RestoredImage:
-        """The image that is shown, read and restored once for all figures."""
+        """The image to show, read and restored once for all figures."""
         return RestoredImage(self.shown[0])
 
     @cached_property
     def survey(self) -> "Survey":
-        """What Figures 1 and 3 show of all images, from one pass over them.
+        """The data of all images for Figures 1 and 3, from one pass over them.
 
-        Two images are held beside the one shown: that at hand, and that of the largest gain.
+        Two images are held besides the one to show: the current one, and that of the largest gain.
         """
         histogram = DifferenceHistogram.empty(model.name for model in self.models)
         search = crop.Search(self.models)
@@ -93,8 +93,8 @@ class Survey:
     """What figures show of all images.
 
     Attributes:
-        tail: the AD of all images.
-        largest_gain: the window, of all images, that a network restores best beside another.
+        tail: The AD of all images.
+        largest_gain: The window, of all images, with the largest gain of one model over another.
     """
 
     tail: tail.LongTail

@@ -1,4 +1,4 @@
-"""A table as the paper sets it: one line a network, one pair of columns a data set."""
+"""Tables in the paper's layout: one line per network, two columns per data set."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -13,9 +13,14 @@ _DIGITS = {"psnr_db": 2, "ssim": 4}
 
 
 def layout(table: PaperTable) -> pd.DataFrame:
-    """Texts in the paper's order: each network, its numbers, the paper's, and what it gains.
+    """Return the texts of a table in the paper's order: each network, its numbers, and its gains.
 
-    Columns are pairs: a data set (empty for the two that say what a line is), and a metric.
+    Args:
+        table: The table.
+
+    Returns:
+        Texts; columns are pairs of a data set (empty for the two that describe a line) and a
+        metric.
     """
     frame = table.frame()
     lines = []
@@ -40,12 +45,17 @@ def layout(table: PaperTable) -> pd.DataFrame:
 
 
 def markdown(texts: pd.DataFrame) -> str:
-    """A Markdown table, aligned to be read as it is.
+    """Return a Markdown table with aligned columns.
 
-    >>> print(markdown(pd.DataFrame([["a", "1.00"]], columns=[("", "network"), ("Set5", "SSIM")])))
-    | network | Set5 SSIM |
-    | ------- | --------- |
-    | a       |      1.00 |
+    Args:
+        texts: Result of `layout`.
+
+    Example:
+        >>> texts = pd.DataFrame([["a", "1.00"]], columns=[("", "network"), ("Set5", "SSIM")])
+        >>> print(markdown(texts))
+        | network | Set5 SSIM |
+        | ------- | --------- |
+        | a       |      1.00 |
     """
     header = [" ".join(column).strip() for column in texts.columns]
     rows = [header, *texts.to_numpy().tolist()]
@@ -56,7 +66,12 @@ def markdown(texts: pd.DataFrame) -> str:
 
 
 def latex(texts: pd.DataFrame, notes: Sequence[str] = ()) -> str:
-    """A LaTeX tabular with the rules of the package booktabs, and notes in small print below."""
+    """Return a LaTeX tabular with the rules of the package booktabs.
+
+    Args:
+        texts: Result of `layout`.
+        notes: Sentences for the small print below the table.
+    """
     words = sum(not dataset for dataset, _ in texts.columns)
     style = texts.style.hide(axis="index").format(escape="latex")
     table = style.format_index(escape="latex", axis="columns").to_latex(
@@ -68,7 +83,7 @@ def latex(texts: pd.DataFrame, notes: Sequence[str] = ()) -> str:
 
 
 def _escaped(text: str) -> str:
-    """As pandas does it in a table's cells."""
+    """Return a text escaped as pandas escapes it in the cells of a table."""
     cell = pd.DataFrame([[text]]).style.hide(axis="index").hide(axis="columns")
     return cell.format(escape="latex").to_latex().splitlines()[1].removesuffix(" \\\\")
 

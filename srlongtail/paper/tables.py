@@ -1,4 +1,4 @@
-"""Tables 1 to 4: what the models at hand score, beside what the paper printed."""
+"""Tables 1 to 4: scores of the given models, beside the published ones."""
 
 import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -35,11 +35,11 @@ class TableSpec:
     """One of the paper's tables.
 
     Attributes:
-        number: in the paper.
+        number: Its number in the paper.
         scale: SR pixels per LR pixel.
-        protocol: how it is scored.
-        degraded: whether LR is made by Eq. 8.
-        only: the architectures it is about; all others, unless given.
+        protocol: How images are scored.
+        degraded: Whether LR is made by Eq. 8.
+        only: The architectures it is about; default: all without a table of their own.
     """
 
     number: int
@@ -50,11 +50,11 @@ class TableSpec:
 
     @property
     def name(self) -> str:
-        """What files are called."""
+        """Name of its files."""
         return f"table{self.number}"
 
     def takes(self, model: SRModel) -> bool:
-        """Whether a model belongs here: its scale, what it was trained for, its architecture."""
+        """Return whether a model belongs here, by its scale, degradation and architecture."""
         fits = model.scale == self.scale and _is_degraded(model) == self.degraded
         if self.only:
             return fits and model.architecture in self.only
@@ -62,17 +62,17 @@ class TableSpec:
 
     @property
     def subject(self) -> str:
-        """What it is about, as `subject` says it of a model."""
+        """Network, scale and degradation, as `subject` returns them for a model."""
         networks = ", ".join(CATALOG[name].label for name in sorted(self.only)) or "networks"
         return _subject(networks, self.scale, self.degraded)
 
     @property
     def degradation(self) -> Degradation | None:
-        """How LR is made: by Eq. 8, or, if None, as the data folder has it or by bicubic."""
+        """How LR is made: by Eq. 8; None for stored LR images or bicubic."""
         return BlurNoise(self.scale) if self.degraded else None
 
     def published(self) -> pd.DataFrame:
-        """What the paper printed: `model, arm, dataset, psnr_db, ssim`."""
+        """Return the published numbers: `model, arm, dataset, psnr_db, ssim`."""
         table = _reference()
         return table[table["table"] == self.number].drop(columns=["table", "task"])
 
@@ -95,10 +95,10 @@ class Row(NamedTuple):
     """A model in a table.
 
     Attributes:
-        network: as the paper calls it; the model's own name where it is not in the paper.
-        arm: baseline, FPL, or what of FPL it was trained with.
-        model: its name.
-        budget: iterations and images it was trained with; None where the file does not say.
+        network: Its name in the paper, or its own name if it is not there.
+        arm: baseline, FPL, or the parts of FPL that it was trained with.
+        model: Its own name.
+        budget: Iterations and images that it was trained with; None if unknown.
     """
 
     network: str
@@ -109,16 +109,16 @@ class Row(NamedTuple):
 
 @dataclass(frozen=True)
 class PaperTable:
-    """What a table shows.
+    """The content of a table.
 
     Attributes:
-        name: such as table1.
-        rows: the models.
-        datasets: names of the data sets, as the paper has them where it does.
-        scores: one row a model and image: `model, dataset, image, psnr_db, ssim`.
-        table: see `frame`.
-        tiled: data set -> the models whose images there were restored in tiles, if any.
-        notes: what a reader must know, one sentence each.
+        name: Name of the table, such as table1.
+        rows: The models.
+        datasets: Names of the data sets; those of the paper, if it has them.
+        scores: One row per model and image: `model, dataset, image, psnr_db, ssim`.
+        table: See `frame`.
+        tiled: Data set -> models that restored its images in tiles, if any.
+        notes: What a reader must know, in sentences.
     """
 
     name: str
@@ -141,11 +141,11 @@ class PaperTable:
         """Compare models with each other and with the paper.
 
         Args:
-            spec: which table.
-            models: bicubic, then the networks.
-            datasets: the images.
-            names: of the data sets, as the paper has them where it does.
-            scores: for each model and data set, in this order.
+            spec: Which table it is.
+            models: Bicubic, then the networks.
+            datasets: The images.
+            names: Names of the data sets; those of the paper, if it has them.
+            scores: The scores for each model and data set, in this order.
         """
         rows = tuple(map(_row, models))
         named = zip(itertools.product(models, names), scores, strict=True)
@@ -165,16 +165,17 @@ class PaperTable:
         return TABLES[self.name]
 
     def frame(self) -> pd.DataFrame:
-        """One row a network, arm and data set; gains, with a 95% interval over images, as arms.
+        """Return one row per network, arm and data set, and per gain with its interval over images.
 
-        As in the paper, the gains of a network follow its scores. Columns `network, arm, model,
-        title, is_gain, dataset, images`, then for `psnr_db` and `ssim` ours, `_low` and `_high`
-        (gains only), `_published` and `_difference` (ours less published); NaN where absent.
+        As in the paper, the gains of a network follow its scores. Columns are `network, arm,
+        model, title, is_gain, dataset, images`, then for `psnr_db` and `ssim` our value, `_low`
+        and `_high` (95%, gains only), `_published` and `_difference` (ours minus published); NaN if
+        absent.
         """
         return self.table
 
     def settings(self) -> dict[str, Any]:
-        """What scores and intervals depend on, as JSON takes it."""
+        """Return what scores and intervals depend on, as JSON values."""
         tiles = {**asdict(self.spec.protocol.tiles), "restored_so": self.tiled}
         return {
             "protocol": self.spec.protocol.name,
@@ -184,7 +185,7 @@ class PaperTable:
         }
 
     def absent(self) -> list[str]:
-        """The published cells that nothing at hand fills: what is missing of which networks."""
+        """Return the published numbers without a counterpart, as texts."""
         there = {(r.network, r.arm, d) for r in self.rows for d in self.datasets}
         published = self.spec.published()
         missing: dict[str, list[str]] = {}
@@ -205,15 +206,15 @@ def build_table(
 def build_tables(
     specs: Sequence[tuple[TableSpec, Sequence[ImageSet]]], models: Sequence[SRModel], saved: Saved
 ) -> list[PaperTable]:
-    """Score the models that belong in each table, and bicubic; what was scored before is not again.
+    """Return tables after scoring bicubic and the models of each; saved scores are used again.
 
     Args:
-        specs: which tables, each with images at its scale and degradation.
-        models: any; those that belong to none are left out.
-        saved: scores of earlier runs.
+        specs: The tables, each with images at its scale and degradation.
+        models: Any models; those that belong to no table are left out.
+        saved: Scores of earlier runs.
 
     Raises:
-        InputError: two models or data sets of one name in a table.
+        InputError: Two models or data sets of a table have the same name.
     """
     low = cache(bicubic)  # one model in all tables of a scale
     wanted: list[Task] = []
@@ -234,11 +235,12 @@ def build_tables(
 
 
 def subject(model: SRModel) -> str:
-    """Network, scale and degradation: what settles which table a model belongs to.
+    """Return network, scale and degradation, which determine the table that a model belongs to.
 
-    >>> from srlongtail.models.catalog import new_model
-    >>> subject(new_model("bsrn", 2))
-    'BSRN at x2'
+    Example:
+        >>> from srlongtail.models.catalog import new_model
+        >>> subject(new_model("bsrn", 2))
+        'BSRN at x2'
     """
     known = CATALOG.get(model.architecture or "")
     network = known.label if known else "networks"
@@ -246,10 +248,13 @@ def subject(model: SRModel) -> str:
 
 
 def gain_pairs(rows: Sequence[Row]) -> Iterator[tuple[Row, Row]]:
-    """FPL over the baseline, and over the skip alone, which is the fair comparison for the weights.
+    """Yield FPL with the baseline, and with the skip alone, the fair comparison for the weights.
 
-    Only models of one network, trained equally long on the same images, or of unknown training
-    both, are compared: a difference in training is no gain of a loss.
+    Only models of one network that were trained equally long on the same images are compared (or
+    whose training is unknown for both): another training is not a gain of a loss.
+
+    Args:
+        rows: Rows of a table.
     """
     for better in rows:
         if better.arm == "FPL":
@@ -258,19 +263,21 @@ def gain_pairs(rows: Sequence[Row]) -> Iterator[tuple[Row, Row]]:
 
 
 def label(network: str, arm: str) -> str:
-    """A row's title: the network's name for its baseline, else with what was added.
+    """Return the title of a row: the network's name, and what was added to its baseline.
 
-    >>> label("FSRCNN", "baseline"), label("FSRCNN", "FPL")
-    ('FSRCNN', 'FSRCNN+FPL')
+    Example:
+        >>> label("FSRCNN", "baseline"), label("FSRCNN", "FPL")
+        ('FSRCNN', 'FSRCNN+FPL')
     """
     return network if arm == "baseline" else f"{network}+{arm}"
 
 
 def paper_name(dataset: str) -> str:
-    """What the paper calls a data set.
+    """Return the paper's name of a data set, or the same name if the paper does not have it.
 
-    >>> paper_name("urban100"), paper_name("B100"), paper_name("mine")
-    ('Urban100', 'BSD100', 'mine')
+    Example:
+        >>> paper_name("urban100"), paper_name("B100"), paper_name("mine")
+        ('Urban100', 'BSD100', 'mine')
     """
     known = {name.lower(): name for name in _reference()["dataset"].unique()} | {"b100": "BSD100"}
     return known.get(dataset.lower(), dataset)
@@ -283,7 +290,7 @@ def _reference() -> pd.DataFrame:
 
 @cache
 def _published(spec: TableSpec, network: str, dataset: str) -> dict[str, dict[str, float]]:
-    """Arm -> metric -> what the paper printed; empty where it printed nothing."""
+    """Return arm -> metric -> published number; empty if there is none."""
     table = spec.published()
     rows = table[(table["model"] == network) & (table["dataset"] == dataset)]
     return {
@@ -292,7 +299,7 @@ def _published(spec: TableSpec, network: str, dataset: str) -> dict[str, dict[st
 
 
 def _scores(tasks: Sequence[Task], saved: Saved) -> list[pd.DataFrame]:
-    """The scores of tasks of one model each: saved ones, and the others in one pass a data set."""
+    """Return the scores of tasks of one model each: saved ones, the others from one pass."""
     found: dict[int, pd.DataFrame] = {}
     missing: dict[tuple[Source, ...], list[int]] = {}
     places = [_place(*task) for task in tasks]
@@ -315,7 +322,7 @@ def _scores(tasks: Sequence[Task], saved: Saved) -> list[pd.DataFrame]:
 def _place(
     models: Sequence[AnyModel], data: ImageSet, protocol: Protocol
 ) -> tuple[str, dict[str, Any] | None]:
-    """Under which name scores are saved, and with which key."""
+    """Return the name and the key under which scores are saved."""
     lr = type(data.degradation).__name__.lower() if data.makes_lr else "stored"
     name = f"scores-{models[0].name}-x{data.scale}-{data.name}-{lr}-{protocol.name}"
     key = key_of("srlongtail.evaluation", models, [data], protocol=protocol.name)
@@ -325,7 +332,7 @@ def _place(
 def _compare(
     spec: TableSpec, rows: Sequence[Row], datasets: Sequence[str], scores: pd.DataFrame
 ) -> pd.DataFrame:
-    """See `PaperTable.frame`."""
+    """Return the table; see `PaperTable.frame`."""
     # The PSNR of a perfect image is infinite: it counts in no mean and in no gain.
     by_image = {
         place: table.set_index("image")[list(METRICS)].replace(np.inf, np.nan)
@@ -386,7 +393,7 @@ def _compare(
 
 
 def _is_degraded(model: SRModel) -> bool:
-    """Whether a network was trained for Eq. 8."""
+    """Return whether a network was trained for Eq. 8."""
     return model.degradation == "blur-noise"
 
 
@@ -404,7 +411,7 @@ def _row(model: SRModel) -> Row:
 def _by_network(
     rows: Iterable[Row], spec: TableSpec, datasets: Sequence[str]
 ) -> Iterable[list[Row]]:
-    """The rows of each network, with the arms that the paper has and nothing at hand fills."""
+    """Return the rows of each network, with empty rows for other arms of the paper."""
     networks = {row.network: [r for r in rows if r.network == row.network] for row in rows}
     for network, there in networks.items():
         published = {arm for dataset in datasets for arm in _published(spec, network, dataset)}
@@ -473,7 +480,7 @@ def _notes(
 
 
 def _lr_notes(table: PaperTable, datasets: Sequence[ImageSet]) -> Iterator[str]:
-    """Where LR images came from; whether by the paper's rule, where its numbers stand beside."""
+    """Yield the source of the LR images, and their rule where published numbers are shown."""
     said: dict[str, list[str]] = {}
     for data in datasets:
         text = str(data.lr_source)
@@ -486,7 +493,7 @@ def _lr_notes(table: PaperTable, datasets: Sequence[ImageSet]) -> Iterator[str]:
 
 
 def _training_notes(table: PaperTable, networks: Sequence[SRModel]) -> Iterator[str]:
-    """How long each network was trained, and, where its numbers stand beside them, the paper's."""
+    """Yield how long each network was trained, and the paper's iterations beside."""
     budget = training_budget(networks)
     if budget:
         yield budget
@@ -529,7 +536,7 @@ def _says_only_skip(model: SRModel) -> bool:
 
 
 def _papers_iterations() -> dict[str, int]:
-    """Of the networks as the paper calls them; the paper does not state this for BSRN."""
+    """Return the iterations by the paper's names; the paper does not state them for BSRN."""
     return {
         CATALOG[recipe.network].label: recipe.iterations
         for recipe in RECIPES.values()

@@ -94,7 +94,7 @@ def test_the_caption_and_the_record_tell_what_was_trained(ablation):
     inputs = FigureInputs((), photos(), ablation=ablation)
     assert fig4.settings(inputs)["made_by"]["settings"]["recipe"] == recipe
     ablation.with_suffix(".json").write_text("{")
-    with pytest.raises(InputError, match=r"\.json: no JSON"):
+    with pytest.raises(InputError, match=r"\.json: not a JSON file"):
         found(ablation)
 
 
@@ -103,7 +103,7 @@ def test_one_seed_has_no_floor(ablation):
     table[table["seed"] == 0].to_csv(ablation, index=False)
     result = found(ablation)
     assert result.floor("psnr_db") is None
-    assert "one seed: nothing tells what is chance" in result.caption()
+    assert "a single seed, chance cannot be estimated" in result.caption()
     with paper_style():
         assert len(fig4.draw(result).axes) == 4
 
@@ -133,7 +133,7 @@ def test_a_seed_without_what_the_others_are_compared_with_is_left_out(ablation):
         (None, "no such table, expected the one that 'srlongtail ablate focal-parameters' writes"),
         ("a,b\n1,2\n", "without arm, seed, iterations, dataset, psnr_db, ssim, skip, static"),
         (f"{HEADER}\nfpl,0,1,d,1,1{',1' * 7}\n", "without arm baseline, arm"),
-        ("", "no CSV table"),
+        ("", "not a CSV table"),
     ],
 )
 def test_tables_of_something_else(tmp_path, text, message):
