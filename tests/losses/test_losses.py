@@ -207,6 +207,6 @@ def test_more_mistakes():
         make_loss("charbonnier", p=2)
     with pytest.raises(InputError, match="a batch of one image"):
         make_loss("fpl-other-image")(*batch(0)[:, :1])
-    with pytest.raises(InputError, match="comes from a file and is no subclass"):
+    with pytest.raises(InputError, match="comes from a file and is not a subclass"):
         make_loss("torch.nn.functional:l1_loss", trusted=False)
     assert isinstance(make_loss("torch.nn:L1Loss", trusted=False), nn.L1Loss)
