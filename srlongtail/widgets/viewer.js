@@ -657,7 +657,6 @@ class Viewer {
   fillViews() {
     const chip = (view) => {
       const key = view.layer < 9 ? `${view.ad ? "Shift+" : ""}${view.layer + 1}` : null;
-      const shown = h("kbd", { "aria-hidden": "true" }, key?.replace("Shift+", "\u21e7") ?? "");
       const name = this.picture.facts.layers[view.layer].name;
       return h(
         "button",
@@ -667,9 +666,10 @@ class Viewer {
           "aria-pressed": String(this.isShown(view)),
           "aria-keyshortcuts": key,
           "aria-label": this.nameOf(view),
+          // Drawn by the style sheet, since the name of a button must hold all of its text.
+          "data-key": key?.replace("Shift+", "\u21e7") ?? null,
           onclick: () => this.pick(view),
         },
-        ...(key ? [shown] : []),
         name,
       );
     };

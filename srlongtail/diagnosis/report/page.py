@@ -23,7 +23,7 @@ from srlongtail.files import replacing
 from srlongtail.image.io import quantize
 from srlongtail.models.sr_images import AnyModel
 from srlongtail.results import write_record
-from srlongtail.stats import mean_interval
+from srlongtail.stats import holm, mean_interval
 from srlongtail.studies import attribution, comparison, spectrum, tail, tenths, weights
 from srlongtail.studies.worst import RuledWindow
 
@@ -192,7 +192,7 @@ def headline(survey: Survey, verdicts: Sequence[Verdict]) -> str:
     if not len(gains):
         return f"{best} leads"
     lead = mean_interval(gains)
-    by = f"{within(lead, '+.2f')} dB"
+    by = f"{within(lead, '.2f')} dB"
     if len(gains) < comparison.ENOUGH:
         return f"{best} leads {second} by {by}, on too few images for a verdict"
     if lead.low <= 0 <= lead.high:
@@ -261,20 +261,24 @@ def _plots(survey: Survey, verdicts: Sequence[Verdict]) -> dict[str, list[Plot]]
 
 
 def _comparisons(survey: Survey) -> list[dict[str, Any]]:
+    studies = [(study, study.comparison.sign_test) for study in survey.comparisons]
+    corrected = holm([signs.p_value for _, signs in studies])
     return [
         {
             "message": study.message(),
             "labels": study.labels,
-            "signs": study.comparison.sign_test,
+            "gain": within(study.comparison.gain, "+.3f"),
+            "signs": signs,
+            "p_value": p_value,
             "smallest": study.comparison.smallest_detectable_gain_db,
-            "images": len(study.comparison.images),
-            "gain": study.comparison.gain,
             "plot": plot(
                 f"comparison-{number}", comparison.draw, study, study.message(), photo=True
             ),
             "data": data_link(f"comparison-{number}-images.csv", study.comparison.per_image()),
         }
-        for number, study in enumerate(survey.comparisons, start=1)
+        for number, ((study, signs), p_value) in enumerate(
+            zip(studies, corrected, strict=True), start=1
+        )
     ]
 
 

@@ -1,5 +1,6 @@
 """Planted networks: folders of SR images whose fault is known."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,11 +9,13 @@ import pytest
 import torch
 from scipy.ndimage import gaussian_filter, shift
 
-from srlongtail.diagnosis.report import survey
+from srlongtail.diagnosis.report import page, survey
 from srlongtail.image.dataset import ImagePair, open_data, photos
 from srlongtail.image.io import write_image
 from srlongtail.image.resample import upsample_bicubic
 from srlongtail.models.sr_images import SRImages
+from srlongtail.models.sr_model import matlab_bicubic
+from tests.widgets.conftest import chromium as chromium  # a fixture here, too
 
 SIDE = 192
 
@@ -77,8 +80,18 @@ def surveyed(planted):
 
 
 @pytest.fixture(scope="session")
+def found(planted):
+    """All that is measured of one network on two images."""
+    return survey.compute([matlab_bicubic(4)], [planted.images[:2]])
+
+
+@pytest.fixture(scope="session")
+def written(found, tmp_path_factory):
+    """The page about it."""
+    return page.write_report(found, tmp_path_factory.mktemp("page") / "report.html")
+
+
+@pytest.fixture(scope="session")
 def numbers_in():
     """Return the numbers in a text."""
-    import re
-
     return lambda text: np.array([float(n) for n in re.findall(r"[-+]?\d+\.\d+", text)])
