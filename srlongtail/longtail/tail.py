@@ -117,6 +117,25 @@ def split_by_rank(values: Tensor, parts: int = TENTHS) -> tuple[Tensor, ...]:
     return values.flatten().argsort(stable=True).tensor_split(parts)
 
 
+def tenth_of_pixels(values: Tensor) -> Tensor:
+    """Return the tenth that each pixel of one image is in, 1 (the easiest) to 10.
+
+    Args:
+        values: The difficulty of each pixel, any shape.
+
+    Returns:
+        Tensor like `values`, uint8; see `split_by_rank` for equal values.
+
+    Example:
+        >>> tenth_of_pixels(torch.arange(20.0).flip(0)).tolist()[:4]
+        [10, 10, 9, 9]
+    """
+    tenths = torch.empty(values.numel(), dtype=torch.uint8, device=values.device)
+    for tenth, pixels in enumerate(split_by_rank(values), start=1):
+        tenths[pixels] = tenth
+    return tenths.reshape(values.shape)
+
+
 def split_by_edges(values: Tensor, edges: Sequence[float]) -> tuple[Tensor, ...]:
     """Return the indices of one image's pixels in each tenth of a whole data set.
 

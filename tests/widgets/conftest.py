@@ -38,7 +38,7 @@ def page_of(script: str, values: dict[str, Any]) -> str:
     widgets = files("srlongtail") / "widgets"
     shim = SHIM.replace("VALUES", json.dumps(values).replace("</", "<\\/"))
     source = json.dumps((widgets / script).read_text("utf-8")).replace("</", "<\\/")
-    style = (widgets / "viewer.css").read_text("utf-8")
+    style = (widgets / "style.css").read_text("utf-8")
     return (
         "<!doctype html><html lang=en><meta charset=utf-8><title>widget</title>"
         "<meta name=viewport content='width=device-width'>"

@@ -133,7 +133,7 @@ def _context(
     """Return everything that the template shows, other than the viewer's pictures."""
     templates = files(__package__) / "templates"
     viewer = files("srlongtail").joinpath("widgets", "viewer.js")
-    style = files("srlongtail").joinpath("widgets", "viewer.css")
+    style = files("srlongtail").joinpath("widgets", "style.css")
     subjects = survey.subjects
     scores = survey.scores.copy()
     bicubic = scores[scores["model"] == "bicubic"].set_index(["dataset", "image"])["paper_psnr_db"]

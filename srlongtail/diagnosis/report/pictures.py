@@ -6,14 +6,13 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
-import torch
 import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
 from srlongtail.geometry import Box
 from srlongtail.image.io import quantize
-from srlongtail.longtail.tail import difficulty, split_by_rank
+from srlongtail.longtail.tail import difficulty, tenth_of_pixels
 from srlongtail.models.sr_images import AnyModel
 from srlongtail.models.sr_model import bicubic
 from srlongtail.studies.restored import RestoredImage
@@ -188,15 +187,12 @@ class Album:
 
 def _pictures(image: RestoredImage, models: Sequence[AnyModel], box: Box) -> Pictures:
     pair = image.pair
-    ranks = torch.zeros(pair.hr[0].numel(), dtype=torch.uint8)
-    low = image.sr(bicubic(pair.scale))
-    for number, pixels in enumerate(split_by_rank(difficulty(pair.hr, low)), start=1):
-        ranks[pixels.cpu()] = number
+    tenths = tenth_of_pixels(difficulty(pair.hr, image.sr(bicubic(pair.scale)))).cpu()
     layers = [Layer("HR", "hr", _webp(box.cut(pair.hr)))]
     for model in models:
         kind: Kind = "bicubic" if model.name == "bicubic" else "network"
         layers.append(Layer(model.name, kind, _webp(box.cut(image.sr(model)))))
-    tenth = _encoded(box.cut(ranks.reshape(pair.hr.shape[-2:])).numpy())
+    tenth = _encoded(box.cut(tenths).numpy())
     height, width = pair.hr.shape[-2:]
     name = pair.dataset, pair.name, pair.scale
     return Pictures(*name, box, height, width, tuple(layers), tenth)
