@@ -97,7 +97,7 @@ class Fig4:
         return self.floors[metric]
 
     def outside(self, dial: str) -> tuple[int, int]:
-        """Return the numbers of settings that differ from FPL by more than chance, and of all settings.
+        """Return how many settings differ from FPL by more than chance, and how many there are.
 
         With a single seed, none is counted.
 

@@ -1,4 +1,4 @@
-"""One image under one network: what `srlongtail attribute` reads, computes and writes."""
+"""One image and one network: what `srlongtail attribute` reads, computes and writes."""
 
 import hashlib
 from pathlib import Path
@@ -67,24 +67,25 @@ def attribute_image(
     """Attribute a window of an image file or a built-in photo.
 
     Args:
-        model: the network.
-        image: an HR image, from which LR is made by the paper's rule, or the LR image itself; or
-            what `read_restored` made of it.
-        window: row, column and size in SR pixels; by default the hardest one.
-        is_lr: the image is the network's input.
-        published: reproduce the published code, which makes LR by Pillow's bicubic.
+        model: The network.
+        image: An HR image, from which LR is made by the paper's rule, or the LR image itself; or
+            the result of `read_restored`.
+        window: Row, column and size in SR pixels; default: the hardest window.
+        is_lr: Whether the image is the network's input.
+        published: Reproduce the published code, which makes LR by Pillow's bicubic.
 
     Raises:
-        InputError: no such image, or an LR image without a window.
+        InputError: There is no such image, or an LR image without a window.
 
-    >>> from srlongtail.models.sr_model import bicubic
-    >>> attribute_image(bicubic(4), "chelsea", (80, 80, 16)).maps["bicubic"].canvas
-    (75, 111)
+    Example:
+        >>> from srlongtail.models.sr_model import bicubic
+        >>> attribute_image(bicubic(4), "chelsea", (80, 80, 16)).maps["bicubic"].canvas
+        (75, 111)
     """
     if is_lr and window is None:
         name = image if isinstance(image, str) else image.pair.name
         raise InputError(
-            f"{name}: without HR nothing tells the tail, expected ",
+            f"{name}: the tail is unknown without HR, expected ",
             Parameter("window", "ROW COL SIZE"),
         )
     if isinstance(image, str):
@@ -102,19 +103,19 @@ def compare_image(
     published: bool = False,
     seed: int = 0,
 ) -> methods.Methods:
-    """Tell whether to believe the map of a window: LAM beside captum's methods.
+    """Compare LAM with captum's methods on a window, which shows how far to trust its map.
 
     Args:
-        model: the network.
-        image: see `attribute_image`.
-        window: row, column and size in SR pixels.
-        is_lr: the image is the network's input.
-        published: make LR by Pillow's bicubic, as the published code.
-        seed: of all that is random.
+        model: The network.
+        image: See `attribute_image`.
+        window: Row, column and size in SR pixels.
+        is_lr: Whether the image is the network's input.
+        published: Make LR by Pillow's bicubic, as the published code does.
+        seed: Seed of all random choices.
 
     Returns:
-        `frame()` is the table, one row a method (see `compare_methods`), `draw` of
-        `studies.methods` the picture.
+        The comparison: `frame()` is the table, one row per method (see `compare_methods`), and
+        `draw` of `studies.methods` draws it.
     """
     if isinstance(image, str):
         image = read_restored(model, image, is_lr=is_lr, published=published)
@@ -158,7 +159,18 @@ def write_attribution(
     is_lr: bool = False,
     published: bool = False,
 ) -> list[Path]:
-    """Write `attribute.png`, `.pdf`, `.csv`, `.json` (the numbers) and `.npz` (the maps)."""
+    """Write `attribute.png`, `.pdf`, `.csv`, `.json` (the numbers) and `.npz` (the maps).
+
+    Args:
+        result: Result of `attribute_image`.
+        model: The network.
+        out: Folder to write to.
+        is_lr: Whether the image was the network's input.
+        published: Whether the published code was reproduced.
+
+    Returns:
+        Paths of the PNG and NPZ files.
+    """
     found = result.maps[model.name]
     about = provenance([model], [], **_image_record(result, is_lr, published), published=published)
     maps = {
@@ -180,7 +192,18 @@ def write_methods(
     is_lr: bool = False,
     published: bool = False,
 ) -> list[Path]:
-    """Write `methods.png`, `.pdf`, `.csv` (the table), `.json`, `.npz` and `methods-curves.csv`."""
+    """Write `methods.png`, `.pdf`, `.csv` (the table), `.json`, `.npz` and `methods-curves.csv`.
+
+    Args:
+        result: Result of `compare_image`.
+        model: The network.
+        out: Folder to write to.
+        is_lr: Whether the image was the network's input.
+        published: Whether LR was made by Pillow's bicubic.
+
+    Returns:
+        Paths of the PNG file, the curves and the NPZ file.
+    """
     found = result.comparison
     about = provenance([model], [], **_image_record(result, is_lr, published))
     return [
@@ -198,7 +221,18 @@ def write_map(
     is_lr: bool = False,
     published: bool = False,
 ) -> list[Path]:
-    """Write `attribute-map.png`, `.pdf`, `.csv` (one row a window) and `.json`."""
+    """Write `attribute-map.png`, `.pdf`, `.csv` (one row per window) and `.json`.
+
+    Args:
+        result: The map.
+        model: The network.
+        out: Folder to write to.
+        is_lr: Whether the image was the network's input.
+        published: Whether LR was made by Pillow's bicubic.
+
+    Returns:
+        Path of the PNG file.
+    """
     about = provenance([model], [], **_image_record(result, is_lr, published), published=published)
     return [write_result(out / "attribute-map", attribution_map.draw, result, about)]
 

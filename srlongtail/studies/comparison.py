@@ -1,4 +1,4 @@
-"""Where the gain of one network over another lives."""
+"""Where one network gains over another."""
 
 import textwrap
 from collections.abc import Mapping, Sequence
@@ -42,13 +42,13 @@ _LINE = 115  # characters of 8 pt that fit the page's width
 
 @dataclass(frozen=True)
 class GainStudy:
-    """Where the gain of B over A lives, on some data sets.
+    """Where B gains over A, on some data sets.
 
     Attributes:
-        comparison: the numbers.
+        comparison: The numbers.
         scale: SR pixels per LR pixel.
-        datasets: name of each -> where its LR images come from.
-        labels: what the figure calls A and B.
+        datasets: Name of each data set -> source of its LR images.
+        labels: Names of A and B in the figure.
     """
 
     comparison: Comparison
@@ -64,12 +64,19 @@ class GainStudy:
         datasets: Sequence[ImageSet],
         comparison: Comparison,
     ) -> "GainStudy":
-        """Say what was compared, on which images."""
+        """Return a comparison together with what was compared, on which images.
+
+        Args:
+            a: Models of A.
+            b: Models of B.
+            datasets: The images.
+            comparison: The numbers.
+        """
         sources = {data.name: data.lr_source.short for data in datasets}
         return cls(comparison, datasets[0].scale, sources, _labels(a, b))
 
     def message(self) -> str:
-        """The figure in one or two lines."""
+        """Return the result in one or two lines."""
         a, b = self.labels
         gain, count = self.comparison.gain, len(self.comparison.images)
         # Small gains need a digit more.
@@ -91,7 +98,7 @@ class GainStudy:
         return f"{b} {'gains over' if gain.estimate > 0 else 'loses to'} {a}: {numbers}; {share}"
 
     def hardest_tenth(self) -> str:
-        """How much of the gain lies in the hardest tenth of the pixels, ranked by gradient."""
+        """Return the part of the gain in the hardest tenth of the pixels, ranked by gradient."""
         gain = self.comparison.gain.estimate
         tenth = _part(self.comparison.frame(), "gradient tenth", "10")
         if gain and 0 <= tenth / gain <= 1:
@@ -100,11 +107,11 @@ class GainStudy:
         return f"the hardest tenth of the pixels adds {tenth:+.2f} dB"
 
     def frame(self) -> pd.DataFrame:
-        """What each part contributes; see `Comparison.frame`."""
+        """Return the contribution of each part; see `Comparison.frame`."""
         return self.comparison.frame()
 
     def settings(self) -> dict[str, Any]:
-        """What is compared, by which protocol, and what is shown."""
+        """Return what was compared, by which protocol, and what is shown."""
         return {
             "a": list(self.comparison.a),
             "b": list(self.comparison.b),
@@ -114,7 +121,7 @@ class GainStudy:
         }
 
     def caption(self) -> str:
-        """What the figure shows, and what its numbers say, in a few sentences."""
+        """Return what the figure shows, and what its numbers mean, in a few sentences."""
         a, b = self.labels
         found, change = self.comparison, self.comparison.change
         gain, signs = found.gain, found.sign_test
@@ -185,24 +192,25 @@ def compute(
     *,
     skip_bad: bool = False,
 ) -> GainStudy:
-    """Compare networks on data sets; under `torchrun` the processes share the images out.
+    """Compare networks on data sets; under `torchrun`, the processes share the images.
 
     Args:
-        a: the reference: one checkpoint, or several of different seeds.
-        b: what is compared with it.
-        datasets: the images, all of one scale.
-        image: name of the image to map; default: the one with the largest gain or loss.
-        window: row, column and size of a window of that image, in SR pixels, to be ranked.
-        skip_bad: leave out images that are too small to be scored, with a warning.
+        a: The reference: one checkpoint, or several from different seeds.
+        b: The networks to compare with it.
+        datasets: The images, all of one scale.
+        image: Name of the image to map; default: the one with the largest gain or loss.
+        window: Row, column and size of a window of that image to rank, in SR pixels.
+        skip_bad: Leave out images that are too small to be scored, with a warning.
 
     Raises:
-        InputError: models of another scale than the images', an image that cannot be scored or is
-            restored perfectly, no image of that name, or a window that is not inside it.
+        InputError: A model has another scale than the images, an image cannot be scored or is
+            restored perfectly, there is no image of that name, or the window is not inside it.
 
-    >>> from srlongtail.image.dataset import photos
-    >>> from srlongtail.models.sr_model import bicubic
-    >>> compute([bicubic(4)], [bicubic(4)], [photos(4)[1:2]]).message()
-    'bicubic and bicubic restore all images alike'
+    Example:
+        >>> from srlongtail.image.dataset import photos
+        >>> from srlongtail.models.sr_model import bicubic
+        >>> compute([bicubic(4)], [bicubic(4)], [photos(4)[1:2]]).message()
+        'bicubic and bicubic restore all images alike'
     """
     check_scales([*a, *b], datasets)
     datasets = [
@@ -224,12 +232,12 @@ def compute(
         for data, has_it in zip(datasets, named, strict=True)
     ]
     study = GainStudy.of(a, b, datasets, reduce(add, found))
-    study.comparison.rank_window()  # a window outside the image is told before anything is drawn
+    study.comparison.rank_window()  # an error for a window outside the image
     return study
 
 
 def draw(result: GainStudy) -> Figure:
-    """Gain by image, tenth, orientation and frequency, and the signed map of one image."""
+    """Draw the gain by image, tenth, orientation and frequency, and the signed map of one image."""
     found, parts = result.comparison, result.frame()
     figure = Figure(figsize=(PAGE, 4.6))
     lines = [textwrap.fill(line, _LINE) for line in result.message().split("; ")]
@@ -255,7 +263,7 @@ def draw(result: GainStudy) -> Figure:
 
 @dataclass(frozen=True)
 class _AsScored:
-    """A model that restores images in the tiles that the protocol asks for."""
+    """A model that restores images in the protocol's tiles."""
 
     model: AnyModel
 
@@ -274,7 +282,7 @@ def _part(parts: pd.DataFrame, by: str, part: str) -> float:
 
 
 def _labels(a: Sequence[AnyModel], b: Sequence[AnyModel]) -> tuple[str, str]:
-    """What figures call each side: by their names where they would be called the same."""
+    """Return the name of each side in figures; equal labels are replaced by the models' names."""
     labels = [subject_of(side[0]).label for side in (a, b)]
     if labels[0] == labels[1] and a[0].name != b[0].name:
         labels = [shortened(side[0].name) for side in (a, b)]

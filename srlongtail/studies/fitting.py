@@ -1,4 +1,4 @@
-"""Whether a network over-fits the head or the tail: two training runs, each on half the images."""
+"""Over-fitting of head and tail: two training runs, each on half of the images."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -32,12 +32,12 @@ class Fitting:
     """The gap of every band of pixels against the iteration.
 
     Attributes:
-        network: what figures call it.
-        summary: see `FittingTable.summary`.
-        ranked_by: what ranks the pixels.
-        images: number of images of either half that were measured.
-        left_out: number of images smaller than a training patch, which no run has seen.
-        models: the two networks at the last iteration.
+        network: Name of the network in figures.
+        summary: See `FittingTable.summary`.
+        ranked_by: The quantity that ranks the pixels.
+        images: Numbers of measured images of the halves.
+        left_out: Number of images that are smaller than a training patch, which no run has seen.
+        models: The two networks at the last iteration.
     """
 
     network: str
@@ -48,11 +48,11 @@ class Fitting:
     models: tuple[SRModel, SRModel]
 
     def frame(self) -> pd.DataFrame:
-        """Return one row an iteration and band."""
+        """Return one row per iteration and band."""
         return self.summary
 
     def settings(self) -> dict[str, Any]:
-        """Return which pixels the bands are, and how many images were measured."""
+        """Return the definition of the bands, and the numbers of images."""
         return {
             "ranked_by": self.ranked_by,
             "images_of_halves": list(self.images),
@@ -119,15 +119,16 @@ def compute(
     """Measure both networks of two runs on both halves, at iterations that double.
 
     Args:
-        run_1, run_2: folders of two runs of one recipe, on half 1 and half 2 of the same images,
-            or on two folders that share no image.
-        data: folders of the training images; where the runs found them by default.
-        ranked_by: see `difficulty`.
-        device: where to compute; the CPU by default.
+        run_1: Folder of a run on half 1 of the images.
+        run_2: Folder of a run of the same recipe on half 2; or each on a folder of its own, without
+            common images.
+        data: Folders of the training images; default: those where the runs found them.
+        ranked_by: Quantity that ranks the pixels; see `difficulty`.
+        device: Device to compute on; default: the CPU.
 
     Raises:
-        InputError: no such run, runs of different recipes, images that are not those of the run
-            or that both runs have seen, or no checkpoints of the same iterations.
+        InputError: A folder is not a run, the recipes differ, images are not those of the run or
+            were seen by both runs, or no checkpoints are of the same iterations.
     """
     runs = [Path(run_1), Path(run_2)]
     for run in runs:
@@ -182,7 +183,7 @@ def draw(result: Fitting) -> Figure:
 
 
 def _images_of(run: Path, recipe: Recipe, data: Sequence[str]) -> list[TrainingImage]:
-    """The images that a run has seen, checked against what its checkpoint says of them."""
+    """Return the images that a run has seen, checked against the record in its checkpoint."""
     try:
         found = find_images(data or recipe.data)
         images = choose_images(found, recipe.half, recipe.images, recipe.hold_out)
@@ -201,7 +202,7 @@ def _images_of(run: Path, recipe: Recipe, data: Sequence[str]) -> list[TrainingI
 
 
 def _checkpoints(run: Path, device: str | None) -> dict[int, SRModel]:
-    """Iteration -> the network; those that were kept, and the last one."""
+    """Return iteration -> network, for the checkpoints that were kept and the last one."""
     paths = [*sorted((run / "checkpoints").glob("*.safetensors")), run / RUN_CHECKPOINT]
     models = [load_model(path, device=device or "cpu") for path in paths]
     for model in models:
@@ -214,7 +215,7 @@ def _checkpoints(run: Path, device: str | None) -> dict[int, SRModel]:
 
 
 def _doubling(iterations: Sequence[int]) -> list[int]:
-    """The first iteration, each that is at least twice the one chosen before, and the last."""
+    """Return the first iteration, each that is at least twice the previous choice, and the last."""
     chosen: list[int] = []
     for iteration in iterations:
         if not chosen or iteration >= 2 * chosen[-1] or iteration == iterations[-1]:

@@ -1,6 +1,6 @@
-"""Whether to believe a local attribution map: LAM beside other methods, by the same measures.
+"""How far to trust a local attribution map: LAM beside other methods, by the same measures.
 
-`srlongtail.studies.attribute_image.compare_image` does it for an image file.
+For an image file, see `srlongtail.studies.attribute_image.compare_image`.
 """
 
 from dataclasses import dataclass
@@ -30,13 +30,14 @@ _MARGIN = 5  # LR pixels shown around the window
 
 @dataclass(frozen=True)
 class Methods:
-    """The same target of one window under several methods.
+    """Attributions of one target in one window by several methods.
 
     Attributes:
-        model, image: their names.
-        photo: HR, `(3, H, W)`, or, where there is none, the enlarged LR image.
-        scale: of the network.
-        comparison: the attributions, and how far to trust them.
+        subject: The network.
+        image: Name of the image.
+        photo: HR, `(3, H, W)`, or the enlarged LR image if there is no HR.
+        scale: SR pixels per LR pixel.
+        comparison: The attributions, and how far to trust them.
     """
 
     subject: Subject
@@ -46,16 +47,16 @@ class Methods:
     comparison: MethodComparison
 
     def frame(self) -> pd.DataFrame:
-        """One row a method: spread, sums, and how far to trust it."""
+        """Return one row per method: spread, sums, and how far to trust it."""
         return self.comparison.frame()
 
     def settings(self) -> dict[str, Any]:
-        """The window shown, and what the maps depend on."""
+        """Return the window shown, and what the maps depend on."""
         lam = self.comparison.lam
         return {"image": self.image, "window": list(lam.window), "attribution": lam.settings}
 
     def message(self) -> str:
-        """The figure in one line."""
+        """Return the result in one line."""
         curves = self.comparison.curves.query("kind == 'deletion'").groupby("method")
         orders = {
             "LAM": "in LAM's order",
@@ -69,15 +70,15 @@ class Methods:
         return f"Share of LR pixels to blur until half of the target is gone: {', '.join(shares)}"
 
     def caption(self) -> str:
-        """What the figure shows, in a few sentences."""
+        """Return what the figure shows, in a few sentences."""
         row, column, size = self.comparison.lam.window
         lam = self.frame().set_index("method").loc["LAM"]
         off = lam["completeness_error"]
         return (
             f"The {size} x {size} window at row {row}, column {column} of {self.image} under "
             f"{self.subject.label}: attributions by several methods, each on its own color "
-            f"scale (red raises the target, blue lowers it; dashes: by more than a tenth of the "
-            f"scale), and the window's sum of gradients as LR pixels are blurred or sharpened in "
+            f"scale (red increases the target, blue decreases it; dashes: by more than a tenth of "
+            f"the scale), and the window's sum of gradients as LR pixels are blurred or sharpened in "
             f"their order (1: sharp image, 0: blurred; a mixture of both has edges of its own and "
             f"may exceed 1). LAM is {off:.1%} off completeness. Infidelity: 0 predicts every "
             f"change of the target, 1 none."
@@ -87,7 +88,14 @@ class Methods:
 def compute(
     model: SRModel, image: RestoredImage, window: Window | None = None, seed: int = 0
 ) -> Methods:
-    """Attribute a window of an image, the hardest unless given, by every method."""
+    """Attribute a window of an image by every method.
+
+    Args:
+        model: The network.
+        image: The image.
+        window: Row, column and size in SR pixels; default: the hardest window.
+        seed: Seed of all random choices.
+    """
     pair, window = image.pair, window or choose_window(image)[0]
     lr, sr = (values.to(model.device) for values in (pair.lr, image.output(model)))
     comparison = compare_methods(model, lr, window, seed=seed, sr=sr)
@@ -95,7 +103,7 @@ def compute(
 
 
 def draw(result: Methods) -> Figure:
-    """One signed map a method above, deletion and insertion curves below."""
+    """Draw one signed map per method above, and deletion and insertion curves below."""
     found = result.comparison
     colors = dict(zip(found.attributions, _COLORS, strict=True))
     figure = Figure(figsize=(PAGE, 4.3))
@@ -128,7 +136,7 @@ def _draw_map(result: Methods, name: str, ax: Axes, index: int) -> None:
 
 
 def _share_at_half(curve: pd.DataFrame) -> float:
-    """Where a deletion curve first falls to a half, on the line between its points."""
+    """Return where a deletion curve first falls to a half, by linear interpolation."""
     shares, values = curve["share"].to_numpy(), curve["value"].to_numpy()
     after = int((values <= 0.5).argmax())  # not 0: the curve starts at 1 and ends at 0
     pair = slice(after - 1, after + 1)

@@ -1,4 +1,4 @@
-"""An image with what each model makes of it, so that no study of a command restores it again."""
+"""An image with its SR images, so that no study of a command restores it again."""
 
 from collections.abc import Callable, Iterable
 from functools import partial
@@ -13,18 +13,19 @@ from srlongtail.models.sr_model import bicubic
 
 
 class RestoredImage:
-    """An image pair and its SR images, each made when it is first asked for, and then kept.
+    """An image pair and its SR images, each restored when it is first needed, then kept.
 
     Models are told apart by their names, as everywhere in results.
 
     Args:
-        pair: the image pair.
-        protocol: whose tiles the models restore in; None restores whole images.
+        pair: The image pair.
+        protocol: Restore in the tiles of this protocol; default: whole images.
 
-    >>> from srlongtail.image.dataset import photos
-    >>> image = RestoredImage(photos(4)[1])
-    >>> image.sr(bicubic(4)).shape, image.bicubic_difference().shape
-    (torch.Size([3, 300, 444]), torch.Size([300, 444]))
+    Example:
+        >>> from srlongtail.image.dataset import photos
+        >>> image = RestoredImage(photos(4)[1])
+        >>> image.sr(bicubic(4)).shape, image.bicubic_difference().shape
+        (torch.Size([3, 300, 444]), torch.Size([300, 444]))
     """
 
     def __init__(self, pair: ImagePair, protocol: Protocol | None = None) -> None:
@@ -52,11 +53,11 @@ class RestoredImage:
         return absolute_difference(self.sr(model), self.pair.hr)
 
     def restorers(self, models: Iterable[AnyModel]) -> dict[str, Callable[[Tensor], Tensor]]:
-        """Return name -> what measurements call with an LR image, for those of this image alone."""
+        """Return name -> function that measurements call with this image's LR, for each model."""
         return {model.name: partial(_given, self.sr(model)) for model in models}
 
     def bicubic_difference(self) -> Tensor:
-        """Return bicubic's absolute difference, by which windows and tenths are chosen."""
+        """Return bicubic's absolute difference `(H, W)`, which ranks windows and pixels."""
         return self.difference(bicubic(self.pair.scale))
 
 

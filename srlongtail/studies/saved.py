@@ -1,4 +1,4 @@
-"""Results kept beside what is drawn from them, so that only what changed is computed anew."""
+"""Results saved beside their figures, so that only what has changed is recomputed."""
 
 import contextlib
 import dataclasses
@@ -28,29 +28,29 @@ T = TypeVar("T")
 
 @dataclasses.dataclass(frozen=True)
 class Saved:
-    """Results of earlier runs, below an output folder.
+    """Results of earlier runs, inside an output folder.
 
     Args:
-        out: the folder that pictures and tables go to.
-        force: compute everything again.
+        out: Folder of the pictures and tables.
+        force: Recompute everything.
 
-    >>> import tempfile
-    >>> saved = Saved(Path(tempfile.mkdtemp()))
-    >>> [saved.result("sum", {"of": [1, 2]}, lambda: sum([1, 2])) for _ in range(2)]
-    [3, 3]
+    Example:
+        >>> import tempfile
+        >>> saved = Saved(Path(tempfile.mkdtemp()))
+        >>> [saved.result("sum", {"of": [1, 2]}, lambda: sum([1, 2])) for _ in range(2)]
+        [3, 3]
     """
 
     out: Path
     force: bool = False
 
     def result(self, name: str, key: Mapping[str, Any] | None, compute: Callable[[], T]) -> T:
-        """Return what was saved under a name for the same key; else compute and save it.
+        """Return the result that was saved with the same key, or compute and save it.
 
         Args:
-            name: of the file.
-            key: all that the result depends on, as JSON takes it (see `key_of`); without a key,
-                nothing is saved.
-            compute: makes the result: dataclasses and named tuples, mappings with names as keys,
+            name: Name of the file.
+            key: All that the result depends on, as JSON values; see `key_of`. None saves nothing.
+            compute: Returns the result: dataclasses and named tuples, mappings with names as keys,
                 sequences, tables, tensors, arrays, numbers and texts.
         """
         if key is None:
@@ -62,7 +62,12 @@ class Saved:
         return found
 
     def find(self, name: str, key: Mapping[str, Any]) -> Any | None:
-        """Return what was saved under a name for the same key, if it can be read back."""
+        """Return the result that was saved with the same key; None if it cannot be read.
+
+        Args:
+            name: Name of the file.
+            key: All that the result depends on.
+        """
         if not self.force:
             # A damaged file can raise anything, and is as good as absent.
             with contextlib.suppress(Exception):
@@ -72,7 +77,13 @@ class Saved:
         return None
 
     def keep(self, name: str, key: Mapping[str, Any], result: object) -> None:
-        """Save a result under a name."""
+        """Save a result.
+
+        Args:
+            name: Name of the file.
+            key: All that the result depends on.
+            result: See `result`.
+        """
         tensors: dict[str, Tensor] = {}
         encoded = _encode(result, tensors)
         write_state(self._path(name), tensors, {"key": _sha256(key), "result": encoded})
@@ -84,17 +95,17 @@ class Saved:
 def key_of(
     module: str, models: Iterable[AnyModel], datasets: Iterable[ImageSet], **settings: Any
 ) -> dict[str, Any] | None:
-    """Return all that a result depends on: inputs, settings, the source that computes, versions.
+    """Return all that a result depends on: inputs, settings, source code and versions.
 
     Args:
-        module: the one whose function `compute` makes the result; see `source_sha256`.
-        models: the networks; of SR images nothing is saved, because reading them is quick.
-        datasets: the images.
-        settings: as JSON takes them.
+        module: Module whose function `compute` returns the result; see `source_sha256`.
+        models: The networks. Nothing is saved for SR images, because reading them is quick.
+        datasets: The images.
+        settings: Settings as JSON values.
 
     Returns:
-        The key; None where there are SR images, and where a network's code, or the rule that makes
-        LR, is not of this package: nothing tells whether that has changed.
+        The key; None if there are SR images, or if the code of a network or of the degradation is
+        not in this package, because it may change unnoticed.
     """
     models, datasets = list(models), list(datasets)
     networks = [model for model in models if isinstance(model, SRModel)]
@@ -114,11 +125,12 @@ def key_of(
 
 
 def identity(model: SRModel) -> dict[str, Any]:
-    """Return what tells a model from others: name, conventions, modules and weights.
+    """Return what tells a model from others: name, settings, modules and weights.
 
-    >>> from srlongtail.models.sr_model import bicubic
-    >>> identity(bicubic(4))["name"]
-    'bicubic'
+    Example:
+        >>> from srlongtail.models.sr_model import bicubic
+        >>> identity(bicubic(4))["name"]
+        'bicubic'
     """
     digest = hashlib.sha256()
     for name, weights in model.network.state_dict().items():
@@ -137,7 +149,7 @@ def identity(model: SRModel) -> dict[str, Any]:
 
 
 def _is_ours(thing: object) -> bool:
-    """Whether all classes of a network, or of a rule, are of this package or of torch."""
+    """Return whether all classes of a network or a degradation are of this package or torch."""
     parts = thing.modules() if isinstance(thing, torch.nn.Module) else [thing]
     kinds = {kind for part in parts for kind in type(part).__mro__}
     packages = {kind.__module__.partition(".")[0] for kind in kinds}
@@ -149,7 +161,7 @@ def _sha256(key: Mapping[str, Any]) -> str:
 
 
 def _encode(value: Any, tensors: dict[str, Tensor]) -> Any:
-    """The value as JSON takes it: lists and objects with one entry, its kind; arrays go apart."""
+    """Return a value as JSON: lists, and objects with one entry, their kind; arrays go apart."""
     if isinstance(value, np.ndarray | Tensor):
         key = str(len(tensors))
         tensors[key] = torch.as_tensor(value).detach().cpu().clone()

@@ -1,4 +1,4 @@
-"""The source that a computation depends on, so that results are good until that changes."""
+"""Hash the source code that a computation depends on, so that its results can be reused."""
 
 import ast
 import copy
@@ -15,20 +15,21 @@ _DRAW = ("srlongtail.studies.", "srlongtail.paper.")  # modules that draw what t
 
 @cache
 def source_sha256(*modules: str, entry: str = "compute", root: Path = _ROOT) -> str:
-    """Hash the source that modules of this package compute with.
+    """Return a hash of the source code that modules of this package compute with.
 
-    Imports are followed inside the package. Studies and the paper's figures draw and describe
-    what they compute: of them only what `entry` mentions counts, and what is mentioned there in
-    turn, so that a caption or a drawing may change and results stay good. Of all other modules
-    the whole file counts.
+    Imports inside the package are followed. Studies and the paper's figures also draw and describe
+    what they compute; of them, only the code that `entry` mentions counts, and what that mentions
+    in turn. Captions and drawings may therefore change without invalidating results. Of all other
+    modules, the whole file counts.
 
     Args:
-        modules: dotted names.
-        entry: the function of a study or figure that computes.
-        root: the folder that the package lies in.
+        modules: Dotted names.
+        entry: Function of a study or figure that computes.
+        root: Folder that holds the package.
 
-    >>> source_sha256("srlongtail.stats") == source_sha256("srlongtail.metrics")
-    False
+    Example:
+        >>> source_sha256("srlongtail.stats") == source_sha256("srlongtail.metrics")
+        False
     """
     found, names = set(modules), {entry}
     grown = True
@@ -63,7 +64,7 @@ def _tree(root: Path, module: str) -> ast.Module:
 
 @cache
 def _imports(root: Path, module: str) -> list[tuple[str, str]]:
-    """What a module imports from the package, in functions too: name -> the module it is from."""
+    """Return name -> module for all imports from the package, also those inside functions."""
     found = []
     for node in ast.walk(_tree(root, module)):
         if isinstance(node, ast.ImportFrom) and f"{node.module}.".startswith("srlongtail."):
@@ -76,7 +77,7 @@ def _imports(root: Path, module: str) -> list[tuple[str, str]]:
 
 
 def _used(tree: ast.Module, names: Set[str]) -> ast.Module:
-    """The definitions of a module, and the methods of its classes, that have one of the names."""
+    """Return the definitions of a module, and the methods of its classes, with one of the names."""
     body: list[ast.stmt] = []
     for node in tree.body:
         if names & _defined(node):
@@ -94,7 +95,7 @@ def _used(tree: ast.Module, names: Set[str]) -> ast.Module:
 
 
 def _defined(node: ast.stmt) -> set[str]:
-    """The names that a statement of a module defines, other than by an import."""
+    """Return the names that a statement of a module defines, other than by an import."""
     if isinstance(node, ast.FunctionDef | ast.ClassDef):
         return {node.name}
     if isinstance(node, ast.Import | ast.ImportFrom):

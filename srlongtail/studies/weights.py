@@ -1,4 +1,4 @@
-"""Which pixels of an image Focal Pixel Learning attends to."""
+"""The weights that Focal Pixel Learning gives the pixels of an image."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -27,12 +27,12 @@ class WeightMaps:
     """The weights of every pixel of one image.
 
     Attributes:
-        pair: the image.
-        subject: what figures call the network.
-        maps: "static", "learnable" and "combined" -> weights, mean over the channels, `(H, W)`.
-        growth: how many times the smallest possible weight, alpha, each pixel weighs, likewise.
-        tenths: mean weights in each tenth of the pixels, ordered by bicubic's AD.
-        hardest_times: how many times as much as the easiest tenth the hardest one weighs.
+        pair: The image.
+        subject: The network.
+        maps: "static", "learnable" and "combined" -> weights `(H, W)`, averaged over the channels.
+        growth: The same -> weights relative to the smallest possible one, alpha.
+        tenths: Mean weights in each tenth of the pixels, ranked by bicubic's AD.
+        hardest_times: The same names -> mean weight of the hardest tenth relative to the easiest.
     """
 
     pair: ImagePair
@@ -43,15 +43,15 @@ class WeightMaps:
     hardest_times: Mapping[str, float]
 
     def frame(self) -> pd.DataFrame:
-        """Mean weight in each tenth of the pixels, ordered by bicubic's AD."""
+        """Return the mean weights in each tenth of the pixels, ranked by bicubic's AD."""
         return self.tenths
 
     def settings(self) -> dict[str, Any]:
-        """The image shown, and the dials of the weights."""
+        """Return the image shown and the parameters of the weights."""
         return {"image": self.pair.name, "focal_parameters": asdict(PARAMETERS)}
 
     def caption(self) -> str:
-        """What the figure shows, in one or two sentences."""
+        """Return what the figure shows, in one or two sentences."""
         p = PARAMETERS
         return (
             f"Weights of {self.pair.name} at x{self.pair.scale} (mean over RGB): static from "
@@ -65,7 +65,12 @@ class WeightMaps:
 
 
 def compute(model: AnyModel, image: RestoredImage) -> WeightMaps:
-    """The weights that Focal Pixel Learning with the paper's settings gives one image."""
+    """Compute the weights that Focal Pixel Learning gives one image, with the paper's parameters.
+
+    Args:
+        model: The network, whose error is the learnable prior.
+        image: The image.
+    """
     pair, p = image.pair, PARAMETERS
     low = image.sr(bicubic(pair.scale))
     weights = focal_weights(pair.hr[None], low[None], image.sr(model)[None], p)
@@ -83,7 +88,7 @@ def compute(model: AnyModel, image: RestoredImage) -> WeightMaps:
 
 
 def draw(result: WeightMaps) -> Figure:
-    """HR and the three maps, each over its alpha, on one color scale."""
+    """Draw HR and the three maps, each relative to its alpha, on one color scale."""
     height, width = result.pair.hr.shape[-2:]
     figure = Figure(figsize=(PAGE, (PAGE - 0.8) / 4 * height / width + 0.55))
     axes = figure.subplots(1, 4)

@@ -1,4 +1,4 @@
-"""Write what a study found: picture, data drawn, and how both were made."""
+"""Write the result of a study: the picture, its data, and how both were made."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -13,7 +13,7 @@ from srlongtail.results import write_record, write_table
 
 
 class Result(Protocol):
-    """What a study's `compute` gives; its settings, as JSON takes them, are what it chose."""
+    """The result of a study's `compute`; its settings are JSON values."""
 
     def frame(self) -> pd.DataFrame: ...
     def caption(self) -> str: ...
@@ -23,10 +23,18 @@ class Result(Protocol):
 def write_result(
     stem: Path, draw: Callable[[Any], Figure], result: Result, record: Mapping[str, Any]
 ) -> Path:
-    """Draw a result and write `stem` as `.png`, `.pdf`, `.csv` and `.json`; returns the PNG's path.
+    """Draw a result, and write it as `.png`, `.pdf`, `.csv` and `.json`.
 
-    The record's settings take in the result's own. The pictures hold no date, so that the same
-    result gives the same bytes.
+    The pictures hold no date, so equal results give equal bytes.
+
+    Args:
+        stem: Path of the files without their suffix.
+        draw: Returns the figure of a result.
+        result: The result.
+        record: Provenance; the result's own settings are added to its settings.
+
+    Returns:
+        Path of the PNG file.
     """
     png = stem.with_suffix(".png")
     with paper_style():

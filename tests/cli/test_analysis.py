@@ -288,7 +288,7 @@ def test_attribute_maps_the_whole_image(run, data, network):
     assert "--map 8 9, expected at most one step" in err
     code, _, err = run("attribute", network, data / "a.png", "--lr", "--map")
     assert code == 2
-    assert "without HR nothing tells the tail, expected --window ROW COL SIZE" in err
+    assert "the tail is unknown without HR, expected --window ROW COL SIZE" in err
 
 
 def test_claims(run, data, network):
