@@ -78,8 +78,8 @@ class Methods:
             f"The {size} x {size} window at row {row}, column {column} of {self.image} under "
             f"{self.subject.label}: attributions by several methods, each on its own color "
             f"scale (red increases the target, blue decreases it; dashes: by more than a tenth of "
-            f"the scale), and the window's sum of gradients as LR pixels are blurred or sharpened in "
-            f"their order (1: sharp image, 0: blurred; a mixture of both has edges of its own and "
+            f"the scale), and the window's sum of gradients as LR pixels are blurred or sharpened "
+            f"in their order (1: sharp image, 0: blurred; a mixture of both has edges of its own and "
             f"may exceed 1). LAM is {off:.1%} off completeness. Infidelity: 0 predicts every "
             f"change of the target, 1 none."
         )

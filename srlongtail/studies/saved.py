@@ -136,12 +136,9 @@ def identity(model: SRModel) -> dict[str, Any]:
     for name, weights in model.network.state_dict().items():
         digest.update(name.encode())
         digest.update(weights.detach().cpu().numpy().tobytes())
-    settings = (
-        *("name", "scale", "predicts", "value_range", "channels", "multiple"),
-        *("architecture", "arm", "degradation"),
-    )
     return {
-        **{key: getattr(model, key) for key in settings},
+        **{key: getattr(model, key) for key in ("name", "architecture", "arm", "degradation")},
+        **model.settings,
         "arguments": dict(model.provenance.arguments),
         "modules": repr(model.network),
         "weights": digest.hexdigest(),

@@ -103,6 +103,11 @@ def test_one_weight_or_convention_makes_another_model():
     with torch.no_grad():
         model.network.tail_conv.bias[0] += 1e-3
     assert identity(model) != before
+    settings = {"enlarged": True, "takes_scale": True, "output": 0, "multiple": 2}
+    network = torch.nn.Identity()
+    known = [identity(SRModel(network, 1, **{key: settings[key]})) for key in settings]
+    known.append(identity(SRModel(network, 1)))
+    assert all(known.count(one) == 1 for one in known)
 
 
 PACKAGE = {
