@@ -79,8 +79,8 @@ class Methods:
             f"{self.subject.label}: attributions by several methods, each on its own color "
             f"scale (red increases the target, blue decreases it; dashes: by more than a tenth of "
             f"the scale), and the window's sum of gradients as LR pixels are blurred or sharpened "
-            f"in their order (1: sharp image, 0: blurred; a mixture of both has edges of its own and "
-            f"may exceed 1). LAM is {off:.1%} off completeness. Infidelity: 0 predicts every "
+            f"in their order (1: sharp image, 0: blurred; a mixture of both has edges of its own "
+            f"and may exceed 1). LAM is {off:.1%} off completeness. Infidelity: 0 predicts every "
             f"change of the target, 1 none."
         )
 
