@@ -22,7 +22,7 @@ from srlongtail.errors import InputError
 from srlongtail.evaluation import check_scales, scorable
 from srlongtail.focal.pixel_loss import PixelLoss
 from srlongtail.image.dataset import ImagePair, ImageSet
-from srlongtail.longtail.bands import measure_bands
+from srlongtail.longtail.bands import LUCK_BETWEEN_NETWORKS, measure_bands
 from srlongtail.longtail.gradients import parameter_gradients
 from srlongtail.longtail.restorers import map_pairs
 from srlongtail.longtail.tail import TAIL, TENTHS, difficulty, measure_tail
@@ -185,6 +185,7 @@ class Claims:
             f"by more than {SMALL_GAP:.2f}%, which costs it {SMALL_GAP_DB:g} dB, and otherwise as "
             f"under-fitted: what error it has, the training images have, too. This depends on the "
             f"number of training images. "
+            f"{LUCK_BETWEEN_NETWORKS} "
             "FPL differs from the baseline in "
             "its bicubic skip, too, and what sets it apart from the baseline is not due to its "
             "weights alone. A long tail is no fault: a better model has a higher Gini, because it "
@@ -518,9 +519,13 @@ def _fpl_minus_skip(path: Path, measures: Sequence[str], by: Sequence[str]) -> p
 def _from_grid(path: Path) -> list[Claim]:
     """Both claims about training from the arms with the skip, paired by seed."""
     changes = _fpl_minus_skip(path, ["psnr_db", "head_ad_levels", "tail_ad_levels"], ["seed"])
-    kind = f"seeds of {changes['iterations'].max():,} iterations"
     return _training(
-        changes["head_ad_levels"], changes["tail_ad_levels"], changes["psnr_db"], kind, ENOUGH_SEEDS
+        changes["head_ad_levels"],
+        changes["tail_ad_levels"],
+        changes["psnr_db"],
+        kind=f"seeds of {changes['iterations'].max():,} iterations",
+        ranking="bicubic's AD",
+        needed=ENOUGH_SEEDS,
     )
 
 
@@ -558,20 +563,28 @@ def _from_models(bands: pd.DataFrame, scores: pd.DataFrame, seeds: bool) -> list
     means = table.groupby(["arm", "what", *unit])["value"].mean()
     changes = {what: means["fpl"][what] - means["skip"][what] for what in ("head", "tail", "psnr")}
     kind, needed = ("seeds", ENOUGH_SEEDS) if seeds else ("images, these networks", ENOUGH_IMAGES)
-    return _training(changes["head"], changes["tail"], changes["psnr"], kind, needed)
+    return _training(
+        changes["head"],
+        changes["tail"],
+        changes["psnr"],
+        kind=kind,
+        ranking="HR gradient",
+        needed=needed,
+    )
 
 
 def _training(
-    head: ArrayLike, tail: ArrayLike, psnr: ArrayLike, kind: str, needed: int
+    head: ArrayLike, tail: ArrayLike, psnr: ArrayLike, *, kind: str, ranking: str, needed: int
 ) -> list[Claim]:
     subject = "In these networks, " if "these" in kind else ""
     claim = f"{subject}FPL shifts error from tail to head"
+    bands = f"{kind}; pixels ranked by {ranking}"
     rise = paired(
-        claim, f"rise of AD in the head (levels), FPL minus skip, {kind}", head, needed=needed
+        claim, f"rise of AD in the head (levels), FPL minus skip, {bands}", head, needed=needed
     )
     fall = paired(
         claim,
-        f"fall of AD in the tail (levels), skip minus FPL, {kind}",
+        f"fall of AD in the tail (levels), skip minus FPL, {bands}",
         -np.asarray(tail),
         needed=needed,
     )

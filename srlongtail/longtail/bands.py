@@ -1,8 +1,8 @@
 """Error in the tenths of the pixels, from the easiest to the hardest, image by image.
 
 The pixels are ranked by a measure that no network under study has a say in (see `tail.py`). The
-default, the gradient magnitude of HR, is fair to all models. Bicubic's AD is fair between two
-networks, and unfair to whatever is compared with bicubic:
+default, the gradient magnitude of HR, is fair to all models. Bicubic's AD is unfair to whatever is
+compared with bicubic, and not strictly neutral between two networks (`LUCK_BETWEEN_NETWORKS`):
 
 **The luck trap.** The tenth of the pixels with the smallest bicubic AD is the tenth where bicubic
 happened to be right. Any other estimate, however good, is less lucky there (regression to the
@@ -42,6 +42,11 @@ LUCK_TRAP = (
     "Pixels are ranked by bicubic's own AD, which selects the pixels where bicubic was lucky: "
     "every other model looks worse than it is beside bicubic in the easy tenths. Ranked by the "
     "gradient of HR, bicubic and networks compare fairly."
+)
+LUCK_BETWEEN_NETWORKS = (
+    "Pixels ranked by bicubic's AD are ranked by bicubic's luck, too: among the easy ones, which "
+    "bicubic happened to get right, the network that departs more from bicubic looks worse. A "
+    "ranking by the gradient of HR is free of this."
 )
 Measure = Literal["ad_levels", "squared_error"]
 _IMAGE = ["model", "dataset", "image"]
@@ -84,9 +89,11 @@ class BandTable:
 
     @property
     def caution(self) -> str:
-        """A sentence to print beside these numbers: the luck trap where it applies, else empty."""
-        unfair = self.ranked_by == "bicubic_ad" and "bicubic" in set(self.rows["model"])
-        return LUCK_TRAP if unfair and self.rows["model"].nunique() > 1 else ""
+        """What the ranking does to a comparison of these models; empty where it does nothing."""
+        models = set(self.rows["model"])
+        if self.ranked_by != "bicubic_ad" or len(models) == 1:
+            return ""
+        return LUCK_TRAP if "bicubic" in models else LUCK_BETWEEN_NETWORKS
 
     def loss_shares(self) -> pd.DataFrame:
         """Return each tenth's share of an image's total error, in percent.

@@ -70,8 +70,9 @@ def difficulty(hr: Tensor, bicubic: Tensor, ranked_by: Ranking | Difficulty = "g
         hr: `(..., 3, H, W)`, in [0, 1].
         bicubic: The enlarged LR image, like `hr`.
         ranked_by: "gradient" (see `gradient_magnitude`), fair to all models; "bicubic_ad"
-            (bicubic's AD of luma), fair between two networks but unfair to whatever is compared
-            with bicubic (see `bands.LUCK_TRAP`); or a function of HR and bicubic.
+            (bicubic's AD of luma), unfair to whatever is compared with bicubic and not strictly
+            neutral between two networks (see `bands.LUCK_TRAP` and
+            `bands.LUCK_BETWEEN_NETWORKS`); or a function of HR and bicubic.
 
     Returns:
         `(..., H, W)`; a larger value is a harder pixel.

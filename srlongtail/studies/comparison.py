@@ -15,6 +15,7 @@ from srlongtail.errors import InputError
 from srlongtail.evaluation import check_scales, scorable
 from srlongtail.geometry import Window
 from srlongtail.image.dataset import ImagePair, ImageSet
+from srlongtail.longtail.bands import LUCK_BETWEEN_NETWORKS
 from srlongtail.longtail.comparison import (
     SHARE_OF_GAIN,
     WINDOW_STRIDE,
@@ -160,11 +161,7 @@ class GainStudy:
                 "One checkpoint stands for each network: another seed may differ, and the "
                 "intervals do not say by how much."
             )
-        sentences.append(
-            "Tenths by bicubic's AD are tenths by bicubic's luck, too: among the easy ones, which "
-            "bicubic happened to get right, the network that departs more from bicubic looks "
-            "worse. Tenths by gradient are free of this."
-        )
+        sentences.append(LUCK_BETWEEN_NETWORKS)
         sentences.append(
             f"Map of {shown.image}: blue pixels gain, orange ones lose; the map's mean is the "
             f"image's gain, and it is averaged over {self.scale} x {self.scale} pixels, with the "

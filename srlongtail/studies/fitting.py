@@ -14,6 +14,7 @@ from srlongtail.errors import InputError, Parameter
 from srlongtail.image.dataset import MOD_CROP, ImagePair, make_pair
 from srlongtail.image.degrade import named_degradation
 from srlongtail.image.io import read_image
+from srlongtail.longtail.bands import LUCK_BETWEEN_NETWORKS
 from srlongtail.longtail.fitting import measure_fitting
 from srlongtail.longtail.tail import Ranking
 from srlongtail.models.catalog import subject_of
@@ -89,6 +90,7 @@ class Fitting:
             f"the error on unseen images; (c) gap of each tenth of an image's pixels at the end, "
             f"by {ranking}. 95% intervals over images ({self.summary['method'].iloc[0]}); other "
             f"runs of the same recipe would differ by more."
+            f"{' ' + LUCK_BETWEEN_NETWORKS if self.ranked_by == 'bicubic_ad' else ''}"
         )
 
 

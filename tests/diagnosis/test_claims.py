@@ -86,6 +86,7 @@ def test_a_shift_of_error_needs_a_rise_in_the_head(tmp_path):
         shift, gain = claims._from_grid(grid(tmp_path, head, -3.0))
         assert judge(shift, shift.p_value) == verdict
         assert (shift.n, gain.n, gain.found.estimate) == (3, 3, 0)
+        assert "ranked by bicubic's AD" in shift.measure
 
 
 def capacity(tmp_path, slope):
@@ -207,6 +208,8 @@ def test_the_table_of_three_networks(images, tmp_path):
     assert (table["verdict"].drop([3, 4, 7]) == "too few images").all()
     assert table["claim"].str.startswith("In these networks").sum() == 2
     assert "higher Gini" in result.caption()
+    assert "the network that departs more from bicubic looks worse" in result.caption()
+    assert "ranked by HR gradient" in table["measure"][5]
     assert len(claims.draw(result).axes) == 27
     # PSNR is that of `evaluate`.
     scores = evaluate([models[2][0], models[1][0]], images)["psnr_db"].to_numpy().reshape(2, 2)

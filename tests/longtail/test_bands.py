@@ -9,7 +9,7 @@ import torch.multiprocessing as mp
 from srlongtail.errors import InputError
 from srlongtail.image.dataset import ImagePair, open_data, photos
 from srlongtail.image.resample import upsample_bicubic
-from srlongtail.longtail.bands import LUCK_TRAP, BandError, measure_bands
+from srlongtail.longtail.bands import LUCK_BETWEEN_NETWORKS, LUCK_TRAP, BandError, measure_bands
 from srlongtail.longtail.difference import absolute_difference
 from srlongtail.longtail.tail import gradient_magnitude
 from srlongtail.models.checkpoint import load_model
@@ -190,7 +190,9 @@ def test_the_caution_is_given_where_bicubic_is_compared_by_its_own_error(pairs):
     assert measure_bands(MODELS, few, "bicubic_ad").caution == LUCK_TRAP
     assert measure_bands(MODELS, few, "gradient").caution == ""
     assert measure_bands({"bicubic": bicubic(4)}, few, "bicubic_ad").caution == ""
-    assert measure_bands({"nearest": nearest, "b": nearest}, few, "bicubic_ad").caution == ""
+    two = {"nearest": nearest, "b": nearest}
+    assert measure_bands(two, few, "bicubic_ad").caution == LUCK_BETWEEN_NETWORKS
+    assert measure_bands(two, few, "gradient").caution == ""
 
 
 def test_mistakes(pairs):

@@ -60,7 +60,8 @@ def test_it_is_drawn_and_written(runs, tmp_path):
     assert sorted(p.suffix for p in tmp_path.iterdir()) == [".csv", ".json", ".pdf", ".png"]
     table = pd.read_csv(path.with_suffix(".csv"))
     assert len(table) == 3 * 12
-    assert "bicubic's AD" in result.caption()
+    assert "by bicubic's AD. 95%" in result.caption()
+    assert "the network that departs more from bicubic looks worse" in result.caption()
 
 
 def test_images_that_lie_elsewhere(runs, data, tmp_path):
