@@ -29,6 +29,7 @@ SLOW = ("torchrun", "srlongtail ablate")  # lines that take more than a few seco
 # Options that make the runs of the pages short.
 SHORT = {"--iterations": "4", "--keep-every": "2"}
 SMALL = {
+    "analyze": "--quick",
     "train": "--patch 8 --batch 2 --validation data/Set5 --validate-every 4 --save-every 4",
     "ablate": "--test data/Set5",
 }

@@ -29,6 +29,7 @@ from srlongtail.cli.analysis import (
     tables,
     weights,
 )
+from srlongtail.cli.demo import demo
 from srlongtail.cli.doctor import doctor
 from srlongtail.cli.first_steps import first_steps
 from srlongtail.cli.losses import losses
@@ -40,6 +41,7 @@ from srlongtail.cli.training import ablate, train, zoo
 from srlongtail.errors import InputError, InputWarning, suggestion
 
 COMMANDS: dict[str, Callable[..., None]] = {
+    "demo": demo,
     "figures": figures,
     "tables": tables,
     "evaluate": evaluate,

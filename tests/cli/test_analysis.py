@@ -437,7 +437,7 @@ def mistakes(folder):
         "typo": (["evaluate", "bicubik", "--data", "Set2"], "bicubik: no such model"),
         "no command": (
             ["evaluat", "bicubic"],
-            "no command evaluat, did you mean 'evaluate'?, expected one of figures, ",
+            "no command evaluat, did you mean 'evaluate'?, expected one of demo, figures, ",
         ),
         "option before the command": (["--scale", "4"], "unexpected --scale, expected a command"),
         "typo in a name": (["inspect", "fsrcnn-fpl"], "did you mean 'fsrcnn-fpl-x4'?"),
