@@ -335,10 +335,12 @@ def with_loss_code(recipe: Recipe, *, allow_code: bool = False) -> Recipe:
     """Return the recipe with the hash of the file of a user's own loss.
 
     A run is then not resumed, nor taken for finished, with a loss that has changed meanwhile.
+
+    Raises:
+        InputError: See `recipe_loss`.
     """
-    own = ":" in recipe.loss
-    code = code_of(recipe_loss(recipe, allow_code=allow_code)) if own else ""
-    return replace(recipe, loss_code=code)
+    loss = recipe_loss(recipe, allow_code=allow_code)
+    return replace(recipe, loss_code=code_of(loss) if ":" in recipe.loss else "")
 
 
 def cosine_rate(recipe: Recipe, iteration: int) -> float:

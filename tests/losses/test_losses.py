@@ -1,5 +1,8 @@
 """Every loss against a re-derivation in float64 numpy, its gradient, and images without error."""
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 import scipy.fft
@@ -210,3 +213,12 @@ def test_more_mistakes():
     with pytest.raises(InputError, match="comes from a file and is not a subclass"):
         make_loss("torch.nn.functional:l1_loss", trusted=False)
     assert isinstance(make_loss("torch.nn:L1Loss", trusted=False), nn.L1Loss)
+
+
+def test_the_page_about_losses_lists_all_with_their_sources():
+    page = Path(__file__).parents[2] / "docs/concepts/losses.md"
+    rows = dict(re.findall(r"^\| `([\w-]+)` \|(.*)$", page.read_text(encoding="utf-8"), re.M))
+    assert list(rows) == list(LOSSES)
+    for name, entry in LOSSES.items():
+        if " et al., " in entry.source and not entry.source.startswith("the weight"):
+            assert entry.source in rows[name]

@@ -7,6 +7,7 @@ import torch
 
 from srlongtail.errors import InputError
 from srlongtail.image.dataset import photos
+from srlongtail.losses.catalog import LOSSES, make_loss
 from srlongtail.training.interruption import StoppedError
 from srlongtail.training.learner import Replay
 from srlongtail.training.loop import train
@@ -110,3 +111,30 @@ def test_the_paper_s_schedule_in_minutes(tmp_path):
     minutes = recipe.iterations * 25 / float(last[2]) / 60
     print(f"\nFSRCNN + FPL: {float(last[2]):.0f} it/s, 500K in {minutes:.1f} minutes")
     assert minutes < 6  # on an H100
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_losses_are_those_of_the_cpu(name):
+    images = torch.rand(3, 2, 3, 32, 32, generator=torch.manual_seed(0))
+    found = []
+    for sr, hr, bicubic in (images, images.cuda()):
+        sr = sr.clone().requires_grad_()
+        value = make_loss(name)(sr, hr, bicubic)
+        value.backward()
+        found.append((value.cpu(), sr.grad.cpu()))
+    (value, gradient), (here, expected) = found
+    assert torch.allclose(value, here, rtol=1e-5)
+    assert torch.allclose(gradient, expected, rtol=1e-3, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_an_iteration_with_any_loss_can_be_recorded(name, exact, tmp_path):
+    exact = exact.changed({"loss": name})
+    replayed = train(exact, tmp_path / "replayed", device="cuda")
+    run = train(replace(exact, cuda_graph=False), tmp_path / "run", device="cuda")
+    assert close(replayed, run)
+
+
+def test_auto_is_bfloat16(exact, tmp_path):
+    model = train(replace(exact, precision="auto"), tmp_path, device="cuda")
+    assert model.provenance.training.precision == "bfloat16"
