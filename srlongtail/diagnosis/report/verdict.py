@@ -66,12 +66,18 @@ def judge(survey: Survey, model: str) -> Verdict:
     if perfect == images:
         headline = f"{label} restores all images without any error"
     else:
-        gain = mean_interval(gains)
-        over = f"{abs(gain.estimate):.2f} dB {'above' if gain.estimate >= 0 else 'below'} bicubic"
         wrong = " and ".join(symptom.short for symptom in found)
-        headline = f"{label} is {over}, {wrong or 'without systematic error'}"
+        gain = mean_interval(gains)
+        if gain.low <= 0 <= gain.high:
+            over = f"{label} cannot be told from bicubic ({_number(gain.estimate, '+.2f')} dB)"
+            beside = f", and is {wrong}" if wrong else ", without systematic error"
+        else:
+            side = "above" if gain.estimate >= 0 else "below"
+            over = f"{label} is {abs(gain.estimate):.2f} dB {side} bicubic"
+            beside = f", but {wrong}" if wrong else ", without systematic error"
+        headline = over + beside
     sentences = (
-        _number(survey, model, images, perfect),
+        _score(survey, model, images, perfect),
         _where(survey, model) if perfect < images else "There is no error to be placed.",
         _systematic(survey, model, found) if perfect < images else _too_good(label),
     )
@@ -117,10 +123,14 @@ def within(mean: Interval, spec: str, unit: str = "") -> str:
     >>> within(Interval(1.0, 0.5, 1.5), "+.1f", "%")
     '+1.0% (+0.5% to +1.5%)'
     """
-    if np.isnan(mean.low):
-        return f"{mean.estimate:{spec}}{unit}"
-    ends = f"{mean.low:{spec}}{unit} to {mean.high:{spec}}{unit}"
-    return f"{mean.estimate:{spec}}{unit} ({ends})"
+    estimate, low, high = (f"{_number(value, spec)}{unit}" for value in mean[:3])
+    return estimate if np.isnan(mean.low) else f"{estimate} ({low} to {high})"
+
+
+def _number(value: float, spec: str) -> str:
+    """Return a number as text; what rounds to 0 has no minus."""
+    text = format(value, spec)
+    return text if float(text) else format(0.0, spec)
 
 
 def listed(items: Sequence[str]) -> str:
@@ -142,7 +152,7 @@ def _exceeds(mean: Interval, limit: float) -> bool:
     return abs(mean.estimate) >= limit and not mean.low <= 0 <= mean.high
 
 
-def _number(survey: Survey, model: str, images: int, perfect: int) -> str:
+def _score(survey: Survey, model: str, images: int, perfect: int) -> str:
     label = survey.subjects[model].label
     own = survey.scores[survey.scores["model"] == model]
     if perfect == images:
@@ -175,15 +185,17 @@ def _where(survey: Survey, model: str) -> str:
     gains = survey.tenths.gains
     gains = gains[gains["model"] == model]
     worse = gains.loc[gains["estimate"] < 0, "tenth"].tolist()
-    verb = "it is better than bicubic in all ten tenths"
+    verb = "it is better than bicubic in all ten tenths on average"
     if len(worse) == len(gains):
-        verb = "it is worse than bicubic in all ten tenths"
+        verb = "it is worse than bicubic in all ten tenths on average"
     elif worse:
         verb = f"it is worse than bicubic in tenth{'s' * (len(worse) > 1)} " + listed(
             [str(number) for number in worse]
         )
+        verb += " on average"
+    share = Interval(*np.clip(tenth("shares", 10)[:3], 0, 100))
     return (
-        f"{within(tenth('shares', 10), '.0f', '%')} of its squared error lies in the hardest tenth "
+        f"{within(share, '.0f', '%')} of its squared error lies in the hardest tenth "
         f"of the pixels, and {verb}: its gain in absolute difference is "
         f"{within(tenth('gains', 10), '+.2f')} levels in the hardest tenth and "
         f"{within(tenth('gains', 1), '+.2f')} in the easiest."
