@@ -264,9 +264,9 @@ def local_attribution(
         field: The network's receptive field, if it is known from an earlier call.
         sr: The model's output `(3, H, W)` for `lr`, if it is available.
 
-        Raises:
-            InputError: The window is not inside the SR image, `n_steps` is below 1, or the output
-                has the wrong size, is not finite or has no gradient.
+    Raises:
+        InputError: The window is not inside the SR image, `n_steps` is below 1, or the output
+            has the wrong size, is not finite or has no gradient.
 
         Warns:
             AttributionWarning: The map is not reliable; see `AttributionMap.doubts`.

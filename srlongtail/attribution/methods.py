@@ -89,8 +89,8 @@ def compare_methods(
         samples: Repetitions of each method for `sensitivity`, and number of random pixel orders.
         seed: Seed of everything that is random.
 
-        Raises:
-            InputError: See `local_attribution`; or blurring does not change the target.
+    Raises:
+        InputError: See `local_attribution`; or blurring does not change the target.
     """
     height, width = lr.shape[-2:]
     with eval_mode(model):

@@ -143,7 +143,9 @@ def read_source(source: Source) -> Tensor:
         torch.Size([3, 300, 451])
     """
     if isinstance(source, Photo):
-        return _read_photo(source.name)
+        from skimage import data  # slow to import, and only the built-in photos need it
+
+        return image_from_array(getattr(data, source.name)(), name=source.name)
     return read_checked(source.path, source.white)
 
 
@@ -594,12 +596,6 @@ def _single(path: Path, lr: Path | None) -> Layout:
         files = PairFile(path.stem, path, lr)
         return Layout((files,), path.parent, None if lr is None else lr.parent)
     raise InputError(f"{lr}: a folder of LR images, expected the LR image of {path.name}")
-
-
-def _read_photo(name: str) -> Tensor:
-    from skimage import data  # slow to import, and only the built-in photos need it
-
-    return image_from_array(getattr(data, name)(), name=name)
 
 
 def _stored_sha256(source: Source) -> str:

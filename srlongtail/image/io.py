@@ -131,7 +131,15 @@ def read_image(path: str | os.PathLike[str], white: float | None = None) -> Tens
 
 
 def read_checked(path: Path, white: float | None = None) -> Tensor:
-    """Read an image as `read_image` does, without the warning that `ImageFacts` have given."""
+    """Read an image as `read_image` does, without the warning that `ImageFacts` have given.
+
+    Args:
+        path: The file.
+        white: Value that is white in files with more than 8 bits per channel.
+
+    Raises:
+        InputError: See `read_image`.
+    """
     with _naming(path):
         return _to_tensor(decode(path), white, str(path))
 

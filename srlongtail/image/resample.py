@@ -21,8 +21,8 @@ def imresize(image: Tensor, scale: float) -> Tensor:
         image: `(..., H, W)`, float.
         scale: Output size / input size, for example `1/4`.
 
-        Raises:
-            InputError: The scale is not positive, or the image is integer (see `imresize_uint8`).
+    Raises:
+        InputError: The scale is not positive, or the image is integer (see `imresize_uint8`).
 
     Example:
         >>> imresize(torch.rand(3, 10, 8), 1 / 4).shape

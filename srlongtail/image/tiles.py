@@ -93,14 +93,14 @@ def apply_in_tiles(
         tiling: Size and step of the tiles.
         batch: Number of tiles per call of `enlarge`.
 
-        Returns:
-            `(C, h * scale, w * scale)`.
+    Returns:
+        `(C, h * scale, w * scale)`.
 
-        Example:
-            >>> from srlongtail.image.resample import upsample_bicubic
-            >>> lr = torch.rand(3, 9, 40)
-            >>> apply_in_tiles(lambda tiles: upsample_bicubic(tiles, 2), lr, 2, Tiling()).shape
-            torch.Size([3, 18, 80])
+    Example:
+        >>> from srlongtail.image.resample import upsample_bicubic
+        >>> lr = torch.rand(3, 9, 40)
+        >>> apply_in_tiles(lambda tiles: upsample_bicubic(tiles, 2), lr, 2, Tiling()).shape
+        torch.Size([3, 18, 80])
     """
     tiles = split(lr, tiling)
     enlarged = torch.cat([enlarge(chunk) for chunk in tiles.split(batch)])

@@ -22,11 +22,19 @@ def count_parameters(model: SRModel) -> int:
 
 
 def count_operations(model: SRModel, height: int = 32, width: int = 32) -> int:
-    """Return the floating-point operations of a network for one `height` x `width` LR image.
+    """Return the floating-point operations of a network for one LR image.
 
     The rules are those of `torch.utils.flop_counter`: two operations for each multiply-add of
     convolutions and matrix products. A transposed convolution counts at the size of its
     *input*. Activations, normalization and the bicubic skip are not counted.
+
+    Args:
+        model: The network.
+        height: Height of the LR image.
+        width: Its width.
+
+    Raises:
+        InputError: The network fails on an image of this size.
 
     Example:
         >>> from srlongtail.models.sr_model import SRModel

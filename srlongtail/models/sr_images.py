@@ -257,7 +257,16 @@ AnyModel: TypeAlias = SRModel | SRImages
 def fit_to_images(
     models: Iterable[AnyModel], data: ImageSet, *, skip_bad: bool = False
 ) -> ImageSet:
-    """Return a data set fitted to all folders of SR images among the models; see `SRImages.fit`."""
+    """Return a data set fitted to all folders of SR images among the models; see `SRImages.fit`.
+
+    Args:
+        models: The models.
+        data: The data set.
+        skip_bad: Leave out images without a usable SR image, with a warning.
+
+    Raises:
+        InputError: An SR image is missing or unusable.
+    """
     for model in models:
         if isinstance(model, SRImages):
             data = model.fit(data, skip_bad=skip_bad)

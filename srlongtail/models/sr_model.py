@@ -243,7 +243,13 @@ class SRModel(nn.Module):
         return output
 
     def restore_pair(self, pair: ImagePair, tile: Tiling | None = None, **options: bool) -> Tensor:
-        """Return the SR image of a pair's LR image; see `restore`, and `SRImages.restore_pair`."""
+        """Return the SR image of a pair; see `restore`, and `SRImages.restore_pair`.
+
+        Args:
+            pair: The pair, whose LR image is restored.
+            tile: See `restore`.
+            options: See `restore`.
+        """
         return self.restore(pair.lr, tile, **options)
 
     def record(self) -> dict[str, Any]:

@@ -215,8 +215,12 @@ def first_fit(
                 fits.append((candidate, found))
         if fits:
             chosen, found = fits[0]
-            for other, _ in fits[1:]:
-                if prefix is None and not _equal(chosen.tensors, other.tensors):
+            tensors = chosen.tensors
+            for other in (other.tensors for other, _ in fits[1:]):
+                equal = tensors.keys() == other.keys() and all(
+                    torch.equal(tensors[key], other[key]) for key in tensors
+                )
+                if prefix is None and not equal:
                     raise InputError(
                         f"{file.path}: holds several networks that fit, at "
                         f"{' and '.join(c.prefix.rstrip('.') for c, _ in fits)}; choose one, "
@@ -339,10 +343,6 @@ def _at(prefix: str, candidates: list[Candidate], path: Path) -> list[Candidate]
         shown = ", ".join(list(known)[:6]) or "none"
         raise InputError(f"{path}: nothing at prefix {prefix!r}, expected one of: {shown}")
     return found
-
-
-def _equal(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> bool:
-    return one.keys() == other.keys() and all(torch.equal(one[key], other[key]) for key in one)
 
 
 def _note(chosen: Candidate, candidates: list[Candidate]) -> str:

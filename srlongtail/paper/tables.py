@@ -497,7 +497,13 @@ def _training_notes(table: PaperTable, networks: Sequence[SRModel]) -> Iterator[
     budget = training_budget(networks)
     if budget:
         yield budget
-    untold = [model.name for model in networks if _says_only_skip(model)]
+    untold = [
+        model.name
+        for model in networks
+        if model.predicts == "residual"
+        and model.provenance.training is None
+        and model.provenance.arm is None
+    ]
     if untold:
         yield (
             f"{', '.join(untold)} predicts a residual, which tells of the skip; whether the focal "
@@ -528,11 +534,6 @@ def _training_notes(table: PaperTable, networks: Sequence[SRModel]) -> Iterator[
             f"are inflated: it has no bicubic skip and converges slowly. The skip alone is the "
             f"fair comparison for the weights."
         )
-
-
-def _says_only_skip(model: SRModel) -> bool:
-    known = model.provenance
-    return model.predicts == "residual" and known.training is None and known.arm is None
 
 
 def _papers_iterations() -> dict[str, int]:

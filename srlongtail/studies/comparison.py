@@ -101,7 +101,8 @@ class GainStudy:
     def hardest_tenth(self) -> str:
         """Return the part of the gain in the hardest tenth of the pixels, ranked by gradient."""
         gain = self.comparison.gain.estimate
-        tenth = _part(self.comparison.frame(), "gradient tenth", "10")
+        parts = self.comparison.frame().query("by == 'gradient tenth' and part == '10'")
+        tenth = float(parts["gain_db"].iloc[0])
         if gain and 0 <= tenth / gain <= 1:
             kind = "it" if gain > 0 else "the loss"
             return f"{tenth / gain:.0%} of {kind} in the hardest tenth of the pixels"
@@ -271,11 +272,6 @@ class _AsScored:
     def restore_pair(self, pair: ImagePair) -> Tensor:
         tile = PAPER.tiling(self.model.architecture, pair.dataset)
         return self.model.restore_pair(pair, tile)
-
-
-def _part(parts: pd.DataFrame, by: str, part: str) -> float:
-    rows = parts[(parts["by"] == by) & (parts["part"] == part)]
-    return float(rows["gain_db"].iloc[0])
 
 
 def _labels(a: Sequence[AnyModel], b: Sequence[AnyModel]) -> tuple[str, str]:
