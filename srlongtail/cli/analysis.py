@@ -216,6 +216,7 @@ def fitting(
     *,
     data: Repeatable = (),
     ranked_by: Literal["gradient", "bicubic_ad"] = "gradient",
+    against: tuple[Path, Path] | None = None,
     device: str | None = None,
     out: Path = Path("."),
 ) -> None:
@@ -231,19 +232,39 @@ def fitting(
         data: folders of the training images; default: those that the runs used.
         ranked_by: quantity that ranks the pixels: the gradient of HR, or bicubic's absolute
             difference.
+        against: folders of two runs of another recipe on the same halves; the difference of the
+            gaps is written to fitting-change.csv.
         device: device to compute on, such as cuda:1; default: the CPU.
-        out: folder to write fitting.png, .pdf, .csv and .json to.
+        out: folder to write fitting.png, .pdf, .csv, .json and fitting-images.csv (the errors of
+            each image) to.
     """
     from srlongtail import parallel
     from srlongtail.provenance import provenance
+    from srlongtail.results import write_table
     from srlongtail.studies import fitting as study
     from srlongtail.studies.writing import write_result
 
     with parallel.process_group():
-        result = study.compute(run_1, run_2, data=flatten(data), ranked_by=ranked_by, device=device)
-        if parallel.is_writer():
-            path = write_result(out / "fitting", study.draw, result, provenance(result.models, []))
-            print(result.at_the_end().drop(columns="method").round(3).to_string(index=False))
+        result = study.compute(
+            run_1,
+            run_2,
+            data=flatten(data),
+            ranked_by=ranked_by,
+            device=device,
+            against=against,
+        )
+        if not parallel.is_writer():
+            return
+        paths = [
+            write_result(out / "fitting", study.draw, result, provenance(result.models, [])),
+            write_table(out / "fitting-images.csv", result.table.rows),
+        ]
+        print(result.at_the_end().drop(columns="method").round(3).to_string(index=False))
+        if result.change is not None:
+            paths.append(write_table(out / "fitting-change.csv", result.change))
+            last = result.change[result.change["iteration"] == result.change["iteration"].max()]
+            print(last.drop(columns="method").round(3).to_string(index=False))
+        for path in paths:
             print(path)
 
 

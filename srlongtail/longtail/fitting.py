@@ -25,6 +25,7 @@ from srlongtail.longtail.restorers import Restorer
 from srlongtail.longtail.tail import TENTHS, Difficulty, Ranking
 from srlongtail.stats import Interval, mean_interval
 
+_UNKNOWN = Interval(np.nan, np.nan, np.nan)
 BANDS = (*(str(tenth) for tenth in range(1, TENTHS + 1)), "head", "tail")
 
 
@@ -69,19 +70,53 @@ class FittingTable:
             gaps = known["unseen"] - known["seen"]
             found = mean_interval(_without_difference_of_halves(gaps, known["half"]), confidence)
             unseen = float(halves["unseen"].mean().mean())
-            percent = Interval(np.nan, np.nan, np.nan)
-            if unseen > 0:
-                ratio = found.estimate / unseen
-                linear = 100 * (ratio + (gaps - ratio * known["unseen"]) / unseen)
-                percent = mean_interval(
-                    _without_difference_of_halves(linear, known["half"]), confidence
-                )
+            percent = mean_interval(_percent_gaps(known), confidence) if unseen > 0 else _UNKNOWN
             seen = float(halves["seen"].mean().mean())
             errors = (seen, unseen, *found[:3], *percent[:3], found.method)
             records.append((iteration, band, len(known), *errors))
         columns = ["iteration", "band", "images", "seen", "unseen", "gap", "low", "high"]
         percents = ["gap_percent", "low_percent", "high_percent"]
         return pd.DataFrame(records, columns=[*columns, *percents, "method"])
+
+    def change(self, reference: "FittingTable", confidence: float = 0.95) -> pd.DataFrame:
+        """Return how much larger the gaps are than those of two other networks, with intervals.
+
+        Paired by image: what makes an image easy to memorize for both pairs of networks cancels.
+
+        Args:
+            reference: Of two other networks, trained on the same halves.
+            confidence: See `mean_interval`.
+
+        Returns:
+            Columns `iteration, band, images, change_percent, low, high, method`: percentage points
+            of the band's error on unseen images, at the iterations that both have.
+
+        Raises:
+            InputError: Other images, other halves, or no common iteration.
+        """
+        keys = ["iteration", "half", "image", "band"]
+        both = self.rows.merge(reference.rows, on=keys, suffixes=("", "_reference"))
+        iterations = set(self.rows["iteration"]) & set(reference.rows["iteration"])
+        mine = self.rows[self.rows["iteration"].isin(iterations)]
+        theirs = reference.rows[reference.rows["iteration"].isin(iterations)]
+        if not iterations or not len(both) == len(mine) == len(theirs):
+            raise InputError(
+                f"{len(both)} of {len(mine)} and {len(theirs)} errors belong together, expected "
+                f"networks trained on the same halves of the same images, with checkpoints of "
+                f"common iterations"
+            )
+        records = []
+        for (iteration, band), table in both.groupby(["iteration", "band"], sort=False):
+            known = table.dropna()
+            if known["half"].nunique() < 2 or not (known["unseen"] > 0).any():
+                continue
+            other = known[["half"]].assign(
+                seen=known["seen_reference"], unseen=known["unseen_reference"]
+            )
+            found = mean_interval(_percent_gaps(known) - _percent_gaps(other), confidence)
+            records.append((iteration, band, len(known), *found))
+        columns = ["iteration", "band", "images", "change_percent", "low", "high", "method"]
+        return pd.DataFrame(records, columns=columns)
 
 
 def measure_fitting(
@@ -166,6 +201,19 @@ def cross_fit(
     rows["band"] = rows["band"].astype(str)
     columns = ["iteration", "half", "image", "band", "seen", "unseen"]
     return FittingTable(rows[columns], halves[0].ranked_by)
+
+
+def _percent_gaps(known: pd.DataFrame) -> NDArray[np.float64]:
+    """Return values whose mean is the gap in percent of the error, and their spread its own.
+
+    The gap in percent is a ratio of means; by the delta method, each image adds its part of the
+    ratio's error.
+    """
+    gaps, unseen = known["unseen"] - known["seen"], known["unseen"]
+    means = [part.groupby(known["half"]).mean().mean() for part in (gaps, unseen)]
+    ratio = means[0] / means[1]
+    linear = 100 * (ratio + (gaps - ratio * unseen) / means[1])
+    return _without_difference_of_halves(linear, known["half"])
 
 
 def _without_difference_of_halves(gaps: pd.Series, half: pd.Series) -> NDArray[np.float64]:

@@ -15,7 +15,7 @@ from srlongtail.image.dataset import MOD_CROP, ImagePair, make_pair
 from srlongtail.image.degrade import named_degradation
 from srlongtail.image.io import read_image
 from srlongtail.longtail.bands import LUCK_BETWEEN_NETWORKS
-from srlongtail.longtail.fitting import measure_fitting
+from srlongtail.longtail.fitting import FittingTable, measure_fitting
 from srlongtail.longtail.tail import Ranking
 from srlongtail.models.catalog import subject_of
 from srlongtail.models.checkpoint import RUN_CHECKPOINT, load_model
@@ -47,6 +47,9 @@ class Fitting:
     images: tuple[int, int]
     left_out: int
     models: tuple[SRModel, SRModel]
+    table: FittingTable
+    change: pd.DataFrame | None = None
+    reference: str = ""
 
     def frame(self) -> pd.DataFrame:
         """Return one row per iteration and band."""
@@ -58,6 +61,7 @@ class Fitting:
             "ranked_by": self.ranked_by,
             "images_of_halves": list(self.images),
             "images_left_out": self.left_out,
+            "reference": self.reference,
             "confidence": 0.95,
         }
 
@@ -91,6 +95,23 @@ class Fitting:
             f"by {ranking}. 95% intervals over images ({self.summary['method'].iloc[0]}); other "
             f"runs of the same recipe would differ by more."
             f"{' ' + LUCK_BETWEEN_NETWORKS if self.ranked_by == 'bicubic_ad' else ''}"
+            f"{self._against()}"
+        )
+
+    def _against(self) -> str:
+        if self.change is None:
+            return ""
+        last = self.change[self.change["iteration"] == self.change["iteration"].max()]
+        rows = last.set_index("band")
+        changes = (
+            f"{band} {rows.loc[band, 'change_percent']:+.1f} "
+            f"[{rows.loc[band, 'low']:+.1f}, {rows.loc[band, 'high']:+.1f}]"
+            for band in ("head", "tail")
+        )
+        return (
+            f" The gap of {self.network} less that of {self.reference} at iteration "
+            f"{last['iteration'].iloc[0]:,}, paired by image, in percentage points: "
+            f"{', '.join(changes)}."
         )
 
 
@@ -117,6 +138,7 @@ def compute(
     data: Sequence[str] = (),
     ranked_by: Ranking = "gradient",
     device: str | None = None,
+    against: tuple[str | os.PathLike[str], str | os.PathLike[str]] | None = None,
 ) -> Fitting:
     """Measure both networks of two runs on both halves, at iterations that double.
 
@@ -163,6 +185,10 @@ def compute(
     one, two = (_Half(half, recipe) for half, recipe in zip(halves, recipes, strict=True))
     table = measure_fitting((networks[0], networks[1]), (one, two), ranked_by)
     last = max(common)
+    change, reference = None, ""
+    if against is not None:
+        other = compute(*against, data=data, ranked_by=ranked_by, device=device)
+        change, reference = table.change(other.table), other.network
     return Fitting(
         subject_of(networks[0][last]).label,
         table.summary(),
@@ -170,6 +196,9 @@ def compute(
         (len(one), len(two)),
         one.left_out + two.left_out,
         (networks[0][last], networks[1][last]),
+        table,
+        change,
+        reference,
     )
 
 

@@ -60,6 +60,32 @@ def test_networks_that_memorize_are_found(halves):
     assert last.loc["tail", "gap"] > last.loc["head", "gap"]
 
 
+def test_what_two_other_networks_memorize_more(halves):
+    strong, weak, other = (
+        measure_fitting(
+            tuple({at: network(half, memory=memory) for at in iterations} for half in halves),
+            halves,
+        )
+        for memory, iterations in ((0.5, (500, 1000)), (0.2, (1000, 2000)), (0.5, (500,)))
+    )
+    change = strong.change(weak).set_index(["iteration", "band"])
+    assert set(change.index.get_level_values(0)) == {1000}
+    for band in ("head", "tail"):
+        gaps = [t.frame().set_index(["iteration", "band"])["gap_percent"] for t in (strong, weak)]
+        expected = gaps[0].loc[(1000, band)] - gaps[1].loc[(1000, band)]
+        row = change.loc[(1000, band)]
+        assert row["change_percent"] == pytest.approx(expected)
+        assert 0 < row["low"] < row["change_percent"] < row["high"]
+        assert row["images"] == 12
+    same = strong.change(strong)
+    assert (same[["change_percent", "low", "high"]] == 0).all(axis=None)
+    with pytest.raises(InputError, match="checkpoints of common iterations"):
+        weak.change(other)
+    swapped = measure_fitting(({1000: network()}, {1000: network()}), halves[::-1])
+    with pytest.raises(InputError, match="trained on the same halves of the same images"):
+        weak.change(swapped)
+
+
 def test_networks_of_equal_error_on_all_images_have_no_gap(halves):
     found = gaps(({1: network()}, {1: network()}), halves)
     assert (found[["gap", "low", "high", "gap_percent"]] == 0).all().all()

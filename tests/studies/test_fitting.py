@@ -54,6 +54,13 @@ def test_gaps_of_two_runs(runs, data):
     )
 
 
+def test_the_gaps_of_two_runs_against_those_of_two_others(runs):
+    result = fitting.compute(*runs, against=runs)
+    assert (result.change[["change_percent", "low", "high"]] == 0).all(axis=None)
+    assert "at iteration 12, paired by image, in percentage points: head +0.0" in result.caption()
+    assert result.table.rows.columns.tolist()[-2:] == ["seen", "unseen"]
+
+
 def test_it_is_drawn_and_written(runs, tmp_path):
     result = fitting.compute(*runs, ranked_by="bicubic_ad")
     path = write_result(tmp_path / "fitting", fitting.draw, result, provenance(result.models, []))
