@@ -172,7 +172,7 @@ def test_what_the_weights_cost(network, precision):
         return (clock() - start) / 3
 
     # The shortest, because other processes share memory and cache, and can only slow a step down.
-    times = [[seconds(learner) for learner in learners] for _ in range(2 * ROUNDS)]
+    times = [[seconds(learner) for learner in learners] for _ in range(4 * ROUNDS)]
     l1, fpl = (min(column) for column in zip(*times, strict=True))
     print(
         f"\n{network}, {precision}, batch {batch}, {DEVICE}: {1000 * l1:.1f} ms a step with L1, "
