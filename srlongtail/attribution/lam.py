@@ -268,8 +268,8 @@ def local_attribution(
         InputError: The window is not inside the SR image, `n_steps` is below 1, or the output
             has the wrong size, is not finite or has no gradient.
 
-        Warns:
-            AttributionWarning: The map is not reliable; see `AttributionMap.doubts`.
+    Warns:
+        AttributionWarning: The map is not reliable; see `AttributionMap.doubts`.
 
     Example:
         >>> upsample = torch.nn.Upsample(scale_factor=4, mode="bicubic")
