@@ -30,10 +30,29 @@ class Parameter:
         return option if self.value in (None, True) else f"{option} {self.value}"
 
 
+def on_one_line(text: str) -> str:
+    """Return a text with its line breaks and control characters escaped.
+
+    Names of files, and keys inside of them, come from strangers: they may hold line breaks, and
+    codes that a terminal would obey.
+
+    Example:
+        >>> on_one_line("two\\nlines of \\x1b[31mred")
+        'two\\\\nlines of \\\\x1b[31mred'
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        letter if letter.isprintable() else letter.encode("unicode_escape").decode()
+        for letter in text
+    )
+
+
 class _Worded:
-    """Text with parameters in it, for an error or a warning."""
+    """Text with parameters in it, for an error or a warning; see `on_one_line`."""
 
     def __init__(self, *parts: str | Parameter) -> None:
+        parts = tuple(on_one_line(part) if isinstance(part, str) else part for part in parts)
         super().__init__("".join(map(str, parts)))  # type: ignore[call-arg]  # of the exception
         self._parts = parts
 

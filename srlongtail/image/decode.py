@@ -29,7 +29,13 @@ SIDEWAYS = (5, 6, 7, 8)
 # TIFF's tag ExtraSamples: which of the samples beyond the colors are transparency.
 _ALPHA: dict[int, Literal["straight", "premultiplied"]] = {1: "premultiplied", 2: "straight"}
 
+# The formats that Pillow may decode: for some others it starts programs (EPS), or sends pixels to
+# decoders that few people use and check.
+FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP")
+
 _OTHER_FILES = {
+    b"%!PS": "a PostScript program, not an image",
+    b"GIF8": "GIF is not supported",
     b"\0\0\0\x0cjP": "JPEG 2000 is not supported",
     b"\xff\x4f\xff\x51": "JPEG 2000 is not supported",
     b"\xff\x0a": "JPEG XL is not supported",
@@ -88,11 +94,24 @@ def decode(path: Path) -> Pixels:
     if tiff is not None:
         pixels, orientation = tiff
     else:
-        with Image.open(path) as image:
+        with Image.open(path, formats=FORMATS) as image:
+            check_size(*image.size)
             orientation = image.getexif().get(EXIF_ORIENTATION, 1)
             deep = _decode_deep_png(path) if image.format == "PNG" else None
             pixels = _decode_with_pillow(image) if deep is None else deep
     return replace(pixels, array=_UPRIGHT.get(orientation, lambda a: a)(pixels.array))
+
+
+def check_size(width: int, height: int) -> None:
+    """Raise a `ValueError` for an image that claims more pixels than `PIL.Image.MAX_IMAGE_PIXELS`.
+
+    A file of a few kilobytes can claim any number, and decoding would use up the memory.
+    """
+    most = Image.MAX_IMAGE_PIXELS
+    if most is not None and width * height > most:
+        raise ValueError(
+            f"{width} x {height} pixels, expected at most {most} (PIL.Image.MAX_IMAGE_PIXELS)"
+        )
 
 
 def _decode_with_pillow(image: Image.Image) -> Pixels:
@@ -137,6 +156,7 @@ def _decode_tiff(path: Path) -> tuple[Pixels, int] | None:
     try:
         with tifffile.TiffFile(path) as file:
             page = file.pages.first
+            check_size(page.imagewidth, page.imagelength)
             pages = sum(other.shape[:2] == page.shape[:2] for other in file.pages)
             if pages > 1:
                 raise InputError(f"{path}: {pages} pages, expected one image")

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import png
@@ -19,8 +20,10 @@ from srlongtail.errors import InputError, InputWarning, Parameter
 from srlongtail.files import replacing
 from srlongtail.image.decode import (
     EXIF_ORIENTATION,
+    FORMATS,
     SIDEWAYS,
     Pixels,
+    check_size,
     decode,
     describe_file,
     is_tiff,
@@ -233,8 +236,8 @@ def write_image(path: str | os.PathLike[str], image: Tensor, *, bits: int = 8) -
 @contextmanager
 def _naming(path: Path) -> Iterator[None]:
     """Turn errors in reading a file into an `InputError` with its name and what it is."""
-    if not path.is_file():
-        if path.is_symlink():
+    if not os.path.isfile(path):  # Path.is_file raises an error for names that are too long
+        if os.path.islink(path):
             target = os.readlink(path)
             raise InputError(f"{path}: a link to {target}, which does not exist, expected an image")
         raise InputError(f"{path}: no such file, expected an image")
@@ -246,8 +249,8 @@ def _naming(path: Path) -> Iterator[None]:
         ) from error
     except InputError:
         raise
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError, png.Error) as error:
-        reason = " ".join(str(error).split())
+    except Exception as error:  # decoders raise errors of any kind on damaged files
+        reason = " ".join(str(error).split()) or type(error).__name__
         if "imagecodecs" in reason:
             raise InputError(
                 f"{path}: compressed in a way that is not supported at this depth: {reason}"
@@ -259,7 +262,8 @@ def _check_quickly(path: Path) -> ImageFacts | None:
     """Return the facts of an intact 8-bit PNG or JPEG file; None if it must be decoded."""
     if is_tiff(path):
         return None
-    with Image.open(path) as image:
+    with Image.open(path, formats=FORMATS) as image:
+        check_size(*image.size)
         # `getexif` would decode a whole PNG file, to search behind the pixels, too.
         exif = Image.Exif()
         exif.load(image.info.get("exif", b""))
@@ -296,9 +300,12 @@ def _to_tensor(pixels: Pixels, white: float | None, name: str) -> Tensor:
     full = 1.0 if floating else float(np.iinfo(array.dtype).max)
     deep = array.dtype != np.uint8
     level = white if white is not None and deep else full
-    values = array.astype(np.float64)
-    alpha = values[..., -1:] / full if pixels.alpha else None
-    values = (values[..., :-1] if pixels.alpha else values) / level
+    # Integers divided in single precision are the rounded quotients, at half the memory.
+    precision = np.float64 if floating or pixels.alpha else np.float32
+    values: NDArray[Any] = array.transpose(2, 0, 1).astype(precision, order="C")
+    alpha = values[-1:] / full if pixels.alpha else None
+    values = values[:-1] if pixels.alpha else values
+    values /= level
     if deep and not (values.min() >= -_TOLERANCE and values.max() <= 1 + _TOLERANCE):
         # NaN, for which both comparisons are false, ends here, too.
         raise InputError(
@@ -311,5 +318,6 @@ def _to_tensor(pixels: Pixels, white: float | None, name: str) -> Tensor:
         if alpha.min() < 1:
             warnings.warn(f"{name}: transparency laid over white", stacklevel=3)
         values = (values if pixels.alpha == "premultiplied" else values * alpha) + (1 - alpha)
-    values = np.broadcast_to(values.clip(0, 1), (*values.shape[:2], 3)).transpose(2, 0, 1)
+    values = values.clip(0, 1, out=values)
+    values = values if len(values) == 3 else np.repeat(values, 3, axis=0)
     return torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32))

@@ -21,7 +21,30 @@ ValueRange = float | Literal["symmetric", "symmetric-output"]
 
 VALUE_RANGES: tuple[ValueRange, ...] = (1.0, 255.0, "symmetric", "symmetric-output")
 
+_LARGEST = {"scale": 32, "multiple": 256}  # beyond what networks have, and what memory bears
+
 _LUMA_GAIN = 255 / 219  # from luma in studio range, which networks take, to red, green and blue
+
+
+def check_size(key: Literal["scale", "multiple"], value: object, label: str) -> None:
+    """Raise an error if a scale, or the multiple that sides are padded to, is not usable.
+
+    Args:
+        key: Which of them.
+        value: Its value, of any type.
+        label: Name of the network in the error.
+
+    Raises:
+        InputError: It is not a whole number from 1 to 32 (scale) or to 256 (multiple).
+
+    Example:
+        >>> check_size("scale", 4, "mine.pth")
+    """
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    if not whole or not 1 <= value <= _LARGEST[key]:  # type: ignore[operator]
+        raise InputError(
+            f"{label}: {key} {value!r:.40}, expected a whole number from 1 to {_LARGEST[key]}"
+        )
 
 
 @dataclass(frozen=True)

@@ -111,6 +111,12 @@ class Call:
 
     def _find(self, trusted: bool, folder: Path | None) -> Any:
         module_name, _, attribute = self.target.partition(":")
+        if not trusted and module_name.partition(".")[0] in sys.stdlib_module_names:
+            # None of these has networks, and importing some of them does things (antigravity).
+            raise InputError(
+                f"{self.kind} {self}: comes from a file and is not a subclass of torch.nn.Module, "
+                f"as nothing in Python's own library is"
+            )
         hidden = {Path.cwd(), folder or Path.cwd()}
         with explained(f"{self.kind} {self}: cannot be imported"):
             try:

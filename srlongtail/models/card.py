@@ -21,7 +21,7 @@ from typing import Any, get_args
 
 from srlongtail.errors import InputError, suggestion
 from srlongtail.image import DegradationName
-from srlongtail.models.adapt import Channels, Predicts, Reading, ValueRange
+from srlongtail.models.adapt import Channels, Predicts, Reading, ValueRange, check_size
 from srlongtail.models.calls import NetworkCall
 from srlongtail.models.facts import ARMS
 
@@ -89,10 +89,10 @@ class ModelCard:
         for key in ("network", "prefix", "name", "arm"):
             self._expect(key, isinstance(getattr(self, key), str), "text")
         self._expect("weights", isinstance(self.weights, str | os.PathLike), "a path")
-        for key in ("scale", "multiple"):
-            value = getattr(self, key)
-            whole = isinstance(value, int) and not isinstance(value, bool) and value >= 1
-            self._expect(key, whole, "a whole number from 1")
+        if self.scale is not None:
+            check_size("scale", self.scale, self.label)
+        if self.multiple is not None:
+            check_size("multiple", self.multiple, self.label)
         try:
             Reading(**self.reading)
         except InputError as error:
@@ -124,7 +124,7 @@ class ModelCard:
             values = tomllib.loads(path.read_text(encoding="utf-8"))
         except OSError as error:
             raise InputError(f"{path}: cannot be read: {error.strerror}") from error
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        except (ValueError, RecursionError) as error:  # ValueError: numbers of too many digits
             raise InputError(f"{path}: not a TOML file: {error}") from error
         for key in values:
             if key not in KEYS:

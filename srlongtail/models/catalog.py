@@ -11,10 +11,12 @@ from dataclasses import dataclass
 from inspect import signature
 from typing import Any, Literal, Protocol
 
+import torch
 from torch import Tensor, nn
 
 from srlongtail.errors import InputError, suggestion
 from srlongtail.models.adapt import Predicts
+from srlongtail.models.diagnose_call import explained
 from srlongtail.models.facts import Provenance, Subject, by_name, shortened
 from srlongtail.models.networks import (
     BSRN,
@@ -102,6 +104,12 @@ CATALOG: dict[str, Architecture] = {
 }
 
 
+LARGEST = 4096
+"""The largest width, depth or other number in the arguments of a network."""
+MOST_WEIGHTS = 250_000_000
+"""The largest number of weights of a network, 1 GB of them."""
+
+
 def build(name: str, **arguments: Any) -> nn.Module:
     """Build a network of the catalog with fresh weights.
 
@@ -110,10 +118,32 @@ def build(name: str, **arguments: Any) -> nn.Module:
         arguments: Arguments of its class.
 
     Raises:
-        InputError: The network or an argument is unknown.
+        InputError: The network or an argument is unknown, an argument has a wrong value, or the
+            network would be larger than any of this field: files of strangers can ask for that.
     """
     check_arguments(name, arguments)
-    return CATALOG[name].network(**arguments)
+    network = CATALOG[name].network
+    doing = f"network {name}: cannot be built"
+    for key, value in arguments.items():
+        if not _is_small(value):
+            raise InputError(
+                f"{doing}: {key}={value!r:.60}, expected numbers from -{LARGEST} to {LARGEST}"
+            )
+    with explained(doing):
+        with torch.device("meta"):  # which counts the weights without memory for them
+            weights = sum(p.numel() for p in network(**arguments).parameters())
+        if weights > MOST_WEIGHTS:
+            raise InputError(f"{doing}: {weights} weights, expected at most {MOST_WEIGHTS}")
+        return network(**arguments)
+
+
+def _is_small(value: object) -> bool:
+    """Return whether an argument, and all that is in it, is at most as large as `LARGEST`."""
+    if isinstance(value, Mapping):
+        return all(map(_is_small, value.values()))
+    if isinstance(value, list | tuple):
+        return len(value) <= LARGEST and all(map(_is_small, value))
+    return not isinstance(value, int | float) or abs(value) <= LARGEST
 
 
 def check_arguments(name: str, arguments: Iterable[str]) -> None:
@@ -208,7 +238,10 @@ def recognize(state: Mapping[str, Tensor]) -> tuple[str, dict[str, Any]] | None:
         network is unknown.
     """
     for name, architecture in CATALOG.items():
-        arguments = architecture.network.arguments_from(state)
+        try:
+            arguments = architecture.network.arguments_from(state)
+        except (ArithmeticError, LookupError, TypeError, ValueError):  # keys of ours, other shapes
+            continue
         if arguments is not None:
             return name, arguments
     return None

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from srlongtail.device import find_device
 from srlongtail.errors import InputError, Parameter, suggestion
 from srlongtail.image.layouts import images_below
-from srlongtail.models.adapt import Channels, Predicts, Reading, ValueRange
+from srlongtail.models.adapt import Channels, Predicts, Reading, ValueRange, check_size
 from srlongtail.models.calls import NetworkCall
 from srlongtail.models.card import ModelCard
 from srlongtail.models.catalog import CATALOG, build, recognize
@@ -292,9 +292,9 @@ class _Loading:
         if weights is None:
             return None
         for path in (Path(weights), Path(weights) / RUN_CHECKPOINT):
-            if path.is_file():
+            if os.path.isfile(path):
                 return path
-        if Path(weights).is_dir():
+        if os.path.isdir(weights):
             raise _no_network(self.label, Path(weights))
         raise InputError(f"{self.label}: {weights}: no such file, expected weights")
 
@@ -322,6 +322,9 @@ class _Loading:
     def _settle_what_is_stated(self, header: Mapping[str, Any]) -> None:
         """Record the settings of the file's header, then of the card, then the options."""
         self._settle("file's header", **{what: header.get(what) for what in _FACTS})
+        for what in ("scale", "multiple"):
+            if self._known.get(what) is not None:
+                check_size(what, self._known[what], self.label)
         self._settle("card", **{what: getattr(self.card, what) for what in _FACTS})
         for what in _FACTS:
             if what not in self.options:
@@ -368,7 +371,10 @@ class _Loading:
             header = {**asdict(Reading()), "multiple": 1, **header}
         elif prefix is not None:
             self.taken.add("prefix")
-        known = self._provenance = Provenance.from_header(header.get("provenance", {}))
+        try:
+            known = self._provenance = Provenance.from_header(header.get("provenance", {}))
+        except InputError as error:
+            raise error.about(self.label) from error
         self._settle_what_is_stated(header)
         call = self._call(known.architecture or "")
         wrapping = ""
@@ -467,7 +473,7 @@ def _find_card(source: str) -> ModelCard:
             return ModelCard(weights=path, network=source[index + 1 :])
     if re.match(r"[\w.]+:(?![/\\])", source):
         return ModelCard(network=source)
-    if Path(source).is_dir():
+    if os.path.isdir(source):
         raise _no_network(source, Path(source))
     names = [*WITHOUT_WEIGHTS, *zoo_names()]
     raise InputError(
@@ -481,7 +487,7 @@ def find_file(source: str) -> Path | None:
     """Return the checkpoint or card that a path or a name refers to, if any."""
     in_zoo = [folder / f"{source}.safetensors" for folder in (ZOO, BUILT)]
     for path in (Path(source), Path(source) / RUN_CHECKPOINT, *in_zoo):
-        if path.is_file():
+        if os.path.isfile(path):  # Path.is_file raises an error for names that are too long
             return path
     return None
 

@@ -8,6 +8,8 @@ from dataclasses import asdict, dataclass, field
 from itertools import combinations
 from typing import Any
 
+from srlongtail.errors import InputError
+
 PARTS = ("skip", "static", "learnable")
 """What Focal Pixel Learning (FPL) is made of."""
 
@@ -152,6 +154,19 @@ class Training:
         return {**known, "iterations": self.iterations, **self.run}
 
 
+_TYPES: Mapping[str, type] = {
+    "architecture": str,
+    "arguments": dict,
+    "network": str,
+    "arm": str,
+    "degradation": str,
+    "iterations": int,
+    "recipe": dict,
+    "data": dict,
+}
+"""The types of what is read from a file's header."""
+
+
 @dataclass(frozen=True)
 class Provenance:
     """Origin of a network, and what determined its settings.
@@ -185,11 +200,17 @@ class Provenance:
     def from_header(cls, header: Mapping[str, Any]) -> "Provenance":
         """Read the part `provenance` of the header of one of our files.
 
+        Raises:
+            InputError: A fact has the wrong type.
+
         Example:
             >>> header = {"architecture": "fsrcnn", "iterations": 7, "recipe": {"skip": True}}
             >>> Provenance.from_header(header).training.arm
             'skip'
         """
+        for key, kind in _TYPES.items():
+            if not isinstance(header, Mapping) or not isinstance(header.get(key, kind()), kind):
+                raise InputError(f"the file's header has an unreadable {key} in its provenance")
         known = dict(header)
         ours = {key: known.pop(key) for key in ("architecture", "arguments") if key in known}
         stated = {key: known.pop(key) for key in ("network", "arm", "degradation") if key in known}

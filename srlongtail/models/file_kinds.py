@@ -4,6 +4,7 @@ Nothing here runs code from a file: pickles are taken apart opcode by opcode, ne
 """
 
 import io
+import itertools
 import pickletools
 import re
 import tarfile
@@ -20,6 +21,7 @@ FileKind = Literal["safetensors", "pytorch"]
 
 _HEAD = 1024  # bytes that suffice to identify a file
 _OLD_LAYOUT = b"\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19"  # torch.save's magic number, pickled
+_UNPACKED = 10  # times its size that a file may unpack to; torch.save does not even compress
 _ASK_FOR_WEIGHTS = "expected a checkpoint of weights (.pth, .pt, .ckpt or .safetensors)"
 
 # (offset, first bytes, what such a file is)
@@ -93,7 +95,7 @@ def kind_of_file(path: Path) -> FileKind:
             f"{path}: an ONNX program, which is never run; save its weights alone with: "
             f'python -c "import onnx, torch; torch.save({{t.name: '
             f"torch.tensor(onnx.numpy_helper.to_array(t)) for t in "
-            f"onnx.load('{path}').graph.initializer}}, 'weights.pth')\""
+            f"onnx.load('{_in_code(path)}').graph.initializer}}, 'weights.pth')\""
         )
     if head.startswith(b"\x80"):
         if _OLD_LAYOUT in head[:32]:  # what torch.save wrote before version 1.6
@@ -123,9 +125,17 @@ def refused_pickle(path: Path, error: Exception) -> InputError:
     return InputError(
         f"{path}: holds {holds} besides tensors, which could run code and is not loaded; if you "
         f'trust the file, save its weights alone with: python -c "import torch; c = torch.load('
-        f"'{path}', map_location='cpu', weights_only=False); "
+        f"'{_in_code(path)}', map_location='cpu', weights_only=False); "
         f"torch.save({_weights_of(path)}, 'weights.pth')\""
     )
+
+
+def _in_code(path: Path) -> str:
+    """Return a path for a line of Python inside quotes of a shell, which people copy and run.
+
+    The name of a stranger's file may be written to run as code there.
+    """
+    return str(path) if re.fullmatch(r"[\w./: +,=@~-]+", str(path)) else "FILE"
 
 
 def _check_zip(path: Path) -> None:
@@ -133,40 +143,44 @@ def _check_zip(path: Path) -> None:
     try:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
-    except zipfile.BadZipFile as error:
+            unpacked = sum(entry.file_size for entry in archive.infolist())
+    except Exception as error:  # zipfile raises anything on a damaged archive
         raise InputError(
             f"{path}: damaged: it begins as a PyTorch checkpoint and ends too early "
             f"(was the download interrupted?)"
         ) from error
+    size = path.stat().st_size
+    if unpacked > _UNPACKED * size:
+        raise InputError(f"{path}: {size} bytes that unpack to {unpacked}, {_ASK_FOR_WEIGHTS}")
     inner = {name.partition("/")[2] or name for name in names}
     if "constants.pkl" in inner and any(name.startswith("code/") for name in inner):
         raise InputError(
             f"{path}: a TorchScript program, which is never run; save its weights alone with: "
-            f"python -c \"import torch; torch.save(torch.jit.load('{path}', "
+            f"python -c \"import torch; torch.save(torch.jit.load('{_in_code(path)}', "
             f"map_location='cpu').state_dict(), 'weights.pth')\""
         )
     if {"archive_format", "serialized_exported_program.json"} & inner:
         raise InputError(
             f"{path}: a program of torch.export, which is never run; save its weights alone with: "
-            f"python -c \"import torch; torch.save(torch.export.load('{path}').state_dict, "
-            f"'weights.pth')\""
+            f"python -c \"import torch; torch.save(torch.export.load('{_in_code(path)}')"
+            f".state_dict, 'weights.pth')\""
         )
     if "data.pkl" in inner:
         return
     if names and all(name.endswith(".npy") for name in names):
         raise InputError(
             f'{path}: NumPy arrays; save them as tensors with: python -c "import numpy, torch; '
-            f"torch.save({{k: torch.tensor(v) for k, v in numpy.load('{path}').items()}}, "
-            f"'weights.pth')\""
+            f"torch.save({{k: torch.tensor(v) for k, v in "
+            f"numpy.load('{_in_code(path)}').items()}}, 'weights.pth')\""
         )
     raise InputError(f"{path}: a ZIP archive{_listing(names)}: unpack it")
 
 
 def _tar_names(path: Path) -> list[str]:
     try:
-        with tarfile.open(path) as archive:
-            return archive.getnames()
-    except (tarfile.TarError, OSError):
+        with tarfile.open(path, "r:") as archive:  # not unpacked, should it be compressed, too
+            return [entry.name for entry in itertools.islice(archive, 4)]
+    except Exception:  # tarfile raises anything on a damaged archive
         return []
 
 

@@ -1,5 +1,6 @@
 """Load everything that can be scored: networks, and folders of SR images."""
 
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -74,12 +75,12 @@ def _card_of_images(source: str | ModelCard) -> ModelCard | None:
         path = find_file(source)
         if path is not None and path.suffix == ".toml":
             source = ModelCard.read(path)
-        elif path is None and source not in WITHOUT_WEIGHTS and Path(source).is_dir():
+        elif path is None and source not in WITHOUT_WEIGHTS and os.path.isdir(source):
             source = ModelCard(weights=source)
         else:
             return None
     folder = Path(source.weights) if source.weights is not None else None
-    if folder is None or not folder.is_dir() or (folder / RUN_CHECKPOINT).is_file():
+    if folder is None or not os.path.isdir(folder) or (folder / RUN_CHECKPOINT).is_file():
         return None
     return source if images_below(folder, depth=1) else None
 

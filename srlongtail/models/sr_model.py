@@ -13,7 +13,7 @@ from srlongtail.errors import InputError
 from srlongtail.image.dataset import ImagePair
 from srlongtail.image.resample import imresize, pad_symmetric, upsample_bicubic
 from srlongtail.image.tiles import Tiling, apply_in_tiles
-from srlongtail.models.adapt import Channels, Predicts, Reading, ValueRange
+from srlongtail.models.adapt import Channels, Predicts, Reading, ValueRange, check_size
 from srlongtail.models.diagnose_call import explained
 from srlongtail.models.facts import Provenance
 
@@ -41,8 +41,7 @@ class SRModel(nn.Module):
         provenance: Origin of the network.
 
     Raises:
-        InputError: A setting is not one of those that `Reading` allows, or the scale is not a
-            positive integer.
+        InputError: A setting is not one of those that `Reading` allows; or see `check_size`.
 
     Example:
         >>> model = SRModel(nn.Upsample(scale_factor=2), scale=2, name="nearest")
@@ -66,8 +65,8 @@ class SRModel(nn.Module):
         provenance: Provenance | None = None,
     ) -> None:
         super().__init__()
-        if not isinstance(scale, int) or scale < 1:
-            raise InputError(f"{name}: scale {scale!r}, expected a positive integer")
+        check_size("scale", scale, name)
+        check_size("multiple", multiple, name)
         if isinstance(value_range, int):
             value_range = float(value_range)
         try:

@@ -11,6 +11,7 @@ import importlib
 import json
 import os
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,6 +30,9 @@ from srlongtail.models.file_kinds import kind_of_file, refused_pickle
 T = TypeVar("T")
 
 _HEADER_KEY = "srlongtail"
+_NESTED = 20  # largest depth of the dicts and lists in a file
+_VISITS = 10  # largest number of places at which one of them is looked for
+_CLAIM, _CLAIM_FREE = 10, 2**26  # times the file's size, and bytes beyond, that tensors may claim
 _DEPTH = 5  # largest number of names to cut from the keys
 
 # Names that torch.compile, FSDP and activation checkpointing add to keys.
@@ -134,7 +138,11 @@ def read_state_file(path: str | os.PathLike[str]) -> StateFile:
             tensors and numbers.
     """
     path = Path(path)
-    if kind_of_file(path) == "safetensors":
+    try:
+        kind = kind_of_file(path)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
+    if kind == "safetensors":
         return _read_safetensors(path)
     try:
         # From a file object: given a path, torch.load goes by the suffix.
@@ -143,6 +151,7 @@ def read_state_file(path: str | os.PathLike[str]) -> StateFile:
     except Exception as error:  # a damaged file can lead the unpickler to raise anything
         raise refused_pickle(path, error) from error
     groups = _groups(loaded)
+    _check_claims(groups, path)
     if not groups:
         raise InputError(f"{path}: {_without_weights(loaded)}")
     return StateFile(path, groups)
@@ -246,31 +255,69 @@ def _read_safetensors(path: Path) -> StateFile:
         with safe_open(path, framework="pt") as file:
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
             header = json.loads((file.metadata() or {}).get(_HEADER_KEY, "{}"))
-    except (SafetensorError, OSError, ValueError) as error:
+    except (SafetensorError, OSError, ValueError, RecursionError) as error:
         raise InputError(f"{path}: damaged, or no safetensors checkpoint: {error}") from error
+    except Exception as error:  # types of numbers that this PyTorch does not have, say
+        raise InputError(f"{path}: cannot be read as safetensors: {error}") from error
+    if not isinstance(header, dict):
+        raise InputError(f"{path}: its header is {header!r:.30}, expected a table of settings")
     return StateFile(path, {"": tensors}, header)
 
 
-def _groups(loaded: object, place: str = "") -> dict[str, dict[str, Tensor]]:
-    """Return the dicts of tensors in a file's content, without the state of an optimizer."""
-    if isinstance(loaded, (list, tuple)):
-        loaded = dict(enumerate(loaded))
-    if not isinstance(loaded, Mapping):
+def _groups(
+    loaded: object, place: str = "", depth: int = 0, visits: Counter[int] | None = None
+) -> dict[str, dict[str, Tensor]]:
+    """Return the dicts of tensors in a file's content, without the state of an optimizer.
+
+    Args:
+        loaded: The content, or a part of it.
+        place: Its place in the file.
+        depth: Number of dicts and lists that it lies in.
+        visits: How often each of them was visited. A hostile file holds one list in many others,
+            or even in itself.
+    """
+    if not isinstance(loaded, (Mapping, list, tuple)):
         return {}
+    visits = Counter() if visits is None else visits
+    visits[id(loaded)] += 1
+    if depth > _NESTED or visits[id(loaded)] > _VISITS:
+        return {}
+    if not isinstance(loaded, Mapping):
+        loaded = dict(enumerate(loaded))
     tensors: dict[str, Tensor] = {}
     groups: dict[str, dict[str, Tensor]] = {}
     for key, value in loaded.items():
         if isinstance(value, np.ndarray) and value.dtype.kind in "fiub":
             value = torch.from_numpy(value.copy())
-        if torch.is_tensor(value):
+        if torch.is_tensor(value) and _is_plain(value):
             tensors[str(key)] = value.detach()
         elif not _TRAINING.search(str(key)):
-            groups |= _groups(value, f"{place}.{key}" if place else str(key))
+            groups |= _groups(value, f"{place}.{key}" if place else str(key), depth + 1, visits)
     of_a_network = any(_is_weight(value) for value in tensors.values())
     floats = any(value.is_floating_point() for value in tensors.values())
     if of_a_network or (floats and not place):
         groups = {place: tensors} | groups
     return groups
+
+
+def _is_plain(tensor: Tensor) -> bool:
+    """Return whether a tensor holds its numbers one by one, as those of networks do."""
+    strided = tensor.layout == torch.strided and tensor.device.type == "cpu"
+    return strided and not tensor.is_quantized and not tensor.is_nested
+
+
+def _check_claims(groups: Mapping[str, Mapping[str, Tensor]], path: Path) -> None:
+    """Raise an error if tensors claim far more numbers than the file has room for.
+
+    A number that is stored once can be repeated to any size, and fills the memory when it is
+    copied.
+    """
+    sizes = (t.numel() * t.element_size() for tensors in groups.values() for t in tensors.values())
+    claimed, size = sum(sizes), path.stat().st_size
+    if claimed > _CLAIM_FREE + _CLAIM * size:
+        raise InputError(
+            f"{path}: its tensors claim {claimed} bytes in a file of {size}, expected weights"
+        )
 
 
 def _is_weight(tensor: Tensor) -> bool:

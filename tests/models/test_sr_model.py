@@ -97,7 +97,7 @@ def test_batch_norm_networks_are_put_into_eval_mode():
 
 
 def test_mistakes():
-    with pytest.raises(InputError, match="net: scale 0, expected a positive integer"):
+    with pytest.raises(InputError, match="net: scale 0, expected a whole number from 1 to 32"):
         SRModel(Repeat(), 0, name="net")
     with pytest.raises(InputError, match="predicts 'both', expected 'image' or 'residual'"):
         SRModel(Repeat(), 2, predicts="both")
