@@ -1,6 +1,7 @@
 """Write files atomically, so that an incomplete file is never visible."""
 
 import contextlib
+import errno
 import os
 import tempfile
 from collections.abc import Iterator
@@ -20,7 +21,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
         path: The file to write; its folder is created if needed.
 
     Raises:
-        InputError: The folder cannot be created or written to, or `path` is a folder.
+        InputError: The folder cannot be created or written to, it is full, or `path` is a folder.
 
     Example:
         >>> import tempfile
@@ -44,8 +45,26 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
         yield temporary
         temporary.chmod(0o666 & ~_umask())  # mkstemp makes files readable only by their owner
         temporary.replace(path)
+    except Exception as error:
+        reason = _why_not_written(error)
+        if reason is None:
+            raise
+        raise InputError(f"{path}: cannot be written: {reason}") from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _why_not_written(error: BaseException) -> str | None:
+    """Return what is said if an error means that a file cannot be written, or not all of it.
+
+    Libraries with a writer of their own, such as torch and safetensors, say it in words alone.
+    """
+    if isinstance(error, OSError):
+        return error.strerror or str(error)
+    if "PytorchStreamWriter" in str(error) or "unexpected pos" in str(error):
+        return "the disk is full, or the folder is gone"
+    said = (os.strerror(number) for number in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EIO))
+    return next((words for words in said if words.lower() in str(error).lower()), None)
 
 
 def _umask() -> int:

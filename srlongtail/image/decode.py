@@ -1,5 +1,7 @@
 """Decode image files to stored pixels, before anything is scaled or converted."""
 
+import itertools
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -153,11 +155,15 @@ def is_tiff(path: Path) -> bool:
 
 def _decode_tiff(path: Path) -> tuple[Pixels, int] | None:
     """Return pixels and orientation of a TIFF file; None if Pillow decodes it unchanged."""
+    log = logging.getLogger("tifffile")  # it reports what is damaged there, besides raising errors
+    before, log.disabled = log.disabled, True
     try:
         with tifffile.TiffFile(path) as file:
             page = file.pages.first
             check_size(page.imagewidth, page.imagelength)
-            pages = sum(other.shape[:2] == page.shape[:2] for other in file.pages)
+            # A damaged file can claim pages without end.
+            some = itertools.islice(file.pages, 10)
+            pages = sum(other.shape[:2] == page.shape[:2] for other in some)
             if pages > 1:
                 raise InputError(f"{path}: {pages} pages, expected one image")
             pixels = _tiff_pixels(page, path)
@@ -167,6 +173,8 @@ def _decode_tiff(path: Path) -> tuple[Pixels, int] | None:
         raise
     except Exception as error:  # on damaged files, tifffile raises errors of any kind
         raise ValueError(str(error)) from error
+    finally:
+        log.disabled = before
 
 
 def _tiff_pixels(page: tifffile.TiffPage, path: Path) -> Pixels | None:

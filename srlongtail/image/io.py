@@ -1,5 +1,6 @@
 """Read and write images as float tensors `(3, H, W)` in [0, 1]."""
 
+import io
 import os
 import warnings
 from collections.abc import Iterable, Iterator
@@ -229,8 +230,12 @@ def write_image(path: str | os.PathLike[str], image: Tensor, *, bits: int = 8) -
         elif bits == 16:
             tifffile.imwrite(temporary, array, photometric="rgb")
         else:
-            # `quality` is JPEG's, `lossless` WebP's; the other formats ignore both.
-            Image.fromarray(array).save(temporary, quality=95, lossless=True)
+            # `quality` is JPEG's, `lossless` WebP's; the other formats ignore both. In memory,
+            # since Pillow does not notice if a full disk takes only a part of a JPEG file.
+            stream = io.BytesIO()
+            form = Image.registered_extensions()[suffix]
+            Image.fromarray(array).save(stream, form, quality=95, lossless=True)
+            temporary.write_bytes(stream.getvalue())
 
 
 @contextmanager

@@ -6,7 +6,7 @@ Example:
     torch.Size([1, 3, 16, 16])
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from inspect import signature
 from typing import Any, Literal, Protocol
@@ -130,11 +130,24 @@ def build(name: str, **arguments: Any) -> nn.Module:
                 f"{doing}: {key}={value!r:.60}, expected numbers from -{LARGEST} to {LARGEST}"
             )
     with explained(doing):
-        with torch.device("meta"):  # which counts the weights without memory for them
-            weights = sum(p.numel() for p in network(**arguments).parameters())
-        if weights > MOST_WEIGHTS:
-            raise InputError(f"{doing}: {weights} weights, expected at most {MOST_WEIGHTS}")
+        check_weights(lambda: network(**arguments), doing)
         return network(**arguments)
+
+
+def check_weights(make: Callable[[], nn.Module], doing: str) -> None:
+    """Raise an error if a network has more than `MOST_WEIGHTS`, counted without memory for them.
+
+    Args:
+        make: Builds the network.
+        doing: What is tried, for the error.
+
+    Raises:
+        InputError: It has more.
+    """
+    with torch.device("meta"):
+        weights = sum(p.numel() for p in make().parameters())
+    if weights > MOST_WEIGHTS:
+        raise InputError(f"{doing}: {weights} weights, expected at most {MOST_WEIGHTS}")
 
 
 def _is_small(value: object) -> bool:

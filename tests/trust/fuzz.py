@@ -273,7 +273,7 @@ def checkpoint(rng: random.Random, folder: Path) -> Case:
         key = rng.choice([k for k in state if rng.random() < 0.5 or "weight" in str(k)])
         if rng.random() < 0.2:
             state[strange_key(rng, str(key))] = state.pop(key)
-        elif torch.is_tensor(state[key]) and state[key].layout == torch.strided:
+        elif torch.is_tensor(state[key]) and state[key] is weights().get(key):
             try:
                 state[key] = strange_tensor(rng, state[key])
             except Exception:  # not of this shape or type
@@ -523,6 +523,8 @@ def main() -> None:
         if wrong:
             print(f"{path}: {wrong}", file=sys.stderr)
             ended["wrong"] += 1
+            if peak > MEMORY:  # and stays there
+                break
         else:
             path.unlink()
     print(json.dumps({"tried": count, "peak_bytes": peak, **ended}))
