@@ -62,6 +62,9 @@ extensions = [
 templates_path = ["_templates"]
 myst_enable_extensions = ["colon_fence"]
 myst_heading_anchors = 3
+nb_mime_priority_overrides = [  # widgets need a kernel: their pictures are shown
+    ("html", "application/vnd.jupyter.widget-view+json", None)
+]
 nb_execution_mode = "off"  # the notebooks are shown with the outputs they are stored with
 
 html_theme = "pydata_sphinx_theme"

@@ -6,6 +6,7 @@ import re
 from itertools import pairwise
 from pathlib import Path
 
+import jupytext
 import nbformat
 import pytest
 from nbclient import NotebookClient
@@ -61,6 +62,16 @@ def test_stored_notebook_is_clean(path):
     }
     assert errors_printed(notebook) == []
     assert [ABSOLUTE_PATH.findall(text) for text in texts(notebook)] == [[]] * len(texts(notebook))
+
+
+def test_cells_are_short_and_those_of_the_paired_script(path):
+    cells = nbformat.read(path, as_version=4).cells
+    code = [cell.source for cell in cells if cell.cell_type == "code"]
+    assert max(len(source.splitlines()) for source in code) <= 11
+    paired = jupytext.read(path.with_suffix(".py"))
+    assert [(c.cell_type, c.source) for c in paired.cells] == [
+        (c.cell_type, c.source) for c in cells
+    ]
 
 
 def test_every_code_cell_is_announced(path):
