@@ -424,7 +424,7 @@ def open_image(
     """
     path = Path(source)
     built_in = photos(scale)
-    if path.is_file():
+    if os.path.isfile(path):  # Path.is_file raises an error for names that are too long
         return open_data(path, scale, white=white)
     if str(source) not in built_in.names:
         raise InputError(

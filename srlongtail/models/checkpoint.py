@@ -239,7 +239,15 @@ class _Loading:
         self._provenance = Provenance()
 
     def load(self) -> SRModel:
-        """Return the model; settings that are not stated are detected."""
+        """Return the model; settings that are not stated are detected.
+
+        The weights that a new network begins with, and a network that draws numbers when it is
+        probed, leave PyTorch's random state as it was.
+        """
+        with torch.random.fork_rng(devices=[]):
+            return self._load()
+
+    def _load(self) -> SRModel:
         path = self._path()
         if path is None:
             self._settle_what_is_stated({})
@@ -269,7 +277,7 @@ class _Loading:
             warnings.warn(
                 f"{self.label}: the name says x{hint}, but the network is "
                 f"x{self._known['scale']} by the {self.determined_by['scale']}",
-                stacklevel=3,
+                stacklevel=4,
             )
         if tried is not None:
             self._note(probe=str(tried))

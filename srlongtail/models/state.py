@@ -227,7 +227,7 @@ def first_fit(
             tensors = chosen.tensors
             for other in (other.tensors for other, _ in fits[1:]):
                 equal = tensors.keys() == other.keys() and all(
-                    torch.equal(tensors[key], other[key]) for key in tensors
+                    _are_equal(tensors[key], other[key]) for key in tensors
                 )
                 if prefix is None and not equal:
                     raise InputError(
@@ -298,6 +298,13 @@ def _groups(
     if of_a_network or (floats and not place):
         groups = {place: tensors} | groups
     return groups
+
+
+def _are_equal(one: Tensor, other: Tensor) -> bool:
+    """Return whether two tensors hold the same numbers, also those of 8 bits."""
+    if one.dtype == other.dtype and one.is_floating_point() and one.element_size() == 1:
+        one, other = one.view(torch.uint8), other.view(torch.uint8)
+    return torch.equal(one, other)
 
 
 def _is_plain(tensor: Tensor) -> bool:

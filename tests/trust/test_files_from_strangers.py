@@ -85,6 +85,14 @@ def test_a_list_that_holds_itself_and_lists_that_hold_lists(tmp_path, state):
         assert load_model(tmp_path / "a_x4.pth").scale == 4
 
 
+def test_two_sets_of_weights_of_eight_bits(tmp_path, state):
+    """PyTorch cannot compare them."""
+    small = {key: value.to(torch.float8_e4m3fn) for key, value in state.items()}
+    torch.save({"params": small, "state_dict": dict(small)}, tmp_path / "a_x4.pth")
+    options = {"predicts": "image", "value_range": 1.0, "channels": "rgb"}
+    assert load_model(tmp_path / "a_x4.pth", **options).scale == 4
+
+
 def test_a_zip_bomb(tmp_path, state):
     torch.save(state, tmp_path / "good.pth")
     with (
