@@ -197,7 +197,7 @@ def false_positives(runs: pd.DataFrame, effects: pd.DataFrame) -> FalsePositives
     """Apply the rules to pairs of L1 and perturbed L1, which differ by chance alone.
 
     Each draw takes as many of the pairs as the losses have seeds, at least, and turns the sign of
-    each difference at random, because nothing tells which of the two runs is the perturbed one.
+    each difference at random, because it is arbitrary which of the two runs is the perturbed one.
 
     Args:
         runs: See `paired_effects`.

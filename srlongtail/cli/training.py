@@ -261,10 +261,13 @@ def _anywhere(recipe: Recipe) -> Recipe:
     from srlongtail.image.dataset import named_path
 
     recipe = replace(recipe, data=_absolute(recipe.data))
-    name, path = named_path(recipe.validation)
-    if not recipe.validation or not path.exists():
+    name, location = named_path(recipe.validation)
+    hr, comma, lr = str(location).rpartition(",")
+    roots = [Path(hr), Path(lr)] if comma and not location.exists() else [location]
+    if not recipe.validation or not all(root.exists() for root in roots):
         return recipe
-    return replace(recipe, validation="=".join([*([name] if name else []), str(path.resolve())]))
+    found = ",".join(str(root.resolve()) for root in roots)
+    return replace(recipe, validation=f"{name}={found}" if name else found)
 
 
 def _absolute(folders: tuple[str, ...]) -> tuple[str, ...]:

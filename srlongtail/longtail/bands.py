@@ -7,9 +7,10 @@ compared with bicubic, and not strictly neutral between two networks (`LUCK_BETW
 **The luck trap.** The tenth of the pixels with the smallest bicubic AD is the tenth where bicubic
 happened to be right. Any other estimate, however good, is less lucky there (regression to the
 mean), so every network seems worse than bicubic in the four or five easiest tenths by AD, and in
-six or seven by squared error. Ranked by the gradient, the same networks are better than bicubic
-in all ten. Whoever shows bicubic ranked by its own AD prints `LUCK_TRAP`; `BandTable.caution`
-returns it where it applies.
+six or seven by squared error. Ranked by the gradient, networks are better than bicubic in all
+tenths; one that predicts the whole image may be worse in the easiest, as `fsrcnn-x4` is on the
+photos. Whoever shows bicubic ranked by its own AD prints `LUCK_TRAP`; `BandTable.caution` returns
+it where it applies.
 """
 
 from collections.abc import Iterable, Mapping, Sequence

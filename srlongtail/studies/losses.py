@@ -71,10 +71,13 @@ class LossStudy:
         """Return what came out, in a line."""
         proposed = self.verdicts[~self.verdicts["control"]]
         gain = proposed[(proposed["psnr_verdict"] == "effect") & (proposed["psnr_db"] > 0)]
+        margin = MARGINS["psnr_db"]
+        beyond = gain[gain["psnr_db"] > margin]
         moved = proposed[proposed["moves"] == _MOVED[0]]
         return (
-            f"Against L1, PSNR rises with {len(gain)} of {len(proposed)} losses, and error moves "
-            f"from the tail to the head with {len(moved)}"
+            f"Against L1, PSNR rises with {len(gain)} of {len(proposed)} losses, by more than "
+            f"{margin:g} dB with {len(beyond)}, and error moves from the tail to the head with "
+            f"{len(moved)}"
         )
 
     def caption(self) -> str:

@@ -40,6 +40,15 @@ def small_file(recipe, tmp_path):
     return tmp_path / "small.toml"
 
 
+@pytest.mark.parametrize("given", ["V=HR,LR", "HR,LR", "V=HR", "HR"])
+def test_the_validation_folders_of_a_run_are_absolute(given, recipe, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "HR").mkdir()
+    (tmp_path / "LR").mkdir()
+    expected = given.replace("HR", str(tmp_path / "HR")).replace("LR", str(tmp_path / "LR"))
+    assert commands._anywhere(replace(recipe, validation=given)).validation == expected
+
+
 def test_every_setting_but_the_data_is_an_option():
     assert {f.name for f in fields(RecipeChanges)} == {f.name for f in fields(Recipe)} - {
         "data",

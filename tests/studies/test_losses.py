@@ -97,8 +97,8 @@ def test_planted_effects_come_out(result):
 
 def test_the_words(result):
     assert result.message() == (
-        "Against L1, PSNR rises with 1 of 2 losses, and error moves from the tail to the head "
-        "with 1"
+        "Against L1, PSNR rises with 1 of 2 losses, by more than 0.01 dB with 1, and error moves "
+        "from the tail to the head with 1"
     )
     caption = result.caption()
     assert "after 4,000 iterations of fsrcnn x4 on 638 images, on held-out." in caption
