@@ -34,8 +34,10 @@ class Dials {
     this.model = model;
     this.root = document.createElement("div");
     this.root.className = "srl-widget";
-    // JupyterLab takes keys before the page does, unless this attribute says otherwise.
-    this.root.dataset.lmSuppressShortcuts = "true";
+    // JupyterLab takes a key before the page does, unless what has the focus says otherwise.
+    this.root.addEventListener("focusin", ({ target }) => {
+      target.dataset.lmSuppressShortcuts = "true";
+    });
     this.root.innerHTML = PARTS;
     const find = (selector) => this.root.querySelector(selector);
     this.status = find(".srl-status");

@@ -25,8 +25,10 @@ class Picker {
     this.model = model;
     this.root = document.createElement("div");
     this.root.className = "srl-widget srl-picker";
-    // JupyterLab takes keys before the page does, unless this attribute says otherwise.
-    this.root.dataset.lmSuppressShortcuts = "true";
+    // JupyterLab takes a key before the page does, unless what has the focus says otherwise.
+    this.root.addEventListener("focusin", ({ target }) => {
+      target.dataset.lmSuppressShortcuts = "true";
+    });
     this.root.innerHTML = PARTS;
     this.photo = this.root.querySelector(".srl-photo");
     this.box = this.root.querySelector(".srl-box");

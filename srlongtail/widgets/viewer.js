@@ -389,10 +389,8 @@ class Viewer {
     this.notice = h("p", { class: "srl-notice", role: "alert", hidden: true });
     this.root = h(
       "div",
-      // JupyterLab takes keys before the page does, unless this attribute says otherwise.
       {
         class: "srl-widget srl-viewer",
-        "data-lm-suppress-shortcuts": "true",
         role: "group",
         "aria-label": "Comparison of images",
       },
@@ -923,6 +921,10 @@ class Viewer {
     );
     on(this.stage, "wheel", (event) => this.wheel(event), { passive: false });
     on(this.root, "keydown", (event) => this.key(event));
+    // JupyterLab takes a key before the page does, unless what has the focus says otherwise.
+    on(this.root, "focusin", ({ target }) => {
+      target.dataset.lmSuppressShortcuts = "true";
+    });
     for (const event of ["pointerdown", "pointermove", "pointerup", "dblclick"]) {
       on(this.divider, event, (happened) => this.dragDivider(happened));
     }

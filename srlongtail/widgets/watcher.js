@@ -163,8 +163,10 @@ export default {
   render({ model, el }) {
     const root = document.createElement("div");
     root.className = "srl-widget";
-    // JupyterLab takes keys before the page does, unless this attribute says otherwise.
-    root.dataset.lmSuppressShortcuts = "true";
+    // JupyterLab takes a key before the page does, unless what has the focus says otherwise.
+    root.addEventListener("focusin", ({ target }) => {
+      target.dataset.lmSuppressShortcuts = "true";
+    });
     root.setAttribute("role", "group");
     const message = document.createElement("p");
     message.className = "srl-note";
