@@ -41,8 +41,10 @@ class Widget(anywidget.AnyWidget):
 
     def _repr_mimebundle_(self, **options: Any) -> tuple[dict[str, Any], dict[str, Any]]:
         data, metadata = super()._repr_mimebundle_(**options) or ({}, {})
-        picture = base64.b64encode(self.picture()).decode()
-        return {**data, self.picture_type: picture}, metadata
+        return {**data, **self._picture_data()}, metadata
+
+    def _picture_data(self) -> dict[str, str]:
+        return {self.picture_type: base64.b64encode(self.picture()).decode()}
 
     def follow(self, name: str, show: Callable[[Any], Any]) -> ipywidgets.VBox:
         """Return the widget with an output below it that follows one of its values.
@@ -63,7 +65,14 @@ class Widget(anywidget.AnyWidget):
 
         update(getattr(self, name))
         self.observe(lambda change: update(getattr(self, name)), name)
-        return ipywidgets.VBox([self, output])
+        return _Followed([self, output])
+
+
+class _Followed(ipywidgets.VBox):
+    """A widget above the output that follows it, with the widget's static picture."""
+
+    def _repr_mimebundle_(self, **options: Any) -> dict[str, Any]:
+        return {**super()._repr_mimebundle_(**options), **self.children[0]._picture_data()}
 
 
 def display_once(shown: Any) -> None:

@@ -109,6 +109,7 @@ def test_output_follows_a_value(pair):
     assert box.children[0] is picker
     picker.window = (1, 2, 16)
     assert shown == [(0, 0, 16), (1, 2, 16)]
+    assert {"application/vnd.jupyter.widget-view+json", "image/jpeg"} < set(box._repr_mimebundle_())
 
 
 def test_dials_turn_the_weights_of_the_loss():
