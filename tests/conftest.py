@@ -1,8 +1,11 @@
 """Fixtures for all tests."""
 
 import os
+import shutil
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -71,3 +74,16 @@ def small():
 def recipe(data):
     """A small run on that data."""
     return replace(SMALL, data=(str(data / "train"),), validation=str(data / "valid"))
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Any]:
+    """The system's Chromium."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    path = shutil.which("chromium") or shutil.which("google-chrome") or shutil.which("chrome")
+    if path is None:
+        pytest.skip("neither Chromium nor Chrome is installed")
+    with playwright.sync_playwright() as tool:
+        browser = tool.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield browser
+        browser.close()

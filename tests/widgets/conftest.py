@@ -1,8 +1,6 @@
-"""A page with one widget in headless Chromium, and a model that stands in for anywidget's."""
+"""A page with one widget in Chromium, and a model that stands in for anywidget's."""
 
 import json
-import shutil
-from collections.abc import Iterator
 from importlib.resources import files
 from typing import Any
 
@@ -46,19 +44,6 @@ def page_of(script: str, values: dict[str, Any]) -> str:
         "<main><div id=here></div></main>"
         f"<script type=module>{shim.replace('SOURCE', source)}</script></html>"
     )
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Any]:
-    """The system's Chromium."""
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    path = shutil.which("chromium") or shutil.which("google-chrome") or shutil.which("chrome")
-    if path is None:
-        pytest.skip("neither Chromium nor Chrome is installed")
-    with playwright.sync_playwright() as tool:
-        browser = tool.chromium.launch(executable_path=path, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

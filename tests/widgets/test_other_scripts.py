@@ -1,13 +1,13 @@
 """Window picker, dials and run watcher in Chromium: by mouse and keyboard."""
 
+import os
+from pathlib import Path
+
 import pytest
+import torch
 
-from srlongtail.image.dataset import photos
-
-torch = pytest.importorskip("torch")
-pytest.importorskip("anywidget")
-
-from srlongtail.widgets import FocalDials, RunWatcher, WindowPicker  # noqa: E402
+from srlongtail.image.dataset import ImagePair, photos
+from srlongtail.widgets import ComparisonViewer, FocalDials, RunWatcher, WindowPicker
 
 
 def state_of(widget, *names):
@@ -136,3 +136,36 @@ def test_narrow_screens_and_leaving(open_widget, tmp_path, picker, dials):
         shown.evaluate("cleanup()")
         assert shown.inner_html("#here") == ""
         assert shown.evaluate("Object.values(model.listeners).flat().length") == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_serious(open_widget, scheme, tmp_path):
+    """With axe-core: `npm install axe-core` in the repository, or its file in AXE_CORE."""
+    default = Path(__file__).parents[2] / "node_modules" / "axe-core" / "axe.min.js"
+    axe = Path(os.environ.get("AXE_CORE", default))
+    if not axe.is_file():
+        pytest.skip("axe-core is not installed: npm install axe-core")
+    image = torch.rand(1, 3, 24, 24, generator=torch.Generator().manual_seed(0))
+    shown = {
+        "picker.js": WindowPicker(image[0]),
+        "dials.js": FocalDials(image, image / 2, image),
+        "watcher.js": RunWatcher(tmp_path / "ours", every_s=None),
+        "viewer.js": ComparisonViewer(
+            {"nearest": lambda lr: lr.repeat_interleave(4, -1).repeat_interleave(4, -2)},
+            ImagePair("noise", image[0], image[0, :, ::4, ::4]),
+            {"noise": [(2, 3, 8)]},
+        ),
+    }
+    for script, widget in shown.items():
+        names = [name for name in widget.trait_names(sync=True) if not name.startswith("_")]
+        state = {n: v for n, v in widget.get_state(names).items() if n not in ("layout", "tooltip")}
+        page = open_widget(script, state, color_scheme=scheme)
+        page.evaluate(axe.read_text("utf-8"))
+        found = page.evaluate("axe.run(document.getElementById('here'))")
+        serious = [
+            (script, rule["id"], [node["html"][:200] for node in rule["nodes"]])
+            for rule in found["violations"]
+            if rule["impact"] in ("serious", "critical")
+        ]
+        assert serious == []

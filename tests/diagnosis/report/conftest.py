@@ -15,7 +15,6 @@ from srlongtail.image.io import write_image
 from srlongtail.image.resample import upsample_bicubic
 from srlongtail.models.sr_images import SRImages
 from srlongtail.models.sr_model import matlab_bicubic
-from tests.widgets.conftest import chromium as chromium  # a fixture here, too
 
 SIDE = 192
 
