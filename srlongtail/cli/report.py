@@ -29,7 +29,8 @@ def analyze(
 
     Args:
         models: names of shipped networks, checkpoint files, model cards, or folders of SR images.
-        quick: measure at most 8 images, and no spectra, tail statistics, weights or attributions.
+        quick: measure at most 8 images (fewer if they are large), and no spectra, tail statistics,
+            weights or attributions.
         all_images: show all images whole, however large the page gets.
         out: HTML file to write; its card is written beside it, as JSON.
     """

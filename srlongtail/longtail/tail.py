@@ -286,12 +286,12 @@ class TailTable:
         """Return the mean over images of each number, with its interval.
 
         Columns `model, dataset, statistic, images, estimate, low, high, method`; images where a
-        number is NaN do not count.
+        number is NaN or infinite do not count.
         """
         rows = []
         for (model, dataset), table in self.rows.groupby(["model", "dataset"], sort=False):
             for statistic in table.columns[3:]:
-                values = table[statistic].dropna()
+                values = table[statistic].replace([np.inf, -np.inf], np.nan).dropna()
                 if len(values):
                     found = mean_interval(values, confidence)
                     rows.append((model, dataset, statistic, len(values), *found))

@@ -71,13 +71,17 @@ class Tenths:
         """The figure in a sentence for each network."""
         sentences = []
         for name in self.gains["model"].unique():
-            share = self.shares[self.shares["model"] == name].set_index("tenth").loc[10]
+            label = self.subjects[name].label
+            shares = self.shares[self.shares["model"] == name].set_index("tenth")["estimate"]
+            if shares.empty:
+                sentences.append(f"{label}: no error")
+                continue
             gains = self.gains[self.gains["model"] == name]
             worse = gains.loc[gains["estimate"] < 0, "tenth"].tolist()
             where = "in no tenth" if not worse else f"in {len(worse)} of 10 tenths"
             sentences.append(
-                f"{self.subjects[name].label}: {share['estimate']:.0f}% of the squared error lies "
-                f"in the hardest tenth of the pixels; worse than bicubic {where}"
+                f"{label}: {shares.loc[10]:.0f}% of the squared error lies in the hardest tenth of "
+                f"the pixels; worse than bicubic {where}"
             )
         return ". ".join(sentences)
 

@@ -40,6 +40,7 @@ from srlongtail.studies.tenths import Tenths
 from srlongtail.studies.worst import RuledWindow, WorstWindows
 
 QUICK_IMAGES = 8
+QUICK_PIXELS = 3_000_000  # of HR, all images together: about ten seconds of one core
 _PLACE = ["dataset", "image"]
 
 
@@ -125,8 +126,8 @@ def compute(
     Args:
         models: Networks, or folders of SR images; bicubic is added.
         datasets: The images, all of one scale.
-        quick: Measure at most `QUICK_IMAGES` images, and no spectra, tail statistics, weights or
-            attributions.
+        quick: Measure at most `QUICK_IMAGES` images, or fewer large ones, and no spectra, tail
+            statistics, weights or attributions.
         budget: Bytes that the viewer's pictures may have; see `Album`.
         skip_bad: Leave out images that cannot be scored, with a warning.
 
@@ -182,11 +183,15 @@ def compute(
 
 
 def _some_of(datasets: Sequence[ImageSet]) -> list[ImageSet]:
-    """Return a few images of each data set, evenly spaced."""
-    each = max(QUICK_IMAGES // len(datasets), 1)
+    """Return a few images of each data set, evenly spaced, with not too many pixels."""
+    most = max(QUICK_IMAGES // len(datasets), 1)
     some = []
     for data in datasets[:QUICK_IMAGES]:
-        kept = {round(i) for i in np.linspace(0, len(data) - 1, min(each, len(data)))}
+        sizes = [size or data[index].hr.shape[-2:] for index, size in enumerate(data.hr_sizes)]
+        for count in range(min(most, len(data)), 0, -1):
+            kept = {round(index) for index in np.linspace(0, len(data) - 1, count)}
+            if sum(sizes[i][0] * sizes[i][1] for i in kept) <= QUICK_PIXELS / len(datasets):
+                break
         some.append(data.without(n for i, n in enumerate(data.names) if i not in kept))
     return some
 

@@ -20,6 +20,7 @@ OFFSET = 1.0  # levels of 255
 SHIFT = 0.05  # SR pixels
 BLUR = 0.5  # SR pixels squared: the variance of a Gaussian of 0.7 pixels
 NOISE = 0.25  # levels squared: noise of half a level
+TOO_FAR = -10.0  # dB over bicubic, below which images are too unlike HR to tell what is wrong
 
 Kind = Literal["color", "shift", "blur", "sharpening", "noise"]
 
@@ -59,14 +60,15 @@ class Verdict:
 def judge(survey: Survey, model: str) -> Verdict:
     """Return the verdict on a network."""
     label = survey.subjects[model].label
-    found = symptoms(survey.systematic, model)
+    gains = survey.gains(model)
+    lost = len(gains) > 0 and gains.mean() < TOO_FAR
+    found = () if lost else symptoms(survey.systematic, model)
     images = len(survey.scores[survey.scores["model"] == model])
     perfect = sum(name == model for name, _, _ in survey.perfect)
-    gains = survey.gains(model)
     if perfect == images:
         headline = f"{label} restores all images without any error"
     else:
-        wrong = " and ".join(symptom.short for symptom in found)
+        wrong = listed([symptom.short for symptom in found]) if found else ""
         gain = mean_interval(gains)
         if gain.low <= 0 <= gain.high:
             over = f"{label} cannot be told from bicubic ({_number(gain.estimate, '+.2f')} dB)"
@@ -75,11 +77,12 @@ def judge(survey: Survey, model: str) -> Verdict:
             side = "above" if gain.estimate >= 0 else "below"
             over = f"{label} is {abs(gain.estimate):.2f} dB {side} bicubic"
             beside = f", but {wrong}" if wrong else ", without systematic error"
+        beside = ", far from HR" if lost else beside
         headline = over + beside
     sentences = (
         _score(survey, model, images, perfect),
         _where(survey, model) if perfect < images else "There is no error to be placed.",
-        _systematic(survey, model, found) if perfect < images else _too_good(label),
+        _systematic(survey, model, found, lost) if perfect < images else _too_good(label),
     )
     return Verdict(model, headline, sentences, found)
 
@@ -142,6 +145,10 @@ def listed(items: Sequence[str]) -> str:
     return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} and {items[-1]}"
 
 
+def _count(images: int) -> str:
+    return f"{images} image{'s' * (images != 1)}"
+
+
 def _root(variance: Interval) -> Interval:
     """Return the deviation of a variance, whose sign is said in words."""
     low, high = sorted(float(np.sqrt(abs(end))) for end in (variance.low, variance.high))
@@ -163,16 +170,16 @@ def _score(survey: Survey, model: str, images: int, perfect: int) -> str:
         if len(values):
             y = mean_psnr(rows["y_psnr_db"])
             places.append(
-                f"{within(mean_interval(values), '.2f')} dB on the {len(rows)} "
-                f"image{'s' * (len(rows) > 1)} of {data} ({y:.2f} dB on luma)"
+                f"{within(mean_interval(values), '.2f')} dB on the {_count(len(rows))} of {data} "
+                f"({y:.2f} dB on luma)"
             )
     gains = survey.gains(model)
     signs = sign_test(gains)
-    beside = f", and {perfect} images without any error" if perfect else ""
+    beside = f", and {_count(perfect)} without any error" if perfect else ""
     return (
         f"{label} reaches {listed(places)} by the paper's protocol{beside}: "
         f"{within(mean_interval(gains), '+.2f')} dB over bicubic, better on {signs.positive} of "
-        f"{len(gains)} images (sign test p = {signs.p_value:.2g})."
+        f"{_count(len(gains))} (sign test p = {signs.p_value:.2g})."
     )
 
 
@@ -202,8 +209,10 @@ def _where(survey: Survey, model: str) -> str:
     )
 
 
-def _systematic(survey: Survey, model: str, found: Sequence[Symptom]) -> str:
+def _systematic(survey: Survey, model: str, found: Sequence[Symptom], lost: bool) -> str:
     table = survey.systematic
+    if lost:
+        return "The images are too far from HR to tell systematic errors."
     if not (table.rows["model"] == model).any():
         return "The images are too small to tell systematic errors."
     if found:
@@ -211,6 +220,14 @@ def _systematic(survey: Survey, model: str, found: Sequence[Symptom]) -> str:
         return f"The error is partly systematic: {texts}."
     means = [abs(table.mean(model, f"offset_{c}").estimate) for c in ("red", "green", "blue")]
     down, right = (table.mean(model, f"shift_{axis}").estimate for axis in ("down", "right"))
+    variances = ((table.mean(model, "blur"), BLUR), (table.mean(model, "noise"), NOISE))
+    large = max(means) >= OFFSET or max(abs(down), abs(right)) >= SHIFT
+    if large or any(mean.estimate >= limit for mean, limit in variances):
+        images = int((table.rows["model"] == model).sum())
+        return (
+            f"These {_count(images)} do not tell whether the error is systematic: it differs too "
+            f"much among them."
+        )
     return (
         f"No systematic error was found: colors are within {max(means):.1f} levels of HR, the "
         f"shift is {np.hypot(down, right):.2f} pixels, and the images are neither blurred nor "

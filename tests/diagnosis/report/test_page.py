@@ -14,6 +14,7 @@ import pytest
 from srlongtail.diagnosis.report import page, survey
 from srlongtail.diagnosis.report.figures import plot
 from srlongtail.errors import InputError
+from srlongtail.image.io import write_image
 from srlongtail.models.sr_images import SRImages
 from srlongtail.studies import tail
 
@@ -150,6 +151,22 @@ def test_the_page_keeps_its_budget(found, written, tmp_path, monkeypatch):
     monkeypatch.setattr(page, "PAGE_BYTES", 0)
     everything = page.write_report(found, tmp_path / "a.html", all_images=True)
     assert (everything.whole, everything.cropped, everything.hidden) == (2, 0, 0)
+
+
+def test_perfect_images_have_a_page(planted, tmp_path):
+    for folder, perfect in (("some", 1), ("all", 2)):
+        for number, pair in enumerate(planted.images[:2]):
+            sr = pair.hr if number < perfect else pair.hr * 0.9
+            write_image(tmp_path / folder / f"{pair.name}.png", sr)
+        model = SRImages(tmp_path / folder, 4)
+        found = survey.compute([model], [planted.images[:2]])
+        written = page.write_report(found, tmp_path / f"{folder}.html")
+        text = written.page.read_text("utf-8")
+        outline(text)
+        assert "left out of means of PSNR" in text
+        card = json.loads(written.card.read_text(), parse_constant=pytest.fail)
+        assert card["scores"][1]["perfect"] == perfect
+    assert card["scores"][1]["psnr_db"] == "infinite"
 
 
 def test_several_networks_are_told_apart_or_not(planted, surveyed):

@@ -96,6 +96,9 @@ def test_a_quick_look_takes_few_images_evenly(planted, monkeypatch):
     assert found.left_out == {"Crops": 2}
     assert found.why is None
     assert found.spectra == []
+    monkeypatch.setattr(survey, "QUICK_PIXELS", 1.5 * 192**2)
+    (some,) = survey._some_of([planted.images])
+    assert some.names == ("astronaut",)
 
 
 def test_bicubic_alone_is_refused():

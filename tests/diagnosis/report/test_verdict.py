@@ -1,6 +1,7 @@
 """The verdict names the fault that was planted, and only that one."""
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -70,12 +71,23 @@ def test_headlines(surveyed):
     assert "did not get the HR images" in judge(surveyed, "perfect").sentences[2]
 
 
+def test_what_is_too_far_from_hr_is_not_explained(surveyed):
+    scores = surveyed.scores.copy()
+    scores.loc[scores["model"] == "noisy", "paper_psnr_db"] -= 20
+    verdict = judge(replace(surveyed, scores=scores), "noisy")
+    assert verdict.symptoms == ()
+    assert verdict.headline.endswith("dB below bicubic, far from HR")
+    assert "too far from HR" in verdict.sentences[2]
+
+
 def test_an_interval_around_zero_is_no_symptom_and_one_image_has_none(surveyed):
     rows = surveyed.systematic.rows
     mixed = rows[rows["model"] == "biased"].copy()
     mixed["offset_red"] = [9.0, -4.0, 5.0, -3.0]
     mixed["offset_blue"] = 0.0
     assert symptoms(SystematicTable(mixed), "biased") == ()
+    said = judge(replace(surveyed, systematic=SystematicTable(mixed)), "biased").sentences[2]
+    assert said.startswith("These 4 images do not tell whether the error is systematic")
     (found,) = symptoms(SystematicTable(rows[rows["model"] == "biased"].head(1)), "biased")
     assert found.kind == "color"
     assert "to" not in found.text.split("levels")[0].replace("total", "")
