@@ -6,13 +6,15 @@ Example:
     torch.Size([1, 3, 16, 16])
 """
 
-from collections.abc import Callable, Iterable, Mapping
+import math
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from inspect import signature
 from typing import Any, Literal, Protocol
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from srlongtail.errors import InputError, suggestion
 from srlongtail.models.adapt import Predicts
@@ -129,25 +131,35 @@ def build(name: str, **arguments: Any) -> nn.Module:
             raise InputError(
                 f"{doing}: {key}={value!r:.60}, expected numbers from -{LARGEST} to {LARGEST}"
             )
-    with explained(doing):
-        check_weights(lambda: network(**arguments), doing)
+    with explained(doing), FewWeights(doing):
         return network(**arguments)
 
 
-def check_weights(make: Callable[[], nn.Module], doing: str) -> None:
-    """Raise an error if a network has more than `MOST_WEIGHTS`, counted without memory for them.
+class FewWeights(TorchFunctionMode):
+    """Raise an error inside of this block before `MOST_WEIGHTS` numbers of weights are exceeded.
 
     Args:
-        make: Builds the network.
         doing: What is tried, for the error.
 
     Raises:
-        InputError: It has more.
+        InputError: The weights made so far and the next would be more.
     """
-    with torch.device("meta"):
-        weights = sum(p.numel() for p in make().parameters())
-    if weights > MOST_WEIGHTS:
-        raise InputError(f"{doing}: {weights} weights, expected at most {MOST_WEIGHTS}")
+
+    def __init__(self, doing: str) -> None:
+        super().__init__()
+        self._doing = doing
+        self._count = 0
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Count what is asked of torch before it takes memory for it."""
+        kwargs = kwargs or {}
+        if func in (torch.empty, torch.zeros, torch.ones):
+            size = kwargs.get("size", args)
+            size = size[0] if size and not isinstance(size[0], int) else size
+            self._count += math.prod(size)
+            if self._count > MOST_WEIGHTS:
+                raise InputError(f"{self._doing}: expected at most {MOST_WEIGHTS} weights")
+        return func(*args, **kwargs)
 
 
 def _is_small(value: object) -> bool:

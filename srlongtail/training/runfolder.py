@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 
 from srlongtail.errors import InputError, Parameter
 from srlongtail.files import replacing
@@ -102,7 +101,7 @@ class RunFolder:
         self.rows = self._read_log(up_to=done) if done else []  # a new run logs its iteration 0
         if is_writer():
             self._sweep()
-            with self._writing(self.recipe_file):
+            with self._writing():
                 write_recipe(self.recipe_file, recipe)
 
     def log(self, row: Mapping[str, Any]) -> None:
@@ -112,16 +111,16 @@ class RunFolder:
         table = csv.DictWriter(text, COLUMNS, lineterminator="\n")
         table.writeheader()
         table.writerows(self.rows)
-        with self._writing(self.log_file), replacing(self.log_file) as temporary:
+        with self._writing(), replacing(self.log_file) as temporary:
             temporary.write_text(text.getvalue())
 
     def save(self, model: SRModel, state: Mapping[str, Any]) -> None:
         """Save the checkpoint and the state, each replacing the one before."""
         if not is_writer():
             return
-        with self._writing(self.checkpoint_file):
+        with self._writing():
             save_model(self.checkpoint_file, model)
-        with self._writing(self.state_file), replacing(self.state_file) as temporary:
+        with self._writing(), replacing(self.state_file) as temporary:
             torch.save(dict(state), temporary)
 
     def keep(self, model: SRModel, iteration: int) -> None:
@@ -129,7 +128,7 @@ class RunFolder:
         if not is_writer():
             return
         path = self.path / "checkpoints" / f"{iteration:08d}.safetensors"
-        with self._writing(path):
+        with self._writing():
             save_model(path, model)
 
     def _load_state(self) -> dict[str, Any]:
@@ -150,17 +149,15 @@ class RunFolder:
             if _UNFINISHED.fullmatch(path.name):
                 path.unlink(missing_ok=True)
 
+    @staticmethod
     @contextlib.contextmanager
-    def _writing(self, path: Path) -> Iterator[None]:
-        """Name the file that could not be written, for example on a full disk."""
+    def _writing() -> Iterator[None]:
+        """Say how to go on where a file cannot be written, for example on a full disk."""
         try:
             yield
-        # torch reports its own failures to write as RuntimeError, safetensors as its own error
-        except (OSError, RuntimeError, SafetensorError) as error:
-            raise InputError(
-                f"{path}: cannot be written: {_reason(error)}; what was saved before stays, ",
-                Parameter("resume", True),
-                " goes on from there",
+        except InputError as error:
+            raise error.followed_by(
+                "; what was saved before stays, ", Parameter("resume", True), " goes on from there"
             ) from error
 
 
@@ -195,9 +192,3 @@ def folder_name(recipe: Recipe, source: Mapping[str, Any]) -> str:
     settings = {k: v for k, v in recipe.as_dict().items() if k not in HARMLESS and v != default[k]}
     text = json.dumps([settings, source], sort_keys=True)
     return f"{recipe.name}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror
-    return str(error).splitlines()[0]

@@ -143,7 +143,8 @@ def test_cross_fitting_two_halves(small_file, data, tmp_path, capsys, monkeypatc
         call("train", small_file, "--data", data / "train", *kept)
     capsys.readouterr()
     call("fitting", "half-1", "half-2", "--out", "found")
-    assert capsys.readouterr().out.splitlines()[-1] == "found/fitting.png"
+    written = capsys.readouterr().out.splitlines()[-2:]
+    assert written == ["found/fitting.png", "found/fitting-images.csv"]
     table = (tmp_path / "found/fitting.csv").read_text().splitlines()
     assert table[0].startswith("iteration,band,images,seen,unseen,gap,low,high,gap_percent")
     assert len(table) == 1 + 2 * 12

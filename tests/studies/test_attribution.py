@@ -149,7 +149,9 @@ def test_an_image_that_is_the_networks_input(tmp_path, twins):
     assert (result.photo_name, result.image) == ("LR", "small")
     assert torch.equal(result.photo, upsample_bicubic(lr, 4).clamp(0, 1))
     assert result.maps["fsrcnn-fpl-x4"].canvas == (30, 40)
-    with pytest.raises(InputError, match=r"small.png: without HR .*expected window=ROW COL SIZE"):
+    with pytest.raises(
+        InputError, match=r"small.png: the tail is unknown without HR, expected window=ROW COL SIZE"
+    ):
         attribute_image(twins[1], str(tmp_path / "small.png"), is_lr=True)
 
 

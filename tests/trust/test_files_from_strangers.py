@@ -135,7 +135,7 @@ def test_tensors_that_are_no_plain_numbers(tmp_path, state, kind):
         (
             '{"scale": 4, "provenance": {"architecture": "edsr", "arguments": '
             '{"scale": 4, "features": 4000, "blocks": 4}}}',
-            r"network edsr: cannot be built: \d{10} weights, expected at most 250000000",
+            "network edsr: cannot be built: expected at most 250000000 weights",
         ),
     ],
 )
@@ -264,7 +264,7 @@ def test_images_that_claim_more_pixels_than_allowed(tmp_path, monkeypatch, suffi
         ('network = "torch.nn:Identity"\nmultiple = 10000', "multiple 10000, expected a whole"),
         ('network = "fsrcnn"\nscale = 4\narguments = {mappings = 100000000}', "mappings=1000000"),
         ('network = "fsrcnn"\nscale = 4\narguments = {features = "a"}', "cannot be built"),
-        ('network = "torch.nn:Conv2d(3, 100000, 1000)"', "300000100000 weights, expected at most"),
+        ('network = "torch.nn:Conv2d(3, 100000, 1000)"', "expected at most 250000000 weights"),
         ('network = "antigravity:fly"', "comes from a file and is not a subclass"),
         (f"weights = {'n' * 5000!r}", "no such file, expected weights"),
         ('weights = "/proc/self/mem"', "/proc/self/mem: cannot be read"),
