@@ -71,11 +71,12 @@ class Fitting:
 
     def message(self) -> str:
         """Return the gaps of head and tail at the last iteration, in words."""
-        rows = self.at_the_end().set_index("band")
+        rows = self.at_the_end().set_index("band").loc[["head", "tail"]]
+        percents = rows[["gap_percent", "low_percent", "high_percent"]]
+        digits = 1 if percents.abs().to_numpy().max() >= 1 else 2  # small gaps need one more
         gaps = (
-            f"{band} {rows.loc[band, 'gap_percent']:+.1f}% "
-            f"[{rows.loc[band, 'low_percent']:+.1f}, {rows.loc[band, 'high_percent']:+.1f}]"
-            for band in ("head", "tail")
+            f"{band} {gap:+.{digits}f}% [{low:+.{digits}f}, {high:+.{digits}f}]"
+            for band, gap, low, high in percents.itertuples()
         )
         return f"Error of {self.network} on unseen images against seen ones: {', '.join(gaps)}"
 
