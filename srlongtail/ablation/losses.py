@@ -27,7 +27,7 @@ from srlongtail.image.degrade import named_degradation
 from srlongtail.image.resample import upsample_bicubic
 from srlongtail.longtail.difference import absolute_difference
 from srlongtail.longtail.gradients import gradient_shares
-from srlongtail.longtail.tail import TENTHS, Ranking, difficulty, split_by_rank
+from srlongtail.longtail.tail import TENTHS, Ranking, difficulty, tenth_of_pixels
 from srlongtail.losses.catalog import LOSSES, LossCall, takes_step
 from srlongtail.metrics import PAPER, mean_psnr
 from srlongtail.models.checkpoint import load_model
@@ -447,28 +447,29 @@ class _Tests:
 
 
 def _tenths(pair: ImagePair) -> dict[str, Tensor]:
-    """Return the tenth, from 0, of each pixel by each ranking."""
+    """Return the tenth, from 1, of each pixel by each ranking."""
     bicubic = upsample_bicubic(pair.lr, pair.scale)
-    found: dict[str, Tensor] = {}
-    for ranking in get_args(Ranking):
-        found[ranking] = torch.empty(pair.hr[0].numel(), dtype=torch.int64)
-        for tenth, pixels in enumerate(split_by_rank(difficulty(pair.hr, bicubic, ranking))):
-            found[ranking][pixels] = tenth
-    return found
+    return {
+        ranking: tenth_of_pixels(difficulty(pair.hr, bicubic, ranking)).flatten()
+        for ranking in get_args(Ranking)
+    }
 
 
 def _means_by_tenth(error: Tensor, tenths: dict[str, Tensor]) -> pd.DataFrame:
     """Return mean AD and squared error of the pixels of each tenth, as `measure_bands` does."""
     tables = []
     for ranking, of_pixel in tenths.items():
-        counts = of_pixel.bincount(minlength=TENTHS)
-        means = {
-            "ad_levels": of_pixel.bincount(error, minlength=TENTHS) / counts,
-            "squared_error": of_pixel.bincount(error.square(), minlength=TENTHS) / counts,
+        counts, sums, squares = (
+            of_pixel.bincount(weights, minlength=TENTHS + 1)[1:]
+            for weights in (None, error, error.square())
+        )
+        columns = {
+            "ranked_by": ranking,
+            "tenth": range(1, TENTHS + 1),
+            "ad_levels": (sums / counts).tolist(),
+            "squared_error": (squares / counts).tolist(),
         }
-        columns = {name: values.tolist() for name, values in means.items()}
-        tenth = range(1, TENTHS + 1)
-        tables.append(pd.DataFrame({"ranked_by": ranking, "tenth": tenth, **columns}))
+        tables.append(pd.DataFrame(columns))
     return pd.concat(tables)
 
 

@@ -15,7 +15,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from srlongtail.image.color import luma, rgb_to_ycbcr
 from srlongtail.image.dataset import MOD_CROP, ImageSet
 from srlongtail.image.degrade import Bicubic
-from srlongtail.image.io import quantize
+from srlongtail.image.io import quantize, to_levels
 from srlongtail.image.resample import imresize, imresize_uint8
 from srlongtail.metrics import PAPER, Y_CHANNEL, KernelName, Protocol
 from srlongtail.models.adapt import Predicts, ValueRange
@@ -185,7 +185,7 @@ def make_lr(hr: Tensor, rule: LR, scale: int) -> Tensor:
         return Bicubic(scale)(hr)
     if rule == "matlab-float":
         return imresize(hr, 1 / scale)
-    levels = (quantize(hr) * 255).round()
+    levels = to_levels(hr)
     if rule == "matlab-twice":
         return imresize_uint8(levels.to(torch.uint8), 1 / scale).to(hr) / 255
     if rule == "pillow":

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 
 from srlongtail.image.dataset import ImagePair
-from srlongtail.image.io import quantize
+from srlongtail.image.io import to_levels
 from srlongtail.image.resample import imresize, imresize_uint8
 
 
@@ -64,7 +64,7 @@ def find_lr_rule(pairs: Iterable[ImagePair]) -> LRRule:
 
 def _rule(pair: ImagePair) -> str:
     hr, lr = ((image * 255).round().to(torch.uint8) for image in (pair.hr, pair.lr))
-    once = (quantize(imresize(pair.hr, 1 / pair.scale)) * 255).round().to(torch.uint8)
+    once = to_levels(imresize(pair.hr, 1 / pair.scale)).to(torch.uint8)
     if torch.equal(once, lr):
         return "once"
     return "twice" if torch.equal(imresize_uint8(hr, 1 / pair.scale), lr) else "other"

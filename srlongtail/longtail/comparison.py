@@ -28,7 +28,7 @@ from srlongtail.errors import InputError
 from srlongtail.geometry import Box, Window, check_window
 from srlongtail.image.color import luma
 from srlongtail.image.dataset import ImagePair
-from srlongtail.image.io import quantize
+from srlongtail.image.io import to_levels
 from srlongtail.image.resample import upsample_bicubic
 from srlongtail.longtail.restorers import (
     NamedModel,
@@ -612,7 +612,7 @@ def _restored(name: str, restore: PairRestorer, pair: ImagePair) -> Array:
 
 def _levels(image: Tensor) -> Array:
     """Return the levels, 0 to 255, of an image as it would be stored, exact in float64."""
-    return quantize(image.detach().cpu().double()).mul(255).round().numpy()
+    return to_levels(image.detach().cpu().double()).numpy()
 
 
 class _Sides(NamedTuple):

@@ -36,6 +36,7 @@ from srlongtail.plots.comparison import (
 )
 from srlongtail.plots.images import mark_window, show_photo
 from srlongtail.plots.style import PAGE, letter
+from srlongtail.studies.writing import listed
 
 ENOUGH = 10  # images; fewer give no verdict
 _LINE = 115  # characters of 8 pt that fit the page's width
@@ -128,7 +129,7 @@ class GainStudy:
         found, change = self.comparison, self.comparison.change
         gain, signs = found.gain, found.sign_test
         shown = found.map
-        images = _listed([f"{name} (LR {lr})" for name, lr in self.datasets.items()])
+        images = listed([f"{name} (LR {lr})" for name, lr in self.datasets.items()])
         sentences = [
             f"{self.message()}.",
             f"Gain in PSNR (RGB, {self.scale} pixels left out on each side) of {b} over {a} on "
@@ -284,7 +285,3 @@ def _labels(a: Sequence[AnyModel], b: Sequence[AnyModel]) -> tuple[str, str]:
         for label, side in zip(labels, (a, b), strict=True)
     )
     return one, two
-
-
-def _listed(names: Sequence[str]) -> str:
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

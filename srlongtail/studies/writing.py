@@ -1,6 +1,6 @@
 """Write the result of a study: the picture, its data, and how both were made."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -48,3 +48,13 @@ def write_result(
     settings = {**record["settings"], **result.settings()}
     write_record(stem.with_suffix(".json"), {"caption": caption, **record, "settings": settings})
     return png
+
+
+def listed(items: Sequence[str]) -> str:
+    """Return items with commas and an "and".
+
+    Example:
+        >>> listed(["a", "b", "c"])
+        'a, b and c'
+    """
+    return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} and {items[-1]}"

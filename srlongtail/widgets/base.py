@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 
 from srlongtail.errors import InputError
-from srlongtail.image.io import quantize
+from srlongtail.image.io import to_levels
 
 try:
     import anywidget
@@ -88,7 +88,7 @@ def display_once(shown: Any) -> None:
 
 def pixels_of(image: Tensor) -> Pixels:
     """Return an image `(3, H, W)` in [0, 1] as 8-bit RGB, `(H, W, 3)`."""
-    levels = quantize(image.detach().cpu().double()).mul(255).round().byte()
+    levels = to_levels(image.detach().cpu().double()).byte()
     return levels.permute(1, 2, 0).numpy()
 
 

@@ -118,7 +118,7 @@ class RunWatcher(Widget):
                 right.plot(*zip(*points, strict=True), style, color=color, label=label)
         right.set(xlabel="iteration", ylabel="AD (levels of 255)", ylim=(0, None))
         if right.lines:
-            right.legend(fontsize=7)
+            right.legend(fontsize=7, loc="center right")
         file = io.BytesIO()
         figure.savefig(file)
         return file.getvalue()

@@ -13,30 +13,11 @@ import tifffile
 import torch
 from PIL import Image
 
-from srlongtail import cli
 from srlongtail.ablation.grids import GRIDS
 from srlongtail.ablation.run import SETTINGS
 from srlongtail.image.io import write_image
 from srlongtail.models.catalog import build
 from srlongtail.models.checkpoint import load_model, save_model
-
-
-@pytest.fixture
-def run(monkeypatch, capsys, tmp_path):
-    """Run a command line in an empty folder; returns the exit code, stdout and stderr."""
-    monkeypatch.chdir(tmp_path)
-
-    def call(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["srlongtail", *map(str, arguments)])
-        code = 0
-        try:
-            cli.main()
-        except SystemExit as exit_:
-            code = exit_.code
-        out, err = capsys.readouterr()
-        return code, out, err
-
-    return call
 
 
 @pytest.fixture

@@ -5,39 +5,27 @@ import sys
 
 import pytest
 
-from srlongtail import cli
 from srlongtail.image.dataset import photos
 from srlongtail.image.io import write_image
 
 
 @pytest.fixture
-def lr(tmp_path, monkeypatch):
+def lr(tmp_path, run):
     """An empty current folder, but for three small LR images in `lr`."""
-    monkeypatch.chdir(tmp_path)
     for pair in photos(4)[:3]:
         write_image(tmp_path / "lr" / f"{pair.name}.png", pair.lr[:, 20:36, 30:54])
     return tmp_path / "lr"
 
 
-def run(monkeypatch, capsys, *arguments):
-    monkeypatch.setattr(sys, "argv", ["srlongtail", "restore", *map(str, arguments)])
-    code = 0
-    try:
-        cli.main()
-    except SystemExit as exit_:
-        code = exit_.code
-    return code, *capsys.readouterr()
-
-
-def test_paths_are_printed(lr, monkeypatch, capsys):
-    code, out, err = run(monkeypatch, capsys, "bicubic", "lr", "--out", "sr", "--tile", 8)
+def test_paths_are_printed(lr, run):
+    code, out, err = run("restore", "bicubic", "lr", "--out", "sr", "--tile", 8)
     names = ("astronaut", "chelsea", "coffee")
     assert (code, out.split(), err) == (0, [f"sr/{name}_x4.png" for name in names], "")
 
 
-def test_a_bad_file_is_named_and_the_exit_code_tells(lr, monkeypatch, capsys):
+def test_a_bad_file_is_named_and_the_exit_code_tells(lr, run):
     (lr / "coffee.png").write_text("<html>not found</html>")
-    code, out, err = run(monkeypatch, capsys, "bicubic", "lr/coffee.png", "lr/chelsea.png")
+    code, out, err = run("restore", "bicubic", "lr/coffee.png", "lr/chelsea.png")
     assert (code, out) == (2, "chelsea_x4.png\n")
     note, error = err.splitlines()
     assert note.startswith("srlongtail: note: lr/coffee.png: an HTML page")
@@ -53,9 +41,9 @@ def test_a_bad_file_is_named_and_the_exit_code_tells(lr, monkeypatch, capsys):
         (["bicubic", "lr", "lr/../chelsea_x4.png"], "--out DIR"),
     ],
 )
-def test_mistakes_are_one_line(lr, monkeypatch, capsys, arguments, says):
+def test_mistakes_are_one_line(lr, run, arguments, says):
     write_image("chelsea_x4.png", photos(4)[0].lr[:, :8, :8])
-    code, out, err = run(monkeypatch, capsys, *arguments)
+    code, out, err = run("restore", *arguments)
     assert (code, out, len(err.splitlines())) == (2, "", 1)
     assert says in err
 

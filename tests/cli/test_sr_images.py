@@ -1,36 +1,22 @@
 """Folders of SR images on the command line: in the place of networks, saved and refused."""
 
 import json
-import sys
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
-from srlongtail import cli
 from srlongtail.image.dataset import photos
 from srlongtail.image.io import write_image
 
 
-@pytest.fixture
-def run(monkeypatch, capsys, tmp_path):
-    """Run a command line beside a small data set and SR images of somebody's network."""
-    monkeypatch.chdir(tmp_path)
+@pytest.fixture(autouse=True)
+def results(run):
+    """A small data set and SR images of somebody's network, in the folder of the commands."""
     for pair in photos(4)[:2]:
         hr = pair.hr[:, 100:196, 100:184]
         write_image(Path("results/HR") / f"{pair.name}.png", hr)
         write_image(Path("results/SwinIR") / f"{pair.name}_SwinIR.png", 0.9 * hr)
-
-    def call(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["srlongtail", *map(str, arguments)])
-        code = 0
-        try:
-            cli.main()
-        except SystemExit as exit_:
-            code = exit_.code
-        return code, *capsys.readouterr()
-
-    return call
 
 
 def test_evaluate(run):

@@ -1,6 +1,5 @@
 """Put the page together and write it."""
 
-import io
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,20 +11,19 @@ from typing import Any
 import jinja2
 import numpy as np
 import pandas as pd
-from PIL import Image
 
 from srlongtail.diagnosis.report.card import card, markdown, means, not_measured
 from srlongtail.diagnosis.report.figures import DataLink, Plot, data_link, data_uri, plot
-from srlongtail.diagnosis.report.pictures import Pictures
+from srlongtail.diagnosis.report.pictures import Pictures, webp
 from srlongtail.diagnosis.report.survey import Survey
-from srlongtail.diagnosis.report.verdict import Verdict, judge, listed, within
+from srlongtail.diagnosis.report.verdict import Verdict, judge, within
 from srlongtail.files import replacing
-from srlongtail.image.io import quantize
 from srlongtail.models.sr_images import AnyModel
 from srlongtail.results import write_record
 from srlongtail.stats import holm, mean_interval
 from srlongtail.studies import attribution, comparison, spectrum, tail, tenths, weights
 from srlongtail.studies.worst import RuledWindow
+from srlongtail.studies.writing import listed
 
 PAGE_BYTES = 12_000_000  # of the whole page
 _BASE64 = 4 / 3
@@ -315,12 +313,7 @@ def _window(survey: Survey, found: RuledWindow) -> dict[str, Any]:
         label = "HR" if name == "HR" else survey.subjects[name].label
         score = found.scores.get(name)
         below = "" if score is None else f"{_fixed(score.psnr_db, 2)} dB"
-        file = io.BytesIO()
-        levels = quantize(pixels.cpu()).mul(255).round().byte().permute(1, 2, 0).numpy()
-        Image.fromarray(levels).save(file, "WEBP", lossless=True)
-        crops.append(
-            {"label": label, "below": below, "url": data_uri(file.getvalue(), "image/webp")}
-        )
+        crops.append({"label": label, "below": below, "url": data_uri(webp(pixels), "image/webp")})
     label = survey.subjects[found.model].label
     verb = {
         "largest error": f"Where {label} errs the most",

@@ -11,7 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from srlongtail.geometry import Box
-from srlongtail.image.io import quantize
+from srlongtail.image.io import to_levels
 from srlongtail.longtail.tail import difficulty, tenth_of_pixels
 from srlongtail.models.sr_images import AnyModel
 from srlongtail.models.sr_model import bicubic
@@ -71,18 +71,13 @@ class Pictures:
         if (height, width) == (self.box.height, self.box.width):
             return self
         top, left = (self.box.height - height) // 2, (self.box.width - width) // 2
-        part = Box(top, left, top + height, left + width)
 
         def cut(webp: bytes) -> bytes:
             with Image.open(io.BytesIO(webp)) as image:
                 return _encoded(np.asarray(image)[top : top + height, left : left + width])
 
-        box = Box(
-            self.box.top + top,
-            self.box.left + left,
-            self.box.top + part.bottom,
-            self.box.left + part.right,
-        )
+        row, column = self.box.top + top, self.box.left + left
+        box = Box(row, column, row + height, column + width)
         layers = tuple(replace(layer, webp=cut(layer.webp)) for layer in self.layers)
         return replace(self, box=box, layers=layers, tenth=cut(self.tenth))
 
@@ -188,10 +183,10 @@ class Album:
 def _pictures(image: RestoredImage, models: Sequence[AnyModel], box: Box) -> Pictures:
     pair = image.pair
     tenths = tenth_of_pixels(difficulty(pair.hr, image.sr(bicubic(pair.scale)))).cpu()
-    layers = [Layer("HR", "hr", _webp(box.cut(pair.hr)))]
+    layers = [Layer("HR", "hr", webp(box.cut(pair.hr)))]
     for model in models:
         kind: Kind = "bicubic" if model.name == "bicubic" else "network"
-        layers.append(Layer(model.name, kind, _webp(box.cut(image.sr(model)))))
+        layers.append(Layer(model.name, kind, webp(box.cut(image.sr(model)))))
     tenth = _encoded(box.cut(tenths).numpy())
     height, width = pair.hr.shape[-2:]
     name = pair.dataset, pair.name, pair.scale
@@ -205,8 +200,9 @@ def _largest_mean(values: Tensor, height: int, width: int) -> Box:
     return Box(row * _STEP, column * _STEP, row * _STEP + height, column * _STEP + width)
 
 
-def _webp(image: Tensor) -> bytes:
-    levels = quantize(image.detach().cpu().double()).mul(255).round().byte()
+def webp(image: Tensor) -> bytes:
+    """Return an RGB image `(3, H, W)` as a lossless WebP file of 8 bits."""
+    levels = to_levels(image.detach().cpu().double()).byte()
     return _encoded(levels.permute(1, 2, 0).numpy())
 
 

@@ -15,6 +15,7 @@ from srlongtail.diagnosis.report.survey import Survey
 from srlongtail.longtail.systematic import SystematicTable
 from srlongtail.metrics import mean_psnr
 from srlongtail.stats import Interval, mean_interval, sign_test
+from srlongtail.studies.writing import listed
 
 OFFSET = 1.0  # levels of 255
 SHIFT = 0.05  # SR pixels
@@ -95,8 +96,8 @@ def symptoms(table: SystematicTable, model: str) -> tuple[Symptom, ...]:
     colors = {c: table.mean(model, f"offset_{c}") for c in ("red", "green", "blue")}
     if any(_exceeds(mean, OFFSET) for mean in colors.values()):
         share = table.mean(model, "offset_share").estimate
-        listed = ", ".join(f"{color} {within(mean, '+.1f')}" for color, mean in colors.items())
-        text = f"colors are off by {listed} levels, which is {share:.0%} of the squared error"
+        offsets = ", ".join(f"{color} {within(mean, '+.1f')}" for color, mean in colors.items())
+        text = f"colors are off by {offsets} levels, which is {share:.0%} of the squared error"
         found.append(Symptom("color", "biased in color", text))
     down, right = (table.mean(model, f"shift_{axis}") for axis in ("down", "right"))
     if _exceeds(down, SHIFT) or _exceeds(right, SHIFT):
@@ -134,15 +135,6 @@ def _number(value: float, spec: str) -> str:
     """Return a number as text; what rounds to 0 has no minus."""
     text = format(value, spec)
     return text if float(text) else format(0.0, spec)
-
-
-def listed(items: Sequence[str]) -> str:
-    """Return items with commas and an "and".
-
-    >>> listed(["a", "b", "c"])
-    'a, b and c'
-    """
-    return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} and {items[-1]}"
 
 
 def _count(images: int) -> str:
