@@ -108,8 +108,8 @@ class RunWatcher(Widget):
         left, right = figure.subplots(1, 2)
         if self.loss:
             left.plot(*zip(*self.loss, strict=True), color="black")
-        left.set(xlabel="iteration", ylabel="loss", title=self.message)
-        left.title.set_fontsize(8)
+        left.set(xlabel="iteration", ylabel="loss")
+        figure.suptitle(self.message, fontsize=8)
         for column, points in self.bands.items():
             color = HEAD_COLOR if "head" in column else TAIL_COLOR
             style = "-" if column.startswith("validation") else "--"
@@ -118,7 +118,7 @@ class RunWatcher(Widget):
                 right.plot(*zip(*points, strict=True), style, color=color, label=label)
         right.set(xlabel="iteration", ylabel="AD (levels of 255)", ylim=(0, None))
         if right.lines:
-            right.legend(fontsize=7, loc="center right")
+            right.legend(fontsize=7, loc="center left", bbox_to_anchor=(1, 0.5))
         file = io.BytesIO()
         figure.savefig(file)
         return file.getvalue()
