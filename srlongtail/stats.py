@@ -1,4 +1,8 @@
-"""Measures of inequality, heavy tails and uncertainty for plain arrays."""
+"""Measures of inequality, heavy tails and uncertainty for plain arrays.
+
+Measures that need the values in ascending order sort them, unless they already are: a caller of
+several measures can sort the values once.
+"""
 
 import math
 from collections.abc import Callable, Sequence
@@ -52,7 +56,7 @@ def gini(values: ArrayLike) -> float:
     array = _shares_of(values, "gini")
     count = array.size
     # Zeros add nothing to the sum. Without them, a local map has few values to sort.
-    positive = np.sort(array[array > 0])
+    positive = _ascending(array[array > 0])
     if positive.size == 0:
         return 0.0
     ranks = np.arange(count - positive.size + 1, count + 1)
@@ -76,7 +80,7 @@ def lorenz(values: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]
         >>> lorenz([3, 1])[1]
         array([0.  , 0.25, 1.  ])
     """
-    array = np.sort(_shares_of(values, "lorenz"))
+    array = _ascending(_shares_of(values, "lorenz"))
     shares = np.linspace(0, 1, array.size + 1)
     total = array.sum()
     held = np.concatenate([[0], array.cumsum() / total]) if total > 0 else shares
@@ -165,7 +169,7 @@ def hill_table(values: ArrayLike, ks: Sequence[int] | None = None) -> pd.DataFra
             f"hill: k {list(ks)}, expected 1 to {array.size - 1} for {array.size} values"
         )
     chosen = np.asarray(ks)
-    largest = np.sort(np.partition(array, -chosen.max() - 1)[-chosen.max() - 1 :])[::-1]
+    largest = _largest(array, chosen.max() + 1)[::-1]
     if not np.isfinite(largest).all() or largest[-1] <= 0:
         raise InputError(
             f"hill: the {largest.size} largest values range from {largest[-1]:g} to "
@@ -217,7 +221,7 @@ def pareto_shape(values: ArrayLike, k: int) -> float:
         raise InputError(
             f"pareto_shape: k {k}, expected 10 to {array.size - 1} for {array.size} values"
         )
-    largest = np.partition(array, -k - 1)[-k - 1 :]  # the smallest of them comes first
+    largest = _largest(array, k + 1)
     excesses = largest[1:] - largest[0]
     if not np.isfinite(largest).all() or not excesses.any():
         raise InputError(
@@ -225,7 +229,7 @@ def pareto_shape(values: ArrayLike, k: int) -> float:
             f"{largest.max():g}, expected finite values that differ"
         )
     if k > _FITTED:
-        excesses = np.sort(excesses)[np.linspace(0, k - 1, _FITTED).round().astype(int)]
+        excesses = excesses[np.linspace(0, k - 1, _FITTED).round().astype(int)]
     # Starting from the moments makes the fit several times faster.
     mean, variance = excesses.mean(), excesses.var()
     start = (1 - mean**2 / variance) / 2
@@ -534,3 +538,19 @@ def _shares_of(values: ArrayLike, caller: str) -> NDArray[np.float64]:
     if not np.isfinite(array).all() or array.min() < 0:
         raise InputError(f"{caller}: values from {array.min():g} to {array.max():g}, expected >= 0")
     return array
+
+
+def _ascending(array: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return values in ascending order; values that are in order already are not sorted again."""
+    return array if _is_ascending(array) else np.sort(array)
+
+
+def _largest(array: NDArray[np.float64], count: int) -> NDArray[np.float64]:
+    """Return the largest values in ascending order; NaN counts as larger than any number."""
+    if not _is_ascending(array):
+        array = np.partition(array, -count)
+    return _ascending(array[-count:])
+
+
+def _is_ascending(array: NDArray[np.float64]) -> bool:
+    return bool((array[1:] >= array[:-1]).all())

@@ -239,7 +239,7 @@ def tail_statistics(error: Tensor, top: float = TAIL) -> dict[str, float]:
     """
     if not 0 < top < 1:
         raise InputError(f"top {top}, expected between 0 and 1")
-    array = error.detach().cpu().double().numpy().ravel()
+    array = np.sort(error.detach().cpu().double().numpy().ravel())  # once for all that follows
     effective = effective_number(array)
     k = int(top * array.size)
     statistics = {

@@ -23,6 +23,7 @@ from srlongtail.longtail.tail import (
     tail_statistics,
 )
 from srlongtail.models.sr_model import bicubic
+from srlongtail.stats import gini, hill, pareto_shape, top_share
 
 
 def test_the_gradient_is_scikit_images_sobel_of_luma():
@@ -110,6 +111,20 @@ def test_the_tail_of_an_exponential_map_is_not_a_power_law():
     assert found["l2_share"] == pytest.approx(0.595, abs=1e-3)
     assert found["pareto_shape"] == pytest.approx(0, abs=0.01)
     assert found["tail_index_high"] > 1.5 * found["tail_index_low"]
+
+
+def test_the_statistics_are_those_of_the_map_as_it_comes_and_it_is_sorted_once(monkeypatch):
+    sample = np.random.default_rng(0).pareto(3, (200, 150)).round(3)
+    sorts = []
+    sort = np.sort
+    monkeypatch.setattr(np, "sort", lambda array, *a: sorts.append(array.size) or sort(array, *a))
+    found = tail_statistics(torch.from_numpy(sample))
+    assert sorts == [sample.size]
+    assert found["mean"] == pytest.approx(sample.mean())
+    assert found["gini"] == pytest.approx(gini(sample))
+    assert found["l2_share"] == pytest.approx(top_share(sample**2, 0.1))
+    assert found["tail_index"] == pytest.approx(hill(sample, 3000))
+    assert found["pareto_shape"] == pytest.approx(pareto_shape(sample.ravel(), 3000), abs=1e-3)
 
 
 def test_maps_that_have_no_tail():
