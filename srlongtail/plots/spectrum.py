@@ -5,23 +5,32 @@ from collections.abc import Mapping
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
+from matplotlib.transforms import ScaledTranslation
 
 from srlongtail.models.facts import Subject
 from srlongtail.plots.style import SEQUENTIAL, line_style, network_colors
 
+_AXIS_TEXT = 0.34  # inches that the ticks and the label of the frequency axis take
 _LABELS = {
-    "squared_error": "squared error per ring (levels²)",
-    "frc": "Fourier ring correlation with HR",
+    "squared_error": "squared error (levels²)",
+    "frc": "ring correlation with HR",
 }
 
 
 def plot_spectrum(
-    summary: pd.DataFrame, ax: Axes, subjects: Mapping[str, Subject], *, column: str, scale: int
+    summary: pd.DataFrame,
+    ax: Axes,
+    subjects: Mapping[str, Subject],
+    *,
+    column: str,
+    scale: int,
+    legend: bool = True,
 ) -> Axes:
     """Draw a quantity against the spatial frequency, one line per model, with 95% intervals.
 
     The last ring, which holds the corners of the frequency plane, is wider than the others and is
-    not drawn. A dotted line marks the Nyquist frequency of LR.
+    not drawn. A dotted line marks the Nyquist frequency of LR. The legend stands below the axes,
+    because the lines leave no corner free, and all end at the same place.
 
     Args:
         summary: See `ErrorSpectrum.summary`.
@@ -29,6 +38,7 @@ def plot_spectrum(
         subjects: Labels and styles of the models, by name.
         column: "squared_error" or "frc".
         scale: SR pixels per LR pixel, which sets the Nyquist frequency of LR.
+        legend: Draw it; a figure of several panels has one for all of them.
 
     Example:
         >>> import matplotlib.pyplot as plt
@@ -56,7 +66,17 @@ def plot_spectrum(
     ax.set(xlim=(0, 0.5), xlabel="frequency (cycles per pixel)", ylabel=_LABELS[column])
     if column == "squared_error":
         ax.set_ylim(0, None)
-    ax.legend(loc="best")
+    else:  # intervals of a few images exceed what a correlation can be
+        bottom, top = ax.get_ylim()
+        ax.set_ylim(max(bottom, -1), min(top, 1.05))
+    if legend:
+        below = ScaledTranslation(0, -_AXIS_TEXT, ax.figure.dpi_scale_trans)
+        ax.legend(
+            loc="upper center",
+            bbox_to_anchor=(0.5, 0),
+            bbox_transform=ax.transAxes + below,
+            ncols=2,
+        )
     return ax
 
 

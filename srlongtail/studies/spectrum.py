@@ -21,7 +21,7 @@ from srlongtail.models.catalog import subjects_of
 from srlongtail.models.facts import Subject
 from srlongtail.models.sr_images import AnyModel, fit_to_images
 from srlongtail.plots.spectrum import plot_spectrum, plot_tail_frequency
-from srlongtail.plots.style import PAGE, letter
+from srlongtail.plots.style import PAGE, letter, rows_and_columns
 
 
 @dataclass(frozen=True)
@@ -115,11 +115,14 @@ def compute(models: Sequence[AnyModel], data: ImageSet, *, skip_bad: bool = Fals
 
 def draw(result: Spectrum) -> Figure:
     """Draw the error spectrum, the ring correlation and the heat map side by side."""
-    figure = Figure(figsize=(PAGE, 2.4))
+    rows, columns = rows_and_columns(len(result.subjects) + 1, widest=4)  # of the legend
+    figure = Figure(figsize=(PAGE, 2.4 + 0.14 * rows))
     error, correlation, heat = figure.subplots(1, 3, width_ratios=(1, 1, 1.1))
+    look: Any = {"scale": result.scale, "legend": False}
     for ax, column in ((error, "squared_error"), (correlation, "frc")):
-        plot_spectrum(result.summary, ax, result.subjects, column=column, scale=result.scale)
-    correlation.get_legend().remove()  # the same as in the first panel
+        plot_spectrum(result.summary, ax, result.subjects, column=column, **look)
+    handles, labels = error.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower left", ncols=columns)
     plot_tail_frequency(result.tenths, heat)
     for index, (ax, title) in enumerate(
         ((error, "error"), (correlation, "correlation"), (heat, "hard pixels"))

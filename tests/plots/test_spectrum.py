@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 
 from srlongtail.models.facts import Subject
 from srlongtail.plots.spectrum import plot_spectrum, plot_tail_frequency
+from srlongtail.plots.style import COLUMN, paper_style
 
 SUBJECTS = {name: Subject(name, name.upper()) for name in ("a", "b")}
 
@@ -37,6 +38,26 @@ def test_each_model_has_a_line_with_its_interval_below_half_a_cycle(ax):
     assert (ends.min(), ends.max()) == pytest.approx((0.5, 1.0))
     labels = [text.get_text() for text in ax.get_legend().get_texts()]
     assert labels == ["A", "B", "Nyquist of LR"]
+
+
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_the_legend_hides_no_line_and_no_label(count):
+    rings = {"frequency_from": [0, 0.2, 0.4], "frequency_to": [0.2, 0.4, 0.6]}
+    names = [f"network-{index}" for index in range(count)]
+    summary = pd.concat(
+        pd.DataFrame({"model": name, **rings, "frc": 0.5, "frc_low": -3.0, "frc_high": 3.0})
+        for name in names
+    )
+    with paper_style():
+        figure = Figure(figsize=(COLUMN, 2.4))
+        ax = figure.add_subplot()
+        plot_spectrum(summary, ax, {n: Subject(n, n) for n in names}, column="frc", scale=4)
+        figure.draw_without_rendering()
+    legend = ax.get_legend().get_window_extent()
+    assert legend.y1 <= ax.xaxis.label.get_window_extent().y0
+    assert legend.y0 >= 0
+    assert legend.x1 <= figure.bbox.x1
+    assert ax.get_ylim() == (-1, 1.05)
 
 
 def test_the_heat_map_has_the_hardest_tenth_on_top_and_leaves_the_style_alone(ax):
