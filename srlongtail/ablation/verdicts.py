@@ -1,19 +1,23 @@
 """Whether a loss differs from L1: paired by seed, with intervals corrected for their number.
 
 The rules were written down before the runs. The **head** are the five easiest tenths of the
-pixels, the **tail** is the hardest. An interval that excludes 0 is an effect. An interval that
-lies within a margin, 0.01 dB or 0.02 levels to either side, is no effect. Everything else is
-undecided. Where error moves is told only if both rankings of the pixels agree, since each favors
-the loss that is built on it.
+pixels, the **tail** is the hardest. An interval that excludes 0 is an effect; one that also lies
+within a margin, 0.01 dB or 0.02 levels to either side, is an effect below the margin: certain, but
+too small to matter. An interval that lies within the margin and contains 0 is no effect.
+Everything else is undecided. Where error moves is told only if both rankings of the pixels agree,
+since each favors the loss that is built on it.
 """
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy.stats import f as fisher
+from scipy.stats import t as student
 
 from srlongtail.ablation.noise import CONFIDENCE
 from srlongtail.errors import InputError
@@ -29,6 +33,10 @@ BANDS = ("head", "tail")
 RANKINGS = ("gradient", "bicubic_ad")
 BAND_MEASURES = tuple(f"{band}_{ranking}" for band in BANDS for ranking in RANKINGS)
 MEASURES = ("psnr_db", "ssim", *BAND_MEASURES)
+
+EFFECT, SMALL_EFFECT = "effect", "effect below the margin"
+NOISIER = 0.01
+"""Level of the F test by which a loss is noisier than the others; see `paired_effects`."""
 
 _DRAWS = 10_000
 
@@ -70,14 +78,22 @@ def paired_effects(
     too little about it. The intervals are Dunnett's for several comparisons with one control; they
     are over seeds, for the images that were measured.
 
+    One variance for all is wrong for a loss that is much noisier than the others. So a loss leaves
+    the pool if an F test at 1% finds its variance larger than that of the others; the noisiest
+    leaves first, until none is left to leave. Its interval is that of the paired t test, from its
+    own differences, with Bonferroni's correction; if L1 itself is noisier, all intervals are. A
+    smaller variance changes nothing: with few seeds it is often chance, and would make an interval
+    too narrow.
+
     Args:
         runs: One row per loss and seed, of one data set and number of iterations.
         measures: Columns to compare.
         confidence: Probability that all intervals of a measure contain the true differences.
 
     Returns:
-        Columns `loss, measure, seeds, estimate, low, high, sd`: the mean difference, its interval
-        (NaN where there is one seed), and the standard deviation of the loss's own differences.
+        Columns `loss, measure, seeds, estimate, low, high, sd, variance`: the mean difference, its
+        interval (NaN where there is one seed), the standard deviation of the loss's own
+        differences, and whose variance the interval is made of, "pooled" or "own".
 
     Raises:
         InputError: Two runs of one loss and seed, or no loss that has a seed in common with L1.
@@ -99,49 +115,126 @@ def paired_effects(
     differences = {loss: found for loss, found in differences.items() if len(found)}
     if not differences:
         raise InputError(f"no loss with a seed in common with {CONTROL}, expected one at least")
-    variance, freedom = _chance(runs, measures)
-    counts = np.array([len(found) for found in differences.values()])
-    half = np.full((len(counts), len(measures)), np.nan)
-    if freedom:
-        common = [[len(a.index.intersection(b.index)) for a in differences.values()]
-                  for b in differences.values()]  # fmt: skip
-        # Two differences share the runs of L1: of the variances 2 / n, 1 / n each.
-        correlation = np.array(common) / np.sqrt(np.outer(counts, counts)) / 2
-        np.fill_diagonal(correlation, 1)
-        critical = largest_t_quantile(correlation, freedom, confidence)
-        half = critical * np.sqrt(2 * np.outer(1 / counts, variance))
+    halves = {measure: _halves(runs, differences, measure, confidence) for measure in measures}
     rows = []
-    for (loss, found), halves in zip(differences.items(), half, strict=True):
-        for measure, width in zip(measures, halves.tolist(), strict=True):
-            mean = float(found[measure].mean())
-            sd = float(found[measure].std())
-            rows.append((loss, measure, len(found), mean, mean - width, mean + width, sd))
-    columns = ["loss", "measure", "seeds", "estimate", "low", "high", "sd"]
+    for loss, found in differences.items():
+        for measure in measures:
+            mean, sd = float(found[measure].mean()), float(found[measure].std())
+            half, variance = halves[measure][loss]
+            rows.append((loss, measure, len(found), mean, mean - half, mean + half, sd, variance))
+    columns = ["loss", "measure", "seeds", "estimate", "low", "high", "sd", "variance"]
     return pd.DataFrame(rows, columns=columns)
 
 
-def _chance(runs: pd.DataFrame, measures: list[str]) -> tuple[NDArray[np.float64], int]:
-    """Return the variance that neither loss nor seed explains, and its degrees of freedom.
+def _halves(
+    runs: pd.DataFrame, differences: Mapping[str, pd.DataFrame], measure: str, confidence: float
+) -> dict[str, tuple[float, str]]:
+    """Return half the width of each loss's interval, and whose variance it is made of."""
+    chance = _chance(runs, measure)
+    everything_noisy = CONTROL in chance.noisier
+    noisy = [loss for loss in differences if everything_noisy or loss in chance.noisier]
+    error = (1 - confidence) / len(differences)  # that each interval may miss, by Bonferroni
+    seeds = {loss: found.index for loss, found in differences.items() if loss not in noisy}
+    halves = {
+        loss: (half, "pooled")
+        for loss, half in _pooled_halves(seeds, chance, 1 - error * len(seeds)).items()
+    }
+    for loss in noisy:
+        values = differences[loss][measure]
+        critical = float(student.isf(error / 2, len(values) - 1))
+        halves[loss] = critical * float(values.std()) / math.sqrt(len(values)), "own"
+    return halves
+
+
+class _Chance(NamedTuple):
+    """What neither loss nor seed explains in one measure.
+
+    Attributes:
+        variance: Of a run, pooled over the losses that are not noisier.
+        freedom: Its degrees of freedom.
+        noisier: The losses whose variance is larger.
+    """
+
+    variance: float
+    freedom: int
+    noisier: frozenset[str]
+
+
+def _chance(runs: pd.DataFrame, measure: str) -> _Chance:
+    """Return the variance of chance, and the losses that are noisier than the others."""
+    values = runs[measure].to_numpy(float)
+    losses, names = pd.factorize(runs["loss"])
+    seeds, _ = pd.factorize(runs["seed"])
+    pool = np.full(len(runs), True)
+    noisier: set[str] = set()
+    while True:
+        squares, freedom = _unexplained(values[pool], losses[pool], seeds[pool])
+        p_values = {}
+        for loss in np.unique(losses[pool]):
+            others = pool & (losses != loss)
+            rest, left = _unexplained(values[others], losses[others], seeds[others])
+            # In a table without chance, rounding must not look like noise.
+            if 0 < left < freedom and rest > 1e-24 * (values[pool] ** 2).sum():
+                ratio = (squares - rest) / (freedom - left) / (rest / left)
+                p_values[loss] = fisher.sf(ratio, freedom - left, left)
+        noisiest = min(p_values, key=p_values.__getitem__, default=None)
+        if noisiest is None or p_values[noisiest] >= NOISIER:
+            return _Chance(squares / max(freedom, 1), freedom, frozenset(noisier))
+        noisier.add(names[noisiest])
+        pool &= losses != noisiest
+
+
+def _unexplained(
+    values: NDArray[np.float64], losses: NDArray[np.int64], seeds: NDArray[np.int64]
+) -> tuple[float, int]:
+    """Return the sum of squares that neither loss nor seed explains, and its degrees of freedom.
 
     By least squares, since losses may have different numbers of seeds.
     """
-    design = pd.concat([pd.get_dummies(runs[key].astype(str)) for key in ("loss", "seed")], axis=1)
-    columns, values = design.to_numpy(float), runs[measures].to_numpy(float)
-    fit, _, rank, _ = np.linalg.lstsq(columns, values, rcond=None)
-    freedom = len(runs) - int(rank)
-    rest = values - columns @ fit
-    return (rest**2).sum(axis=0) / max(freedom, 1), freedom
+    design = np.hstack([key[:, None] == np.unique(key) for key in (losses, seeds)]).astype(float)
+    fit, _, rank, _ = np.linalg.lstsq(design, values, rcond=None)
+    rest = values - design @ fit
+    return float(rest @ rest), len(values) - int(rank)
+
+
+def _pooled_halves(
+    seeds: Mapping[str, pd.Index], chance: _Chance, confidence: float
+) -> dict[str, float]:
+    """Return half the width of each loss's interval, Dunnett's with one variance for all.
+
+    Args:
+        seeds: Loss -> seeds in common with L1.
+        chance: The variance.
+        confidence: Probability that all these intervals contain the true differences.
+    """
+    if not seeds or not chance.freedom:
+        return dict.fromkeys(seeds, np.nan)
+    counts = np.array([len(found) for found in seeds.values()])
+    common = [[len(a.intersection(b)) for a in seeds.values()] for b in seeds.values()]
+    # Two differences share the runs of L1: of the variances 2 / n, 1 / n each.
+    correlation = np.array(common) / np.sqrt(np.outer(counts, counts)) / 2
+    np.fill_diagonal(correlation, 1)
+    critical = largest_t_quantile(correlation, chance.freedom, confidence)
+    halves = critical * np.sqrt(2 * chance.variance / counts)
+    return dict(zip(seeds, halves.tolist(), strict=True))
 
 
 def verdict(low: float, high: float, margin: float) -> str:
-    """Return "effect", "no effect" or "undecided" for an interval.
+    """Return what an interval shows, in words.
 
-    >>> verdict(0.001, 0.3, 0.01), verdict(-0.008, 0.004, 0.01), verdict(-0.2, 0.3, 0.01)
-    ('effect', 'no effect', 'undecided')
+    Returns:
+        "effect", "effect below the margin", "no effect" or "undecided".
+
+    Example:
+        >>> verdict(0.001, 0.3, 0.01), verdict(0.001, 0.004, 0.01)
+        ('effect', 'effect below the margin')
+        >>> verdict(-0.008, 0.004, 0.01), verdict(-0.2, 0.3, 0.01)
+        ('no effect', 'undecided')
     """
+    within = -margin <= low and high <= margin
     if low > 0 or high < 0:
-        return "effect"
-    return "no effect" if -margin <= low and high <= margin else "undecided"
+        return SMALL_EFFECT if within else EFFECT
+    return "no effect" if within else "undecided"
 
 
 def band_verdict(intervals: Sequence[tuple[float, float]]) -> str:
@@ -151,18 +244,20 @@ def band_verdict(intervals: Sequence[tuple[float, float]]) -> str:
         intervals: Of the difference in AD by each ranking, in levels.
 
     Returns:
-        "lower", "higher", "same" (within the margin) or "undecided".
+        "lower" or "higher", "slightly lower" or "slightly higher" (by less than the margin), "same"
+        (no effect) or "undecided".
 
     Example:
         >>> band_verdict([(-0.3, -0.1), (-0.2, -0.1)]), band_verdict([(-0.3, -0.1), (-0.2, 0.1)])
         ('lower', 'undecided')
     """
-    if all(high < 0 for _, high in intervals):
-        return "lower"
-    if all(low > 0 for low, _ in intervals):
-        return "higher"
-    same = all(verdict(*ends, MARGINS["levels"]) == "no effect" for ends in intervals)
-    return "same" if same else "undecided"
+    words = {verdict(*ends, MARGINS["levels"]) for ends in intervals}
+    if words == {"no effect"}:
+        return "same"
+    side = "lower" if all(high < 0 for _, high in intervals) else "higher"
+    if side == "higher" and not all(low > 0 for low, _ in intervals):
+        return "undecided"
+    return f"slightly {side}" if words == {SMALL_EFFECT} else side
 
 
 _MOVES = {
@@ -170,8 +265,21 @@ _MOVES = {
     ("lower", "higher"): "head to tail",
     ("lower", "lower"): "lower in both",
     ("higher", "higher"): "higher in both",
+    ("lower", "same"): "lower in the head",
+    ("higher", "same"): "higher in the head",
+    ("same", "lower"): "lower in the tail",
+    ("same", "higher"): "higher in the tail",
     ("same", "same"): "no effect",
 }
+
+
+def _moved(head: str, tail: str) -> str:
+    """Return where error moves, from the verdicts on the bands."""
+    sides = head.removeprefix("slightly "), tail.removeprefix("slightly ")
+    moves = _MOVES.get(sides, "undecided")
+    changed = [band for band in (head, tail) if band != "same"]
+    small = bool(changed) and all(band.startswith("slightly") for band in changed)
+    return f"{moves}, below the margin" if small else moves
 
 
 @dataclass(frozen=True)
@@ -204,7 +312,8 @@ def false_positives(runs: pd.DataFrame, effects: pd.DataFrame) -> FalsePositives
         effects: What it returns for these runs.
 
     Returns:
-        The counts; None where there are fewer pairs than seeds, or no intervals.
+        The counts; None where there are fewer pairs than seeds, or no intervals with the pooled
+        variance, to which the rules apply.
     """
     by_loss = runs[runs["loss"].isin([CONTROL, PERTURBED])].pivot(index="seed", columns="loss")
     if PERTURBED not in set(runs["loss"]) or effects[["low", "high"]].isna().any(axis=None):
@@ -214,10 +323,11 @@ def false_positives(runs: pd.DataFrame, effects: pd.DataFrame) -> FalsePositives
         [(by_loss[m][PERTURBED] - by_loss[m][CONTROL]).dropna() for m in measures], axis=1
     )
     seeds = int(effects["seeds"].min())
-    if len(pairs) < seeds:
+    pooled = effects[effects["variance"] == "pooled"].groupby("measure").first()
+    if len(pairs) < seeds or not set(measures) <= set(pooled.index):
         return None
-    width = effects[effects["seeds"] == seeds].groupby("measure")[["low", "high"]].first()
-    half = ((width["high"] - width["low"]) / 2).loc[measures].to_numpy()
+    half = (pooled["high"] - pooled["low"]) / 2 * np.sqrt(pooled["seeds"] / seeds)
+    half = half.loc[measures].to_numpy()
     rng = np.random.default_rng(0)
     chosen = rng.permuted(np.tile(np.arange(len(pairs)), (_DRAWS, 1)), axis=1)[:, :seeds]
     signs = rng.choice([-1, 1], size=(_DRAWS, seeds, 1))
@@ -237,10 +347,12 @@ def loss_verdicts(effects: pd.DataFrame) -> pd.DataFrame:
         effects: As `paired_effects` returns it, for `MEASURES`.
 
     Returns:
-        Columns `loss, seeds, head, tail, moves, psnr_verdict` and for each of `MEASURES` the
-        difference from L1 and its interval, such as `psnr_db, psnr_db_low, psnr_db_high`. `moves`
-        says where error moves: "tail to head", "head to tail", "lower in both", "higher in both",
-        "no effect" or "undecided".
+        Columns `loss, seeds, head, tail, moves, psnr_verdict, own_variance` and for each of
+        `MEASURES` the difference from L1 and its interval, such as `psnr_db, psnr_db_low,
+        psnr_db_high`. `moves` says where error moves: "tail to head", "head to tail", "lower in
+        both", "higher in the tail" and the like, "no effect" or "undecided"; with ", below the
+        margin" where no band changes by more. `own_variance` names the measures whose interval is
+        made of the loss's own variance.
     """
     rows = []
     for loss, table in effects.groupby("loss", sort=False):
@@ -249,9 +361,11 @@ def loss_verdicts(effects: pd.DataFrame) -> pd.DataFrame:
         for band in BANDS:
             ends = by_measure.loc[[f"{band}_{ranking}" for ranking in RANKINGS], ["low", "high"]]
             row[band] = band_verdict([(low, high) for low, high in ends.to_numpy()])
-        row["moves"] = _MOVES.get((row["head"], row["tail"]), "undecided")
+        row["moves"] = _moved(row["head"], row["tail"])
         low, high = by_measure.loc["psnr_db", ["low", "high"]]
         row["psnr_verdict"] = verdict(low, high, MARGINS["psnr_db"])
+        own = by_measure.index[by_measure["variance"] == "own"]
+        row["own_variance"] = ", ".join(measure for measure in MEASURES if measure in own)
         for measure in MEASURES:
             estimate, low, high = by_measure.loc[measure, ["estimate", "low", "high"]]
             row |= {measure: estimate, f"{measure}_low": low, f"{measure}_high": high}

@@ -75,8 +75,8 @@ def plot_head_and_tail(
     corner: dict[str, Any] = {"transform": ax.transAxes, "fontsize": 6, "color": "0.35"}
     ax.text(0.99, 0.01, "tail to head", ha="right", va="bottom", **corner)
     ax.text(0.01, 0.99, "head to tail", ha="left", va="top", **corner)
-    ax.text(0.01, 0.01, "better in both", ha="left", va="bottom", **corner)
-    ax.text(0.99, 0.99, "worse in both", ha="right", va="top", **corner)
+    ax.text(0.01, 0.01, "lower in both", ha="left", va="bottom", **corner)
+    ax.text(0.99, 0.99, "higher in both", ha="right", va="top", **corner)
     return ax
 
 

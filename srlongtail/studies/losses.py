@@ -13,9 +13,12 @@ from srlongtail.ablation.losses import COLUMNS, GRADIENT_COLUMNS, HELD_OUT_NAME
 from srlongtail.ablation.noise import CONFIDENCE
 from srlongtail.ablation.verdicts import (
     CONTROL,
+    EFFECT,
     MARGINS,
     MEASURES,
+    NOISIER,
     PERTURBED,
+    SMALL_EFFECT,
     FalsePositives,
     false_positives,
     loss_verdicts,
@@ -27,8 +30,8 @@ from srlongtail.errors import InputError
 from srlongtail.losses.catalog import LOSSES
 from srlongtail.plots.losses import add_psnr_colorbar, plot_head_and_tail, plot_psnr, psnr_norm
 from srlongtail.plots.style import PAGE, letter
+from srlongtail.studies.writing import listed
 
-_MOVED = ("tail to head", "head to tail")
 _RANKINGS = {"gradient": "by the gradient of HR", "bicubic_ad": "by bicubic's AD"}
 
 
@@ -65,19 +68,26 @@ class LossStudy:
             "control": CONTROL,
             "confidence": CONFIDENCE,
             "margins": MARGINS,
+            "noisier_level": NOISIER,
+            "own_variance": dict(
+                self.verdicts.loc[
+                    self.verdicts["own_variance"] != "", ["loss", "own_variance"]
+                ].to_numpy()
+            ),
         }
 
     def message(self) -> str:
         """Return what came out, in a line."""
         proposed = self.verdicts[~self.verdicts["control"]]
-        gain = proposed[(proposed["psnr_verdict"] == "effect") & (proposed["psnr_db"] > 0)]
-        margin = MARGINS["psnr_db"]
-        beyond = gain[gain["psnr_db"] > margin]
-        moved = proposed[proposed["moves"] == _MOVED[0]]
+        seen = proposed["psnr_verdict"].isin([EFFECT, SMALL_EFFECT])
+        gain = proposed[seen & (proposed["psnr_db"] > 0)]
+        small = (gain["psnr_verdict"] == SMALL_EFFECT).sum()
+        moved = proposed["moves"].str.startswith("tail to head")
+        slightly = proposed["moves"].str.endswith("below the margin")
         return (
-            f"Against L1, PSNR rises with {len(gain)} of {len(proposed)} losses, by more than "
-            f"{margin:g} dB with {len(beyond)}, and error moves from the tail to the head with "
-            f"{len(moved)}"
+            f"Against L1, PSNR rises with {len(gain)} of {len(proposed)} losses"
+            f"{_below(small, MARGINS['psnr_db'], 'dB')}, and error moves from the tail to the head "
+            f"with {moved.sum()}{_below((moved & slightly).sum(), MARGINS['levels'], 'levels')}"
         )
 
     def caption(self) -> str:
@@ -95,8 +105,8 @@ class LossStudy:
             f"are controls; the box is the margin of {MARGINS['levels']:g} levels, inside of which "
             f"losses bear no number. (c) Change in PSNR; gray is the margin of "
             f"{MARGINS['psnr_db']:g} dB. Intervals of {CONFIDENCE:.0%} hold for all losses at once "
-            f"(Dunnett; one variance for all losses). They are over seeds, for these images. "
-            f"{self._false_positives()}{left}"
+            f"(Dunnett; one variance for all losses). {self._noisier()}They are over seeds, for "
+            f"these images. {self._false_positives()}{left}"
         )
 
     def incomplete(self) -> str:
@@ -139,6 +149,18 @@ class LossStudy:
         if not recipe or not data:
             return ""
         return f" of {recipe['network']} x{recipe['scale']} on {data['images']} images"
+
+    def _noisier(self) -> str:
+        """Return which losses have intervals of their own variance, in a sentence."""
+        noisier = self.verdicts[self.verdicts["own_variance"] != ""]
+        if noisier.empty:
+            return ""
+        names = listed([f"{row.title} ({row.own_variance})" for row in noisier.itertuples()])
+        return (
+            f"Chance is larger there than with the other losses (F test, {NOISIER:.0%}), or with "
+            f"L1, so that the interval is made of the loss's own variance (paired t, Bonferroni): "
+            f"{names}. "
+        )
 
     def _false_positives(self) -> str:
         found = self.false_positives
@@ -260,6 +282,11 @@ def _title(loss: str) -> str:
 
 def _is_control(loss: str) -> bool:
     return loss == PERTURBED or (loss in LOSSES and LOSSES[loss].control)
+
+
+def _below(count: int, margin: float, unit: str) -> str:
+    """Return how many effects are smaller than the margin, in brackets; empty if none is."""
+    return f" ({count} below the margin of {margin:g} {unit})" if count else ""
 
 
 def _cell(value: float, form: str) -> str:

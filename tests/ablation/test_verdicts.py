@@ -148,13 +148,94 @@ def test_false_positives_are_as_rare_as_promised():
 
 
 def test_the_words_of_the_intervals():
-    assert verdict(0.1, 0.2, 1) == "effect"
+    assert verdict(0.1, 0.2, 0.15) == "effect"
+    assert verdict(-0.2, -0.1, 0.05) == "effect"
+    assert verdict(0.1, 0.2, 1) == "effect below the margin"
+    assert verdict(-0.2, -0.1, 1) == "effect below the margin"
     assert verdict(-0.01, 0.01, 0.01) == "no effect"
     assert verdict(-0.01, 0.0101, 0.01) == "undecided"
     assert verdict(float("nan"), float("nan"), 0.01) == "undecided"
     assert band_verdict([(0.1, 0.2), (0.1, 0.3)]) == "higher"
     assert band_verdict([(-0.01, 0.01), (-0.02, 0.01)]) == "same"
     assert band_verdict([(0.001, 0.01), (-0.02, 0.01)]) == "undecided"
+    assert band_verdict([(-0.02, -0.01), (-0.015, -0.001)]) == "slightly lower"
+    assert band_verdict([(-0.03, -0.01), (-0.015, -0.001)]) == "lower"
+    assert band_verdict([(0.01, 0.02), (0.001, 0.02)]) == "slightly higher"
+    assert band_verdict([(0.01, 0.02), (-0.02, -0.001)]) == "undecided"
+
+
+def test_where_error_moves_in_words():
+    bands = {
+        "slight": (0.01, -0.01),
+        "tail": (0.0, -0.5),
+        "slight tail": (0.0, -0.01),
+        "mixed": (0.01, -0.5),
+    }
+    margins = {"slight": 0.004, "tail": 0.01, "slight tail": 0.004, "mixed": 0.004}
+    rows = []
+    for loss, (head, tail) in bands.items():
+        for measure in MEASURES:
+            mean = head if measure.startswith("head") else tail
+            ends = {"low": mean - margins[loss], "high": mean + margins[loss]}
+            row = {"loss": loss, "measure": measure, "seeds": 5, "estimate": mean, **ends}
+            rows.append(row | {"variance": "pooled"})
+    found = loss_verdicts(pd.DataFrame(rows)).set_index("loss")
+    assert found["moves"].to_dict() == {
+        "slight": "tail to head, below the margin",
+        "tail": "lower in the tail",
+        "slight tail": "lower in the tail, below the margin",
+        "mixed": "tail to head",
+    }
+
+
+def test_a_noisy_loss_has_intervals_of_its_own_variance_and_leaves_the_others_alone():
+    seeds = {"l1": 10, "l1-perturbed": 10, "fpl": 10, "sobel": 5, "strong": 5}
+    runs = planted({}, seeds)
+    # Three of the four comparisons use up three quarters of the 5%.
+    quiet = paired_effects(runs[runs["loss"] != "strong"], ["psnr_db"], 1 - 0.05 * 3 / 4)
+    rng = np.random.default_rng(1)
+    runs.loc[runs["loss"] == "strong", "psnr_db"] += rng.normal(0, 0.2, 5)
+    effects = paired_effects(runs)
+    own = effects[effects["variance"] == "own"]
+    assert own[["loss", "measure"]].values.tolist() == [["strong", "psnr_db"]]
+    values = runs.pivot(index="seed", columns="loss", values="psnr_db")
+    pairs = (values["strong"] - values["l1"]).dropna()
+    # Bonferroni for the four losses that are compared with L1.
+    interval = scipy.stats.ttest_1samp(pairs, 0).confidence_interval(1 - 0.05 / 4)
+    assert own[["low", "high"]].to_numpy()[0] == pytest.approx(interval)
+    found = effects.query("measure == 'psnr_db' and variance == 'pooled'")
+    half, alone = ((t["high"] - t["low"]).to_numpy() / 2 for t in (found, quiet))
+    assert half == pytest.approx(alone)
+    verdicts = loss_verdicts(effects).set_index("loss")
+    assert verdicts["own_variance"].to_dict() == {
+        "l1-perturbed": "", "fpl": "", "sobel": "", "strong": "psnr_db",
+    }  # fmt: skip
+    assert false_positives(runs, effects).psnr < 500
+
+
+def test_where_l1_is_noisy_all_intervals_are_those_of_the_paired_t_test():
+    runs = planted({}, {"l1": 8, "l1-perturbed": 8, "fpl": 8, "sobel": 8})
+    rng = np.random.default_rng(1)
+    runs.loc[runs["loss"] == "l1", "psnr_db"] += rng.normal(0, 0.2, 8)
+    effects = paired_effects(runs, ["psnr_db"])
+    assert (effects["variance"] == "own").all()
+    values = runs.pivot(index="seed", columns="loss", values="psnr_db")
+    for row in effects.itertuples():
+        pairs = values[row.loss] - values["l1"]
+        interval = scipy.stats.ttest_1samp(pairs, 0).confidence_interval(1 - 0.05 / 3)
+        assert (row.low, row.high) == pytest.approx(interval)
+    assert false_positives(runs, paired_effects(runs)) is None
+
+
+def test_intervals_cover_the_differences_where_one_loss_has_four_times_the_chance():
+    missed = 0
+    for number in range(100):
+        runs = planted({}, {"l1": 10, "a": 10, "b": 5, "c": 5, "d": 5}, seed=number)
+        rng = np.random.default_rng(1000 + number)
+        runs.loc[runs["loss"] == "d", "psnr_db"] += rng.normal(0, 0.0155, 5)
+        found = paired_effects(runs, ["psnr_db"], 0.9)
+        missed += ((found["low"] > 0) | (found["high"] < 0)).any()
+    assert missed <= 10  # with one variance for all losses: 15
 
 
 def test_head_and_tail_of_a_run():
@@ -213,7 +294,7 @@ def test_false_positives_of_pairs_whose_signs_are_drawn():
     size = dict.fromkeys(MEASURES, 1.0) | dict.fromkeys(["tail_gradient", "tail_bicubic_ad"], -1.0)
     rows = [{"loss": "l1", "seed": n, **dict.fromkeys(MEASURES, 0.0)} for n in range(5)]
     rows += [{"loss": "l1-perturbed", "seed": n, **size} for n in range(5)]
-    interval = {"loss": "l1-perturbed", "seeds": 5, "low": -0.5, "high": 0.5}
+    interval = {"loss": "l1-perturbed", "seeds": 5, "low": -0.5, "high": 0.5, "variance": "pooled"}
     effects = pd.DataFrame([{"measure": measure, **interval} for measure in MEASURES])
     found = false_positives(pd.DataFrame(rows), effects)
     expected = pytest.approx(10_000 * 12 / 32, abs=200)

@@ -1,6 +1,7 @@
 """The study of a bench of losses: on a table with planted effects, and replayed from real runs."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -97,9 +98,19 @@ def test_planted_effects_come_out(result):
 
 def test_the_words(result):
     assert result.message() == (
-        "Against L1, PSNR rises with 1 of 2 losses, by more than 0.01 dB with 1, and error moves "
-        "from the tail to the head with 1"
+        "Against L1, PSNR rises with 1 of 2 losses, and error moves from the tail to the head "
+        "with 1"
     )
+    slight = result.frame().assign(
+        psnr_verdict="effect below the margin", moves="tail to head, below the margin"
+    )
+    assert replace(result, verdicts=slight).message() == (
+        "Against L1, PSNR rises with 1 of 2 losses (1 below the margin of 0.01 dB), and error "
+        "moves from the tail to the head with 2 (2 below the margin of 0.02 levels)"
+    )
+    noisy = result.frame().assign(own_variance=["psnr_db", "", "", "", ""])
+    assert "(paired t, Bonferroni): FPL (psnr_db)." in replace(result, verdicts=noisy).caption()
+    assert replace(result, verdicts=noisy).settings()["own_variance"] == {"fpl": "psnr_db"}
     caption = result.caption()
     assert "after 4,000 iterations of fsrcnn x4 on 638 images, on held-out." in caption
     assert "small marks are seeds (5 to 12 a loss)" in caption
