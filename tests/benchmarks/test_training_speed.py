@@ -1,8 +1,9 @@
-"""How fast the trainer is beside a plain loop: run with `-m benchmark -s`."""
+"""How fast the trainer is beside a plain loop."""
 
 import csv
 import os
 from dataclasses import replace
+from functools import partial
 from itertools import count
 from pathlib import Path
 from statistics import median
@@ -24,23 +25,22 @@ from srlongtail.training.learner import Learner
 from srlongtail.training.loop import train
 from srlongtail.training.patches import PatchBank
 from srlongtail.training.recipe import Recipe, find_recipe
+from tests.benchmarks.conftest import Row, median_seconds
 
 pytestmark = pytest.mark.benchmark
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 CORES = int(os.environ.get("OMP_NUM_THREADS", os.cpu_count() or 1))
 ROUNDS = 5
-LEAST = {("fsrcnn", "cpu"): 1.5, ("fsrcnn", "cuda"): 10, ("carn", "cuda"): 3}  # ours to plain
+TARGET = {("fsrcnn", "cpu"): 3, ("fsrcnn", "cuda"): 10, ("carn", "cuda"): 3}  # ours to plain
+ASSERTED = {("fsrcnn", "cpu"): 1.5}
 ITERATIONS = 500 if DEVICE == "cuda" else 15
 
 
 @pytest.fixture(autouse=True)
-def all_cores():
-    """The other tests use one thread."""
-    before = torch.get_num_threads()
+def all_cores(one_thread):
+    """The other benchmarks use one thread."""
     torch.set_num_threads(CORES)
-    yield
-    torch.set_num_threads(before)
 
 
 class SubImages(Dataset):
@@ -105,7 +105,7 @@ class PlainLoop:
 
 @pytest.mark.parametrize("network", ["fsrcnn", *(["carn"] if DEVICE == "cuda" else [])])
 @pytest.mark.parametrize("size", [128, 240], ids=["sub-images-of-a-patch", "larger-sub-images"])
-def test_the_loop_against_a_plain_one(network, size, tmp_path):
+def test_the_loop_against_a_plain_one(bench, network, size, tmp_path):
     recipe = replace(find_recipe(f"{network}-fpl-x4"), log_every=ITERATIONS)
     data = SubImages(tmp_path / "png", size, recipe.patch)
     plain = PlainLoop(recipe, data)
@@ -139,7 +139,9 @@ def test_the_loop_against_a_plain_one(network, size, tmp_path):
         f"CPU time an iteration: ours {1000 * fast_cpu:.0f} ms, plain {1000 * slow_cpu:.0f} ms "
         f"and {1000 * reading:.0f} ms in its workers"
     )
-    assert fast / slow >= LEAST[network, DEVICE]
+    what = f"training {network}, PNG sub-images of {size} pixels, {DEVICE}"
+    row = Row(what, 1 / slow, 1 / fast, TARGET[network, DEVICE])
+    bench.record(row, ASSERTED.get((network, DEVICE)))
 
 
 MOST = {"fsrcnn": 1.10, "srresnet": 1.03}  # a step with FPL to one with L1
@@ -147,7 +149,7 @@ MOST = {"fsrcnn": 1.10, "srresnet": 1.03}  # a step with FPL to one with L1
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 @pytest.mark.parametrize("network", MOST)
-def test_what_the_weights_cost(network, precision):
+def test_what_the_weights_cost(bench, network, precision):
     device = torch.device(DEVICE)
     batch = 16 if DEVICE == "cuda" or network == "fsrcnn" else 2
     lr, hr = (
@@ -159,23 +161,19 @@ def test_what_the_weights_cost(network, precision):
         for arm in ("skip", "fpl")
     ]
 
-    def seconds(learner: Learner) -> float:
-        """CPU time where it is the CPU that works, so that other processes do not count."""
-        clock = perf_counter if DEVICE == "cuda" else process_time
-        start = clock()
+    def steps(learner: Learner) -> None:
         for _ in range(3):
             learner.optimizer.zero_grad()
             learner.objective(lr, hr).backward()
             learner.optimizer.step()
         if DEVICE == "cuda":
             torch.cuda.synchronize()
-        return (clock() - start) / 3
 
-    # The shortest, because other processes share memory and cache, and can only slow a step down.
-    times = [[seconds(learner) for learner in learners] for _ in range(4 * ROUNDS)]
-    l1, fpl = (min(column) for column in zip(*times, strict=True))
-    print(
-        f"\n{network}, {precision}, batch {batch}, {DEVICE}: {1000 * l1:.1f} ms a step with L1, "
-        f"{1000 * fpl:.1f} ms with FPL, {100 * (fpl / l1 - 1):+.1f} %"
+    # CPU time where it is the CPU that works, so that other processes do not count.
+    times = median_seconds(
+        *(partial(steps, learner) for learner in learners),
+        rounds=4 * ROUNDS,
+        clock=perf_counter if DEVICE == "cuda" else process_time,
     )
-    assert fpl / l1 <= MOST[network]
+    what = f"three steps of {network} with FPL against L1, {precision}, batch {batch}, {DEVICE}"
+    bench.record(Row(what, *times, MOST[network], more_is_better=False))
