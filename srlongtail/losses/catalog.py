@@ -9,6 +9,7 @@ A loss in a training loop of one's own, here an L1 that is weighted by the gradi
 
 import hashlib
 import inspect
+import linecache
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -193,18 +194,26 @@ def make_loss(
 
 
 def code_of(loss: nn.Module) -> str:
-    """Return the start of the SHA-256 of the file that holds a loss's class; empty if none does.
+    """Return the start of the SHA-256 of the file with a loss's class; empty if it is not known.
 
-    >>> len(code_of(make_loss("l1")))
-    12
+    Where the class was typed into a notebook, the cell stands for the file.
+
+    Example:
+        >>> len(code_of(make_loss("l1")))
+        12
     """
+    kind = type(loss)
     try:
-        file = inspect.getsourcefile(type(loss))
-    except TypeError:  # a class of the interpreter's own, or one typed in by hand
-        file = None
-    if file is None or not Path(file).is_file():
+        file = inspect.getsourcefile(kind)
+    except (TypeError, OSError):  # a class of the interpreter's own, or one typed in
+        forward = getattr(kind.forward, "__code__", None)
+        file = forward.co_filename if forward else None
+    if file is None:
         return ""
-    return hashlib.sha256(Path(file).read_bytes()).hexdigest()[:12]
+    if Path(file).is_file():
+        return hashlib.sha256(Path(file).read_bytes()).hexdigest()[:12]
+    code = "".join(linecache.getlines(file))
+    return hashlib.sha256(code.encode()).hexdigest()[:12] if code else ""
 
 
 def takes_step(loss: nn.Module) -> bool:

@@ -1,6 +1,9 @@
 """Every loss against a re-derivation in float64 numpy, its gradient, and images without error."""
 
+import linecache
 import re
+import sys
+import types
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +18,7 @@ from torch.autograd import gradcheck
 from srlongtail.errors import InputError
 from srlongtail.focal.weights import FocalParameters
 from srlongtail.longtail.gradients import HasOutputGradient, output_gradient
-from srlongtail.losses.catalog import LOSSES, make_loss
+from srlongtail.losses.catalog import LOSSES, code_of, make_loss
 
 
 def batch(seed: int, side: int = 16) -> Tensor:
@@ -222,3 +225,27 @@ def test_the_page_about_losses_lists_all_with_their_sources():
     for name, entry in LOSSES.items():
         if " et al., " in entry.source and not entry.source.startswith("the weight"):
             assert entry.source in rows[name]
+
+
+def test_a_loss_of_a_notebook_is_known_by_its_cell(monkeypatch):
+    notebook = types.ModuleType("__main__")
+    monkeypatch.setitem(sys.modules, "__main__", notebook)
+
+    def run_cell(text: str, name: str) -> str:
+        lines = text.splitlines(keepends=True)
+        monkeypatch.setitem(linecache.cache, name, (len(text), None, lines, name))
+        exec(compile(text, name, "exec"), notebook.__dict__)
+        return code_of(make_loss("__main__:Mine"))
+
+    notebook.nn = nn
+    text = """class Mine(nn.Module):
+    factor = 2
+    def forward(self, sr, hr, bicubic):
+        return self.factor * (sr - hr).abs().mean()
+"""
+    first = run_cell(text, "<cell 1>")
+    assert len(first) == 12
+    assert run_cell(text, "<cell 2>") == first
+    assert run_cell(text.replace("= 2", "= 3"), "<cell 3>") != first
+    monkeypatch.delitem(linecache.cache, "<cell 3>")
+    assert code_of(notebook.Mine()) == ""  # typed into an interpreter that keeps no source
