@@ -131,7 +131,7 @@ class LossGrid:
 
 
 def loss_grid(
-    base: str = "fsrcnn-skip-x4",
+    base: str | Recipe = "fsrcnn-skip-x4",
     losses: Sequence[str] = (),
     *,
     seeds: Sequence[int] | None = None,
@@ -144,9 +144,10 @@ def loss_grid(
     times as long with three seeds.
 
     Args:
-        base: Name of a recipe, or a TOML file; its loss does not matter, and it is run with the
-            skip and without the images held out.
-        losses: Names of the catalog, or `module:callable`; besides them L1, perturbed L1, and L1
+        base: A recipe, the name of one, or a TOML file; its loss does not matter, and it is run
+            with the skip and without the images held out.
+        losses: Names of the catalog, or `module:callable`, where the module `__main__` is the
+            notebook or script that runs; besides them L1, perturbed L1, and L1
             for longer are run.
         seeds: Of every loss; default: see above, and five for chosen losses.
         iterations: Of a run.
@@ -159,7 +160,8 @@ def loss_grid(
         >>> [(run.loss, run.recipe.iterations) for run in grid.runs()]
         [('l1', 4000), ('l1-perturbed', 4000), ('sobel', 4000), ('l1', 6000), ('l1', 8000)]
     """
-    recipe = find_recipe(base).changed({"skip": True, "hold_out": True, "iterations": iterations})
+    recipe = base if isinstance(base, Recipe) else find_recipe(base)
+    recipe = recipe.changed({"skip": True, "hold_out": True, "iterations": iterations})
 
     def given(count: int) -> tuple[int, ...]:
         return tuple(range(count)) if seeds is None else tuple(seeds)

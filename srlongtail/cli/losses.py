@@ -28,9 +28,9 @@ def losses(
         iterations: length of the runs to compare; default: the shortest.
         out: folder to write to.
     """
-    from srlongtail.models.checkpoint import ZOO
+    from srlongtail.studies.losses import BENCH
 
-    show_losses(table or ZOO / "losses.csv", out, dataset, iterations)
+    show_losses(table or BENCH, out, dataset, iterations)
 
 
 def show_losses(

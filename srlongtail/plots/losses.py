@@ -154,7 +154,7 @@ def _number(ax: Axes, rows: pd.DataFrame, x: str, y: str) -> None:
 
 def _symmetric_log(ax: Axes, name: str, values: Sequence[float], margin: float) -> None:
     """Make an axis linear within the margin and logarithmic beyond, with a tick a decade."""
-    widest = 3 * max([abs(value) for value in values] + [margin])
+    widest = 6 * max([abs(value) for value in values] + [margin])  # leaves the corners free
     steps = [margin]
     while steps[-1] * 10 < widest:
         steps.append(steps[-1] * 10)

@@ -28,9 +28,13 @@ from srlongtail.ablation.verdicts import (
 )
 from srlongtail.errors import InputError
 from srlongtail.losses.catalog import LOSSES
+from srlongtail.models.checkpoint import ZOO
 from srlongtail.plots.losses import add_psnr_colorbar, plot_head_and_tail, plot_psnr, psnr_norm
 from srlongtail.plots.style import PAGE, letter
 from srlongtail.studies.writing import listed
+
+BENCH = ZOO / "losses.csv"
+"""The bench that ships: every loss of the catalog, with FSRCNN x4."""
 
 _RANKINGS = {"gradient": "by the gradient of HR", "bicubic_ad": "by bicubic's AD"}
 
@@ -126,12 +130,12 @@ class LossStudy:
         lines = [header, f"| {' | '.join(['---'] * 11)} |"]
         for row in self.verdicts.to_dict("records"):
             name = row["title"] + (" (control)" if row["control"] else "")
-            interval = f"[{row['psnr_db_low']:+.3f}, {row['psnr_db_high']:+.3f}]"
+            interval = _cell(row["psnr_db_low"], f" [{{:+.3f}}, {row['psnr_db_high']:+.3f}]")
             cells = (
                 row["number"],
                 name,
                 row["seeds"],
-                f"{row['psnr_db']:+.3f} {interval}",
+                f"{row['psnr_db']:+.3f}{interval}",
                 row["psnr_verdict"],
                 row["head"],
                 row["tail"],
@@ -217,14 +221,20 @@ def compute(
     )
 
 
-def read_bench(path: Path) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, Any]]:
+def read_bench(path: Path = BENCH) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, Any]]:
     """Return the two tables and the record of a bench.
 
     Args:
-        path: of `losses.csv`; the others lie beside it.
+        path: Of `losses.csv`; the others lie beside it. By default the bench that ships.
 
     Raises:
-        InputError: a file is not there, or is not such a table.
+        InputError: A file is not there, or is not such a table.
+
+    Example:
+        >>> table, gradients, record = read_bench()
+        >>> study = compute(table, gradients, record=record)
+        >>> study.dataset, study.iterations
+        ('held-out', 4000)
     """
     tables = []
     beside = path.with_name(f"{path.stem}-gradients.csv")
@@ -247,7 +257,7 @@ def read_bench(path: Path) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, Any]]:
 def draw(result: LossStudy) -> Figure:
     """Draw head against tail by both rankings, and PSNR by loss, at page width."""
     rows = len(result.verdicts)
-    figure = Figure(figsize=(PAGE, max(2.6, 1.2 + 0.15 * rows)))
+    figure = Figure(figsize=(PAGE, max(2.8, 1.2 + 0.15 * rows)))
     axes = figure.subplots(1, 3, width_ratios=(1, 1, 1.1))
     norm = psnr_norm(result.verdicts)
     for index, (ranking, text) in enumerate(_RANKINGS.items()):
@@ -277,7 +287,8 @@ def _differences(runs: pd.DataFrame) -> pd.DataFrame:
 def _title(loss: str) -> str:
     if loss == PERTURBED:
         return "L1, perturbed"
-    return LOSSES[loss].title if loss in LOSSES else loss
+    # In a notebook, `__main__` is the notebook itself.
+    return LOSSES[loss].title if loss in LOSSES else loss.removeprefix("__main__:")
 
 
 def _is_control(loss: str) -> bool:

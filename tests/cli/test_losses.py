@@ -6,10 +6,12 @@ import pandas as pd
 import pytest
 import tyro
 
+from srlongtail.cli import losses as verdicts
 from srlongtail.cli import training as commands
 from srlongtail.errors import InputError
 from srlongtail.image.dataset import photos
 from srlongtail.image.io import write_image
+from srlongtail.models.checkpoint import ZOO
 from srlongtail.training.recipe import write_recipe
 
 MINE = """
@@ -56,6 +58,17 @@ def test_a_loss_of_one_s_own_on_two_photos(two_photos, recipe, tmp_path, monkeyp
     assert set(verdicts.index) == {"l1-perturbed", "my_loss:MyLoss"}
     assert verdicts["seeds"].tolist() == [2, 2]
     assert "| my_loss:MyLoss | 2 |" in (tmp_path / "out" / "losses-verdicts.md").read_text()
+
+
+def test_without_a_table_the_bench_that_ships_is_shown(tmp_path, capsys):
+    verdicts.losses(out=tmp_path)
+    assert "FPL" in capsys.readouterr().out
+    shipped = pd.read_csv(ZOO / "losses.csv").query("iterations == 4000 and dataset == 'held-out'")
+    table = pd.read_csv(tmp_path / "losses-verdicts.csv").set_index("loss")
+    assert set(table.index) == set(shipped["loss"]) - {"l1"}
+    scores = shipped.groupby(["seed", "loss"])["psnr_db"].first().unstack()
+    gain = (scores["fpl"] - scores["l1"]).mean()
+    assert table.loc["fpl", "psnr_db"] == pytest.approx(gain, abs=1e-6)
 
 
 def test_mistakes(tmp_path):

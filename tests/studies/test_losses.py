@@ -174,3 +174,20 @@ def test_verdicts_replayed_from_the_runs_that_ship():
     single = scipy.stats.t.ppf(0.975, 6)
     assert ((single < half) & (half < studentized)).all()
     assert half.to_numpy() == pytest.approx(3.10, abs=0.03)  # Dunnett's table: 3 and 6
+
+
+def test_the_bench_that_ships_is_whole_and_agrees_with_its_record():
+    table, gradients, record = study.read_bench()
+    keys = ["loss", "seed", "iterations"]
+    runs = table[keys].drop_duplicates()
+    assert set(map(tuple, gradients[keys].values)) == set(map(tuple, runs.values))
+    plan = pd.DataFrame(record["complete"]).set_index(["loss", "iterations"])["seeds_done"]
+    assert runs.groupby(["loss", "iterations"]).size().to_dict() == plan[plan > 0].to_dict()
+    assert set(table["dataset"]) == {data["name"] for data in record["data"]}
+    rows = table.groupby([*keys, "dataset", "ranked_by"])["tenth"].apply(list)
+    assert all(tenths == list(range(1, 11)) for tenths in rows)
+    assert len(rows) == len(runs) * table["dataset"].nunique() * 2
+    assert table.notna().all(axis=None)
+    # Mean error is the same, whatever ranks the pixels: the tenths of both are as large.
+    means = table.groupby([*keys, "dataset", "ranked_by"])["ad_levels"].mean().unstack()
+    assert means["gradient"].to_numpy() == pytest.approx(means["bicubic_ad"].to_numpy(), rel=1e-3)
