@@ -9,11 +9,11 @@ import numpy as np
 import pandas as pd
 
 from srlongtail.diagnosis.conventions import Conventions, Space, find_space
-from srlongtail.diagnosis.registration import ALIGNED, Shift
 from srlongtail.diagnosis.restorations import Restorations
 from srlongtail.errors import InputError
 from srlongtail.evaluation import check_scales, scorable
 from srlongtail.image.dataset import ImageSet
+from srlongtail.image.registration import ALIGNED, Shift
 from srlongtail.metrics import Y_CHANNEL, Score
 from srlongtail.models.sr_images import AnyModel, fit_to_images
 

@@ -20,11 +20,11 @@ from srlongtail.diagnosis.conventions import (
     make_lr,
     scored_planes,
 )
-from srlongtail.diagnosis.registration import ALIGNED, Shift, find_shift, moved, snapped
 from srlongtail.errors import InputError
 from srlongtail.geometry import Box
 from srlongtail.image.dataset import ImageSet, read_source
 from srlongtail.image.io import quantize
+from srlongtail.image.registration import ALIGNED, Shift, find_shift, moved, snapped
 from srlongtail.metrics import KernelName, Score, mean_psnr, psnr, ssim
 from srlongtail.models.sr_images import AnyModel, SRImages
 from srlongtail.models.sr_model import SRModel

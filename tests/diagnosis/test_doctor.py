@@ -29,12 +29,12 @@ from srlongtail.diagnosis.doctor import (
     diagnose,
     search,
 )
-from srlongtail.diagnosis.registration import ALIGNED, Shift
 from srlongtail.diagnosis.restorations import Restorations
 from srlongtail.errors import InputError
 from srlongtail.evaluation import evaluate, summarize
 from srlongtail.image.dataset import open_data, photos
 from srlongtail.image.io import write_image
+from srlongtail.image.registration import ALIGNED, Shift
 from srlongtail.metrics import PAPER, Y_CHANNEL, Score
 from srlongtail.models.checkpoint import load_model
 from srlongtail.models.sr_images import SRImages

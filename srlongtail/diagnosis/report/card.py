@@ -8,7 +8,15 @@ import numpy as np
 import pandas as pd
 
 from srlongtail.diagnosis.report.survey import Survey
-from srlongtail.diagnosis.report.verdict import BLUR, NOISE, OFFSET, SHIFT, Verdict, within
+from srlongtail.diagnosis.report.verdict import (
+    BLUR,
+    CONTRAST,
+    NOISE,
+    OFFSET,
+    SHIFT,
+    Verdict,
+    within,
+)
 from srlongtail.evaluation import UNKNOWN_LR
 from srlongtail.metrics import PAPER, mean_psnr
 from srlongtail.models.sr_images import SRImages
@@ -105,6 +113,7 @@ def card(survey: Survey, verdicts: Sequence[Verdict], *, quick: bool) -> dict[st
         },
         "systematic_limits": {
             "offset_levels": OFFSET,
+            "contrast_change": CONTRAST,
             "shift_pixels": SHIFT,
             "blur_variance": BLUR,
             "noise_variance": NOISE,

@@ -2,7 +2,7 @@
 
 The rule for the third: an error is called systematic where the mean over images exceeds the limit
 below and its 95% interval excludes 0. Of a single image there is no interval, and the limit alone
-counts. A healthy network stays far below these limits, since LR tells all four quantities.
+counts. A healthy network stays far below these limits, since LR tells all five quantities.
 """
 
 from collections.abc import Sequence
@@ -18,12 +18,15 @@ from srlongtail.stats import Interval, mean_interval, sign_test
 from srlongtail.studies.writing import listed
 
 OFFSET = 1.0  # levels of 255
+CONTRAST = 0.02  # that SR's contrast over HR's departs from 1
 SHIFT = 0.05  # SR pixels
 BLUR = 0.5  # SR pixels squared: the variance of a Gaussian of 0.7 pixels
 NOISE = 0.25  # levels squared: noise of half a level
 TOO_FAR = -10.0  # dB over bicubic, below which images are too unlike HR to tell what is wrong
 
-Kind = Literal["color", "shift", "blur", "sharpening", "noise"]
+_CHANNELS = ("red", "green", "blue")
+
+Kind = Literal["color", "contrast", "shift", "blur", "sharpening", "noise"]
 
 
 @dataclass(frozen=True)
@@ -93,12 +96,20 @@ def symptoms(table: SystematicTable, model: str) -> tuple[Symptom, ...]:
     if not (table.rows["model"] == model).any():
         return ()
     found = []
-    colors = {c: table.mean(model, f"offset_{c}") for c in ("red", "green", "blue")}
+    colors = {c: table.mean(model, f"offset_{c}") for c in _CHANNELS}
     if any(_exceeds(mean, OFFSET) for mean in colors.values()):
         share = table.mean(model, "offset_share").estimate
         offsets = ", ".join(f"{color} {within(mean, '+.1f')}" for color, mean in colors.items())
         text = f"colors are off by {offsets} levels, which is {share:.0%} of the squared error"
         found.append(Symptom("color", "biased in color", text))
+    contrasts = {c: table.mean(model, f"contrast_{c}") for c in _CHANNELS}
+    changes = [_moved(mean, -1) for mean in contrasts.values()]
+    if any(_exceeds(change, CONTRAST) for change in changes):
+        largest = max((change.estimate for change in changes), key=abs)
+        ratios = ", ".join(f"{color} {within(mean, '.2f')}" for color, mean in contrasts.items())
+        word = "high" if largest > 0 else "low"
+        text = f"contrast is {ratios} times HR's"
+        found.append(Symptom("contrast", f"{word} in contrast", text))
     down, right = (table.mean(model, f"shift_{axis}") for axis in ("down", "right"))
     if _exceeds(down, SHIFT) or _exceeds(right, SHIFT):
         length = float(np.hypot(down.estimate, right.estimate))
@@ -139,6 +150,10 @@ def _number(value: float, spec: str) -> str:
 
 def _count(images: int) -> str:
     return f"{images} image{'s' * (images != 1)}"
+
+
+def _moved(mean: Interval, by: float) -> Interval:
+    return Interval(mean.estimate + by, mean.low + by, mean.high + by, mean.method)
 
 
 def _root(variance: Interval) -> Interval:
@@ -210,10 +225,13 @@ def _systematic(survey: Survey, model: str, found: Sequence[Symptom], lost: bool
     if found:
         texts = listed([symptom.text for symptom in found])
         return f"The error is partly systematic: {texts}."
-    means = [abs(table.mean(model, f"offset_{c}").estimate) for c in ("red", "green", "blue")]
+    means = [abs(table.mean(model, f"offset_{c}").estimate) for c in _CHANNELS]
+    contrasts = [table.mean(model, f"contrast_{c}").estimate for c in _CHANNELS]
+    contrast = max(contrasts, key=lambda value: abs(value - 1))
     down, right = (table.mean(model, f"shift_{axis}").estimate for axis in ("down", "right"))
     variances = ((table.mean(model, "blur"), BLUR), (table.mean(model, "noise"), NOISE))
     large = max(means) >= OFFSET or max(abs(down), abs(right)) >= SHIFT
+    large |= abs(contrast - 1) >= CONTRAST
     if large or any(mean.estimate >= limit for mean, limit in variances):
         images = int((table.rows["model"] == model).sum())
         return (
@@ -221,9 +239,9 @@ def _systematic(survey: Survey, model: str, found: Sequence[Symptom], lost: bool
             f"much among them."
         )
     return (
-        f"No systematic error was found: colors are within {max(means):.1f} levels of HR, the "
-        f"shift is {np.hypot(down, right):.2f} pixels, and the images are neither blurred nor "
-        f"noisier than HR."
+        f"No systematic error was found: colors are within {max(means):.1f} levels of HR, contrast "
+        f"is {contrast:.2f} times HR's, the shift is {np.hypot(down, right):.2f} pixels, and the "
+        f"images are neither blurred nor noisier than HR."
     )
 
 

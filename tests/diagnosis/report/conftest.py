@@ -33,11 +33,17 @@ def noisy(pair: ImagePair) -> torch.Tensor:
     return healthy(pair) + torch.randn(pair.hr.shape, generator=generator) * 6 / 255
 
 
+def faded(pair: ImagePair) -> torch.Tensor:
+    mean = healthy(pair).mean((-2, -1), keepdim=True)
+    return mean + 0.9 * (healthy(pair) - mean)
+
+
 PLANTED = {
     "healthy": healthy,
     "blurred": of_array(lambda x: gaussian_filter(x, (0, 1.5, 1.5))),
     "noisy": noisy,
     "biased": lambda pair: healthy(pair) + torch.tensor([4.0, 0.0, -3.0])[:, None, None] / 255,
+    "faded": faded,
     "shifted": of_array(lambda x: shift(x, (0, 0.5, 0), order=5, mode="nearest")),
     "perfect": lambda pair: pair.hr,
 }

@@ -19,6 +19,7 @@ from tests.diagnosis.report.conftest import PLANTED
         ("blurred", ["blur"]),
         ("noisy", ["noise"]),
         ("biased", ["color"]),
+        ("faded", ["contrast"]),
         ("shifted", ["shift"]),
         ("perfect", []),
     ],
@@ -51,6 +52,8 @@ def test_the_second_sentence_says_where(surveyed):
 def test_the_third_sentence_has_the_size_of_the_fault(surveyed, numbers_in):
     biased = numbers_in(judge(surveyed, "biased").sentences[2])
     assert biased[[0, 3, 6]] == pytest.approx([4, 0, -3], abs=0.3)
+    faded = numbers_in(judge(surveyed, "faded").sentences[2])
+    assert faded[[0, 3, 6]] == pytest.approx([0.9] * 3, abs=0.005)
     shifted = numbers_in(judge(surveyed, "shifted").sentences[2])
     assert shifted[[0, 3]] == pytest.approx([0.5, 0], abs=0.03)
     blurred = numbers_in(judge(surveyed, "blurred").sentences[2])
@@ -64,6 +67,7 @@ def test_the_third_sentence_has_the_size_of_the_fault(surveyed, numbers_in):
 def test_headlines(surveyed):
     headlines = {name: judge(surveyed, name).headline for name in PLANTED}
     assert headlines["healthy"].endswith("dB above bicubic, without systematic error")
+    assert headlines["faded"].endswith("low in contrast")
     assert headlines["noisy"].endswith("dB above bicubic, but noisy")
     assert re.search(r"dB above bicubic, but shifted by 0\.5\d pixels$", headlines["shifted"])
     assert headlines["blurred"] == "blurred cannot be told from bicubic (+0.12 dB), and is blurred"

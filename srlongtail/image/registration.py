@@ -1,9 +1,14 @@
-"""Find by how much an SR image is shifted against HR, to a fraction of a pixel, and undo it."""
+"""By how much an image is shifted against another, to a fraction of a pixel, blurred or flattened.
+
+`fit_difference` has the formula; `find_shift` goes on from its first step, and `moved` undoes a
+shift.
+"""
 
 from typing import NamedTuple
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from scipy import ndimage
 from skimage.registration import phase_cross_correlation
@@ -12,8 +17,13 @@ from torch import Tensor
 from srlongtail.errors import InputError
 from srlongtail.image.color import luma
 
+# Derivatives along an axis, of fourth order.
+_SLOPE = torch.tensor([1.0, -8.0, 0.0, 8.0, -1.0]) / 12
+_CURVE = torch.tensor([-1.0, 16.0, -30.0, 16.0, -1.0]) / 12
+_REACH = 2  # pixels that these filters reach
+
 _SIGMA = 1.5  # pixels; what lies above these frequencies differs between SR and HR
-_MARGIN = 6  # pixels along the border that the blur and the spline reach
+_MARGIN = 4  # pixels along the border that the blur and the spline reach, beside the derivatives
 _SMALLEST = 24  # pixels a side
 _STEPS = 8
 
@@ -38,13 +48,75 @@ class Shift(NamedTuple):
 ALIGNED = Shift(0.0, 0.0)
 
 
+class Difference(NamedTuple):
+    """In what an image differs from another, as far as it is the same everywhere."""
+
+    down: float
+    """Pixels by which it lies below the other; negative: above."""
+    right: float
+    """Pixels by which it lies to the right of the other; negative: to the left."""
+    blur: float
+    """Variance of the Gaussian that it is blurred with, in pixels squared; negative: sharper."""
+    gain: float
+    """Its contrast over that of the other; 1 where both have none."""
+
+
+def fit_difference(image: Tensor, reference: Tensor, border: int = 0) -> Difference:
+    """Return shift, blur and gain of an image against another, by one least-squares fit.
+
+    The difference d is fitted to the first terms of its Taylor series,
+
+        d = c + (g - 1) (I - mean(I)) - r dI/drow - s dI/dcol + (v / 2) Laplacian(I),
+
+    with I the mean of both images for the slopes, so that the error of a shift is of third order,
+    and the reference elsewhere; what a gain does to shift and blur is taken out afterwards. All
+    are found together, since one may look like another: a blurred image has a lower variance, but
+    not a lower gain.
+
+    Args:
+        image: `(H, W)`, floating point, smooth enough for derivatives by differences.
+        reference: The same of the other image.
+        border: Pixels left out on each side, besides the two that the derivatives reach.
+
+    Example:
+        >>> rows = torch.arange(24.0).double()
+        >>> below = lambda down: torch.sin((rows - down) / 3)[:, None] + torch.cos(rows / 2)
+        >>> found = fit_difference(0.9 * below(0.25) + 2, below(0))
+        >>> round(found.down, 2), round(found.gain, 2)
+        (0.25, 0.9)
+    """
+    middle = (image + reference) / 2
+    inside = (slice(_REACH, -_REACH), slice(_REACH, -_REACH))
+    terms = [
+        -_along(middle, _SLOPE, 0)[:, inside[1]],
+        -_along(middle, _SLOPE, 1)[inside[0]],
+        (_along(reference, _CURVE, 0)[:, inside[1]] + _along(reference, _CURVE, 1)[inside[0]]) / 2,
+        (reference - reference.mean())[inside],
+        torch.ones_like(reference)[inside],
+        (image - reference)[inside],
+    ]
+    height, width = terms[0].shape
+    kept = (slice(border, height - border), slice(border, width - border))
+    *columns, difference = (term[kept].flatten().cpu() for term in terms)
+    # An image without structure tells nothing: this driver returns the smallest solution, 0.
+    matrix = torch.stack(columns, -1)
+    found = torch.linalg.lstsq(matrix, difference[:, None], driver="gelsd").solution
+    down, right, blur, gain, _ = found.flatten().tolist()
+    gain += 1
+    # The series is that of an image of the reference's contrast. Of unlike images, the gain says
+    # nothing, and must not make the others large.
+    contrast = max(gain, 0.5)
+    slope = (1 + contrast) / 2 / contrast
+    return Difference(down * slope, right * slope, blur / contrast, gain)
+
+
 def find_shift(sr: Tensor, hr: Tensor) -> Shift:
     """Return the translation of an SR image against its HR image.
 
     The whole pixels come from the cross-correlation of the lumas; Gauss-Newton steps on the
-    squared difference of the blurred lumas then find the fraction, and a gain and an offset
-    beside it. Blur, noise and other errors that have no direction hardly change the result. An
-    image without structure has no shift.
+    squared difference of the blurred lumas then find the fraction, each by `fit_difference`. Blur,
+    noise and other errors that have no direction hardly change the result. An image without
+    structure has no shift.
 
     Args:
         sr: Image of shape `(3, H, W)` in [0, 1].
@@ -80,10 +152,8 @@ def find_shift(sr: Tensor, hr: Tensor) -> Shift:
     for _ in range(_STEPS):
         aligned = ndimage.shift(moving, -found, order=3, mode="nearest")
         margin = _MARGIN + int(np.ceil(np.abs(found).max()))
-        terms = np.stack([*np.gradient(still), still, np.ones_like(still), aligned - still])
-        terms = terms[:, margin:-margin, margin:-margin].reshape(5, -1)
-        fitted = np.linalg.lstsq(terms[:4].T, terms[4], rcond=None)[0]
-        step = -fitted[:2]
+        fitted = fit_difference(*map(torch.from_numpy, (aligned, still)), margin)
+        step = np.array([fitted.down, fitted.right])
         if np.abs(found + step).max() > min(still.shape) / 4:
             break
         found = found + step
@@ -133,3 +203,9 @@ def moved(image: Tensor, shift: Shift) -> Tensor:
 def _blurred_luma(image: Tensor) -> NDArray[np.float64]:
     plane = luma(image.detach().cpu().double())[0].numpy()
     return ndimage.gaussian_filter(plane, _SIGMA, mode="nearest")
+
+
+def _along(plane: Tensor, taps: Tensor, axis: int) -> Tensor:
+    """Return a plane correlated with a filter along one axis, inside the plane alone."""
+    shape = (-1, 1) if axis == 0 else (1, -1)
+    return F.conv2d(plane[None, None], taps.to(plane).reshape(1, 1, *shape))[0, 0]

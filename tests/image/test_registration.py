@@ -5,9 +5,9 @@ import pytest
 import torch
 from scipy import ndimage
 
-from srlongtail.diagnosis.registration import Shift, find_shift, moved
 from srlongtail.errors import InputError
 from srlongtail.image.dataset import photos
+from srlongtail.image.registration import Shift, find_shift, fit_difference, moved
 from srlongtail.models.sr_model import bicubic
 
 
@@ -35,6 +35,21 @@ def test_a_blurred_noisy_image_of_other_brightness_is_not_shifted(photo):
     noise = torch.randn(photo.hr.shape, generator=torch.Generator().manual_seed(0)) * 0.02
     assert find_shift(torch.from_numpy(blurred) * 0.9 + noise, photo.hr).size < 0.02
     assert find_shift(bicubic(4).restore(photo.lr), photo.hr).size < 0.02
+
+
+@pytest.mark.parametrize("gain", [0.8, 1.0, 1.25])
+def test_the_first_step_has_all_that_is_the_same_everywhere(gain):
+    """Waves whose shift, blur and contrast are known in closed form."""
+    rows, columns = np.meshgrid(np.arange(64.0), np.arange(80.0), indexing="ij")
+    down, right, variance = 0.2, -0.1, 0.5
+    still, other = np.zeros((64, 80)), np.full((64, 80), 3.0)
+    for row, column, phase in ((0.3, 0.1, 0), (0.1, -0.35, 1), (0.2, 0.25, 2)):
+        still += np.cos(row * rows + column * columns + phase)
+        weight = gain * np.exp(-variance * (row**2 + column**2) / 2)
+        other += weight * np.cos(row * (rows - down) + column * (columns - right) + phase)
+    found = fit_difference(torch.from_numpy(other), torch.from_numpy(still), border=1)
+    assert (found.down, found.right, found.gain) == pytest.approx((down, right, gain), abs=0.01)
+    assert found.blur == pytest.approx(variance, abs=0.02)
 
 
 def test_moving_back(photo):
