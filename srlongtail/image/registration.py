@@ -152,7 +152,7 @@ def find_shift(sr: Tensor, hr: Tensor) -> Shift:
     for _ in range(_STEPS):
         aligned = ndimage.shift(moving, -found, order=3, mode="nearest")
         margin = _MARGIN + int(np.ceil(np.abs(found).max()))
-        fitted = fit_difference(*map(torch.from_numpy, (aligned, still)), margin)
+        fitted = fit_difference(torch.from_numpy(aligned), torch.from_numpy(still), margin)
         step = np.array([fitted.down, fitted.right])
         if np.abs(found + step).max() > min(still.shape) / 4:
             break

@@ -92,24 +92,28 @@ def systematic_error(sr: Tensor, hr: Tensor, scale: int) -> Systematic:
     offsets = error.mean((-2, -1))
     mse = error.square().mean()
     share = offsets.square().mean() / mse if mse > 0 else mse
-    planes = zip(_reduced(sr.mul(255), scale), _reduced(hr.mul(255), scale), strict=True)
-    contrasts = [fit_difference(*pair, _BORDER).gain for pair in planes]
-    lumas = (_reduced(luma_levels(image), scale)[0] for image in (sr, hr))
-    luma = fit_difference(*lumas, _BORDER)
+    small_sr, small_hr = (
+        _reduced(torch.cat([image * 255, luma_levels(image)]), scale) for image in (sr, hr)
+    )
+    *channels, luma = (
+        fit_difference(of_sr, of_hr, _BORDER)
+        for of_sr, of_hr in zip(small_sr, small_hr, strict=True)
+    )
     gradient = _inner(gradient_magnitude(hr), 1)
     smooth = gradient <= gradient.flatten().kthvalue(round(HEAD * gradient.numel())).values
     noise_sr, noise_hr = (
         _filtered(luma_levels(x)[0], _NOISE)[smooth].square().mean() / 36 for x in (sr, hr)
     )
-    return Systematic(
+    numbers = [
         *offsets.tolist(),
         float(share),
-        *contrasts,
+        *(channel.gain for channel in channels),
         luma.down * scale,
         luma.right * scale,
         luma.blur * scale**2,
         float(noise_sr - noise_hr),
-    )
+    ]
+    return Systematic._make(numbers)
 
 
 @dataclass(frozen=True)
