@@ -90,4 +90,5 @@ def is_out_of_memory(error: BaseException) -> bool:
         False
     """
     # On the CPU, torch has no exception class for this.
-    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+    kinds = torch.OutOfMemoryError, MemoryError
+    return isinstance(error, kinds) or "can't allocate memory" in str(error)

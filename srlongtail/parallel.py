@@ -11,6 +11,8 @@ from typing import TypeVar
 import torch
 import torch.distributed as dist
 
+from srlongtail.errors import InputError
+
 T = TypeVar("T")
 
 _alone = False  # see `alone`
@@ -23,6 +25,9 @@ def process_group() -> Iterator[None]:
     With CUDA, each process uses the GPU of its local rank, and the group exchanges tensors both
     on GPUs (nccl) and on the CPU (gloo).
 
+    Raises:
+        InputError: Another process of the group has ended.
+
     Example:
         >>> with process_group():
         ...     is_writer()
@@ -34,11 +39,26 @@ def process_group() -> Iterator[None]:
     gpu = int(os.environ.get("LOCAL_RANK", "0"))
     if gpu < torch.cuda.device_count():
         torch.cuda.set_device(gpu)
-    dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo")
     try:
+        dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo")
         yield
+    except RuntimeError as error:
+        if not _is_lost_connection(error):
+            raise
+        raise InputError(
+            f"process {os.environ['RANK']}: another process has ended or cannot be reached, "
+            f"expected all {os.environ['WORLD_SIZE']} processes until the end; its own message "
+            f"may say why"
+        ) from error
     finally:
-        dist.destroy_process_group()
+        if dist.is_initialized():
+            dist.destroy_process_group()
+
+
+def _is_lost_connection(error: RuntimeError) -> bool:
+    """Return whether a message between processes failed; gloo has no exception class for this."""
+    said = str(error)
+    return isinstance(error, dist.DistError) or "gloo/transport" in said or "NCCL error" in said
 
 
 @contextlib.contextmanager

@@ -20,7 +20,7 @@ ANALYSIS = {"restoration", "evaluation", "longtail", "attribution", "training"}
 ALLOWED = {
     "errors": set(),
     "files": {"errors"},
-    "parallel": set(),
+    "parallel": {"errors"},
     "stats": {"errors"},
     "geometry": {"errors"},
     "device": {"errors"},

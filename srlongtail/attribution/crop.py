@@ -26,7 +26,7 @@ from srlongtail.attribution.receptive_field import (
     relative_difference,
 )
 from srlongtail.attribution.target import Target, WindowTarget
-from srlongtail.device import eval_mode
+from srlongtail.device import eval_mode, is_out_of_memory
 from srlongtail.errors import InputError
 from srlongtail.geometry import Box
 
@@ -84,6 +84,8 @@ def choose_part(
             reference = output(compared) if sr is None else target.cut(sr)
             difference = relative_difference(output(reads), reference)
     except (RuntimeError, InputError) as error:  # it may refuse sizes other than the whole image's
+        if is_out_of_memory(error):
+            raise
         said = str(error).splitlines()[0]
         return Part(whole, f"the network refuses {reads.height} x {reads.width} LR pixels: {said}")
     beside = f"that on {compared.height} x {compared.width} LR pixels"

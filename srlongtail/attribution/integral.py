@@ -1,5 +1,6 @@
 """The path integral of gradients, computed in batches that fit in memory."""
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -62,7 +63,7 @@ def integrate(
         path: The path that the points lie on.
         n_steps: n, at least 1.
         internal_batch_size: Number of images in one pass of the model (at least one step of all
-            N); default: what suits the device. It is halved if memory is short.
+            N); default: what suits the device. It is halved, with a warning, if memory is short.
         inside: Integrate over this part of the images; the path is still that of the whole images.
         every_step: Skip no step.
 
@@ -102,6 +103,9 @@ def integrate(
                 if at_once == 1 or not is_out_of_memory(error):
                     raise
                 at_once //= 2
+                warnings.warn(
+                    f"memory is short; {at_once * len(images)} images at a time", stacklevel=2
+                )
                 continue
             undefined = gradients.isnan()
             total += torch.where(undefined, 0, gradients * moves[chosen]).sum(0)

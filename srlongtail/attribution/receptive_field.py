@@ -7,6 +7,7 @@ from math import inf
 import torch
 from torch import Tensor
 
+from srlongtail.device import is_out_of_memory
 from srlongtail.errors import InputError
 from srlongtail.geometry import Box
 
@@ -77,15 +78,21 @@ def receptive_field(model: Callable[[Tensor], Tensor], lr: Tensor) -> ReceptiveF
     largest = max(image_side, min(2 * image_side, _LARGE))
     side = _FIRST_CANVAS
     while True:
-        scale, rows, columns = _probe(model, lr.new_full((1, 3, side, side), 0.5))
-        if rows is not None and columns is not None:
-            off = _off_when_moved(model, lr, scale, rows, columns)
-            if off <= TOLERANCE:
-                return ReceptiveField(scale, rows, columns)
-            reason = (
-                f"the network is not shift-invariant: if the image moves by one LR pixel, its "
-                f"output changes by {off:.1g} apart from moving"
-            )
+        try:
+            scale, rows, columns = _probe(model, lr.new_full((1, 3, side, side), 0.5))
+            if rows is not None and columns is not None:
+                off = _off_when_moved(model, lr, scale, rows, columns)
+                if off <= TOLERANCE:
+                    return ReceptiveField(scale, rows, columns)
+                reason = (
+                    f"the network is not shift-invariant: if the image moves by one LR pixel, its "
+                    f"output changes by {off:.1g} apart from moving"
+                )
+                return ReceptiveField(scale, reason=reason)
+        except RuntimeError as error:
+            if side == _FIRST_CANVAS or not is_out_of_memory(error):
+                raise
+            reason = f"memory is short for a canvas of {side} x {side} LR pixels"
             return ReceptiveField(scale, reason=reason)
         if 2 * side > largest:
             reason = f"the receptive field exceeds a canvas of {side} x {side} LR pixels"

@@ -528,7 +528,7 @@ def restore(
         out: folder to write NAME_x4.png (x2, ...) to, with 8 bits per channel; no input is
             overwritten.
         tile: side of the tiles to restore in, in LR pixels; they overlap by a quarter; default: the
-            whole image, or tiles if memory is short.
+            whole image, or pieces of it if memory is short.
         white: value that is white in images with more than 8 bits, such as 4095 for 12 bits.
     """
     from srlongtail import parallel

@@ -6,11 +6,13 @@ import io
 import os
 import signal
 import sys
+import threading
 import traceback
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import fields, is_dataclass
 from inspect import Parameter, signature
+from types import FrameType
 from typing import Annotated, Any
 
 import tyro
@@ -70,23 +72,62 @@ _Debug = Annotated[
 
 
 def main() -> None:
-    """Run the command line; exit with 2 and one line after a user's mistake.
+    """Run the command line.
 
-    With `--debug`, the traceback is printed before that line.
+    Exits with 2 and one line after a user's mistake or if memory is short, with 130 after Ctrl-C,
+    and with 143 after SIGTERM. With `--debug`, the traceback is printed before that line.
     """
     warnings.showwarning = _show_warning
     try:
-        _parse(sys.argv[1:])()
+        with _ended_by_sigterm():
+            _parse(sys.argv[1:])()
     except InputError as error:
-        if "--debug" in sys.argv[1:]:
-            traceback.print_exception(error)
-        print(f"srlongtail: error: {error.worded(_spelled)}", file=sys.stderr)
-        sys.exit(2)
+        _refuse(error, error)
+    except _Terminated:
+        print("srlongtail: ended by SIGTERM", file=sys.stderr)
+        sys.exit(128 + signal.SIGTERM)
     except KeyboardInterrupt:
-        sys.exit(130)
+        sys.exit(128 + signal.SIGINT)
+    except (MemoryError, RuntimeError) as error:
+        from srlongtail.device import is_out_of_memory
+
+        if not is_out_of_memory(error):
+            raise
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        _refuse(InputError(f"memory is short, expected smaller images, or more: {reason}"), error)
     except BrokenPipeError:  # the reader of our output, such as `head`, has closed it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(128 + signal.SIGPIPE)
+
+
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM: ends a command as Ctrl-C does, past code that catches every `Exception`."""
+
+
+@contextlib.contextmanager
+def _ended_by_sigterm() -> Iterator[None]:
+    """Let SIGTERM raise `_Terminated`, so that temporary files are removed."""
+
+    def end(number: int, frame: FrameType | None) -> None:
+        raise _Terminated
+
+    before = signal.getsignal(signal.SIGTERM)
+    if before != signal.SIG_DFL or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _refuse(error: InputError, cause: BaseException) -> None:
+    """Print an error on one line, with `--debug` below the traceback of its cause, and exit."""
+    if "--debug" in sys.argv[1:]:
+        traceback.print_exception(cause)
+    print(f"srlongtail: error: {error.worded(_spelled)}", file=sys.stderr)
+    sys.exit(2)
 
 
 def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:

@@ -1,7 +1,8 @@
-"""Split an image into overlapping tiles, and merge restored tiles."""
+"""Enlarge an image in overlapping tiles, which are averaged, or in pieces of the whole."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import product
 
 import torch
 from torch import Tensor
@@ -105,3 +106,38 @@ def apply_in_tiles(
     tiles = split(lr, tiling)
     enlarged = torch.cat([enlarge(chunk) for chunk in tiles.split(batch)])
     return merge(enlarged, tiling, lr.shape[-2], lr.shape[-1], scale)
+
+
+def apply_in_pieces(
+    enlarge: Callable[[Tensor], Tensor], lr: Tensor, scale: int, size: int, margin: int
+) -> Tensor:
+    """Enlarge an LR image `(C, h, w)` piece by piece, each with a margin that is cut off again.
+
+    The result equals that of the whole image if an SR pixel depends only on LR pixels that are at
+    most `margin` away.
+
+    Args:
+        enlarge: `(N, C, h, w)` -> `(N, C, h * scale, w * scale)`.
+        lr: `(C, h, w)`.
+        scale: Factor of `enlarge`.
+        size: Side of a piece without its margin, in LR pixels.
+        margin: LR pixels around it, up to the image's border.
+
+    Returns:
+        `(C, h * scale, w * scale)`, on the device of `lr`.
+
+    Example:
+        >>> from srlongtail.image.resample import upsample_bicubic
+        >>> lr = torch.rand(3, 30, 50)
+        >>> in_pieces = apply_in_pieces(lambda lr: upsample_bicubic(lr, 2), lr, 2, 16, 3)
+        >>> torch.allclose(in_pieces, upsample_bicubic(lr, 2), atol=1e-6)
+        True
+    """
+    channels, height, width = lr.shape
+    whole = lr.new_empty(channels, height * scale, width * scale)
+    for top, left in product(range(0, height, size), range(0, width, size)):
+        piece = Box(top, left, min(top + size, height), min(left + size, width))
+        around = piece.grown(margin, height, width)
+        enlarged = enlarge(around.cut(lr)[None])[0]
+        piece.to_sr(scale).cut(whole).copy_(piece.seen_from(around).to_sr(scale).cut(enlarged))
+    return whole

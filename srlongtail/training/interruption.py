@@ -29,7 +29,8 @@ class StoppedError(Exception):
 class Interruption:
     """While entered, record Ctrl-C and SIGTERM with a message instead of ending the process.
 
-    A second signal has its usual effect. Only the main thread can catch signals.
+    A second signal has its usual effect; so has the first, at the end, if the block has ended as if
+    there had been none. Only the main thread can catch signals.
 
     Args:
         deadline: on the clock of `time.monotonic`; from then on the run is asked to stop, too.
@@ -58,6 +59,8 @@ class Interruption:
         tb: TracebackType | None,
     ) -> None:
         self._restore()
+        if self.signal is not None and kind is None:
+            signal.raise_signal(self.signal)
 
     @property
     def code(self) -> int:

@@ -67,7 +67,7 @@ def test_tiles_give_the_same_image_where_the_network_looks_at_one_pixel(size):
     assert torch.allclose(model.restore(lr, Tiling(32, 28)), model.restore(lr), atol=1e-6)
 
 
-def test_short_memory_falls_back_to_tiles_with_a_warning():
+def test_short_memory_falls_back_to_pieces_with_a_warning():
     class Greedy(Repeat):
         def forward(self, x):
             if x.shape[-1] > 128:
@@ -75,7 +75,7 @@ def test_short_memory_falls_back_to_tiles_with_a_warning():
             return super().forward(x)
 
     lr = torch.rand(3, 10, 200)
-    with pytest.warns(UserWarning, match="10 x 200 does not fit in memory; restored in tiles"):
+    with pytest.warns(UserWarning, match="10 x 200 does not fit in memory; restored in pieces"):
         restored = SRModel(Greedy(), 2, name="greedy").restore(lr)
     assert torch.allclose(restored, SRModel(Repeat(), 2).restore(lr))
 
