@@ -112,7 +112,6 @@ class ImageGain:
         parts: Decomposition -> what each of its parts contributes, in dB; each adds up to the gain.
         shares: Decomposition -> share of the pixels (or frequencies) in each part.
         window: Gain inside the window asked for, where the image has it.
-        windows: Gains of all windows of that size, `WINDOW_STRIDE` pixels apart: shape `(N, 2)`.
     """
 
     dataset: str
@@ -125,7 +124,6 @@ class ImageGain:
     parts: Mapping[str, Array]
     shares: Mapping[str, Array]
     window: WindowGain | None = None
-    windows: Array | None = None
 
     @property
     def gain_db(self) -> float:
@@ -174,27 +172,27 @@ class WindowRank(NamedTuple):
 
     @classmethod
     def among(
-        cls, dataset: str, image: str, window: Window, gain: WindowGain, every: Array
+        cls, dataset: str, image: str, window: Window, gain: WindowGain, every: "WindowCounts"
     ) -> "WindowRank":
-        """Rank a window's gain among others: `(N, 2)`, as of `window_gains`."""
-        percentiles = [percentile(gain[column], every[:, column]) for column in (0, 1)]
-        return cls(dataset, image, window, gain, percentiles[0], percentiles[1], len(every))
+        """Rank a window's gain among those of all windows, itself included."""
+        return cls(dataset, image, window, gain, *every.percentiles(gain), every.windows)
 
 
-class GainCounts:
-    """How many windows gain how much, in fine bins: ranks of windows in memory that does not grow.
+class WindowCounts:
+    """How many windows have which values, in fine bins: ranks in memory that does not grow.
 
-    The bins are narrower than 0.1% of the gain (and than 1e-6 dB, or levels squared, near 0), so a
-    rank is off by at most half of the share of windows whose gain is that close. Counts of
-    different images add up.
+    Each window has two values, such as its gain in PSNR and in squared error. The bins are narrower
+    than 0.1% of a value (and than 1e-6 dB, or levels squared, near 0), so a rank is off by at most
+    half of the share of windows whose value is that close. It takes 640 KB, however many windows
+    there are. Counts of different images add up.
 
     Args:
-        counts: `(2, bins)`: of gains in PSNR, and of decreases of the squared error.
+        counts: `(2, bins)`: of either value.
 
     Example:
-        >>> counts = GainCounts()
+        >>> counts = WindowCounts()
         >>> counts.add(np.array([[1.0, 10.0], [2.0, 30.0], [3.0, 20.0], [4.0, 40.0]]))
-        >>> counts.percentiles(WindowGain(3.0, 20.0)), counts.windows
+        >>> counts.percentiles((3.0, 20.0)), counts.windows
         ((62.5, 37.5), 4)
     """
 
@@ -203,34 +201,34 @@ class GainCounts:
     def __init__(self, counts: NDArray[np.int64] | None = None) -> None:
         self.counts = np.zeros((2, 2 * self._SIDE + 1), np.int64) if counts is None else counts
 
-    def __add__(self, other: "GainCounts") -> "GainCounts":
-        return GainCounts(self.counts + other.counts)
+    def __add__(self, other: "WindowCounts") -> "WindowCounts":
+        return WindowCounts(self.counts + other.counts)
 
     @property
     def windows(self) -> int:
         """Number of windows counted."""
         return int(self.counts[0].sum())
 
-    def add(self, gains: Array) -> None:
-        """Count the windows of an image: `(N, 2)`, as of `window_gains`."""
-        for column, bins in enumerate(self._bins(gains).T):
+    def add(self, values: Array) -> None:
+        """Count the windows of an image: `(N, 2)`, such as of `window_gains`."""
+        for column, bins in enumerate(self._bins(values).T):
             self.counts[column] += np.bincount(bins, minlength=self.counts.shape[1])
 
-    def percentiles(self, gain: WindowGain) -> tuple[float, float]:
-        """Return the percent of windows with a smaller gain, in PSNR and in squared error.
+    def percentiles(self, values: tuple[float, float]) -> tuple[float, float]:
+        """Return the percent of windows with a smaller first, and a smaller second value.
 
         Windows in the same bin count half.
         """
-        (bins,) = self._bins(np.array([gain]))
+        (bins,) = self._bins(np.array([values]))
         below, equal = zip(
             *((row[:at].sum(), row[at]) for row, at in zip(self.counts, bins, strict=True)),
             strict=True,
         )
-        psnr, squared = 100 * (np.array(below) + np.array(equal) / 2) / self.windows
-        return float(psnr), float(squared)
+        first, second = 100 * (np.array(below) + np.array(equal) / 2) / self.windows
+        return float(first), float(second)
 
-    def _bins(self, gains: Array) -> NDArray[np.int64]:
-        scaled = np.sign(gains) * np.log1p(np.abs(gains) / self._SMALLEST) / self._STEP
+    def _bins(self, values: Array) -> NDArray[np.int64]:
+        scaled = np.sign(values) * np.log1p(np.abs(values) / self._SMALLEST) / self._STEP
         return scaled.clip(-self._SIDE, self._SIDE).round().astype(np.int64) + self._SIDE
 
 
@@ -244,6 +242,7 @@ class Comparison:
         images: One an image.
         map: Signed map of the image asked for, or else of the strongest one.
         window: The window asked for: row, column and size in SR pixels.
+        windows: The gains of all windows of that size, `WINDOW_STRIDE` pixels apart, counted.
     """
 
     a: tuple[str, ...]
@@ -251,6 +250,7 @@ class Comparison:
     images: tuple[ImageGain, ...]
     map: GainMap
     window: Window | None = None
+    windows: WindowCounts | None = None
 
     def __add__(self, other: "Comparison") -> "Comparison":
         if (self.a, self.b, self.window) != (other.a, other.b, other.window):
@@ -260,7 +260,8 @@ class Comparison:
             )
         ranks = [(c.map.asked_for, abs(c.strongest_image.gain_db)) for c in (self, other)]
         kept = other.map if ranks[1] > ranks[0] else self.map
-        return Comparison(self.a, self.b, self.images + other.images, kept, self.window)
+        windows = self.windows and other.windows and self.windows + other.windows
+        return Comparison(self.a, self.b, self.images + other.images, kept, self.window, windows)
 
     @cached_property
     def gain(self) -> Interval:
@@ -320,15 +321,14 @@ class Comparison:
         Raises:
             InputError: The window is not inside that image.
         """
-        if self.window is None:
+        if self.window is None or self.windows is None:
             return None
         place = (self.map.dataset, self.map.image)
         image = next(i for i in self.images if (i.dataset, i.image) == place)
         height, width = (side + 2 * self.map.border for side in self.map.gain_db.shape)
         check_window(self.window, height, width, image.image)
         assert image.window is not None  # every image that holds the window has its gain
-        every = np.concatenate([i.windows for i in self.images if i.windows is not None])
-        return WindowRank.among(*place, self.window, image.window, every)
+        return WindowRank.among(*place, self.window, image.window, self.windows)
 
     @cached_property
     def parts(self) -> pd.DataFrame:
@@ -436,9 +436,10 @@ def compare(
     if not len(pairs):
         raise InputError("compare: no images, expected at least one")
     kept: list[tuple[tuple[bool, float], GainMap]] = []  # the best of this process, if any
+    counts = None if window is None else WindowCounts()
 
     def measure(pair: ImagePair) -> list[ImageGain]:
-        gain, signed = _measure(models_a, models_b, pair, image, window)
+        gain, signed = _measure(models_a, models_b, pair, image, window, counts)
         rank = (signed.asked_for, abs(gain.gain_db))
         if not kept or rank > kept[0][0]:
             kept[:] = [(rank, signed)]
@@ -454,17 +455,9 @@ def compare(
     if not wanted:
         known = ", ".join(found.image for found in images[:10])
         raise InputError(f"compare: no image {image!r}, expected one of {known}")
-    return Comparison(tuple(models_a), tuple(models_b), images, wanted[0], window)
-
-
-def percentile(value: float, values: ArrayLike) -> float:
-    """Return the percent of values that are smaller; equal ones count half.
-
-    >>> percentile(3.0, [1.0, 2.0, 3.0, 4.0])
-    62.5
-    """
-    array = np.asarray(values)
-    return float(100 * ((array < value).mean() + (array == value).mean() / 2))
+    each = [part for part in gather(counts) if part is not None]
+    windows = sum(each[1:], each[0]) if each else None
+    return Comparison(tuple(models_a), tuple(models_b), images, wanted[0], window, windows)
 
 
 def window_gains(errors_a: Sequence[ArrayLike], errors_b: Sequence[ArrayLike], size: int) -> Array:
@@ -545,8 +538,9 @@ def _measure(
     pair: ImagePair,
     image: str | None,
     window: Window | None,
+    counts: WindowCounts | None,
 ) -> tuple[ImageGain, GainMap]:
-    """Return the gain in one image by parts, and its map."""
+    """Return the gain in one image by parts, and its map; count the gains of its windows."""
     border = pair.scale
     height, width = (side - 2 * border for side in pair.hr.shape[-2:])
     if min(height, width) < 1:
@@ -584,8 +578,10 @@ def _measure(
         seeds=tuple(_change(_weighted(_weights(two, pair), two)) for two in twins),
         parts=parts,
         shares=shares,
-        **_windows(errors, window),
+        window=_gain_in_window(errors, window),
     )
+    if window is not None and counts is not None and window[-1] > 0:
+        counts.add(window_gains(*errors, window[-1]))
     shown = GainMap(
         pair.dataset,
         pair.name,
@@ -675,15 +671,11 @@ def _pixel_groups(pair: ImagePair, inside: Any) -> dict[str, Sequence[NDArray[np
     return groups
 
 
-def _windows(errors: _Sides, window: Window | None) -> dict[str, Any]:
-    """Return the gains in the window, if the image contains it, and in all windows of its size."""
-    if window is None:
-        return {}
-    box, size = Box.of(window), window[-1]
-    if not box.lies_in(*errors.a[0].shape):
-        return {"windows": window_gains(*errors, size)} if size > 0 else {}
-    mine = window_gains(*errors.map(box.cut), size)[0]
-    return {"window": WindowGain(*mine.tolist()), "windows": window_gains(*errors, size)}
+def _gain_in_window(errors: _Sides, window: Window | None) -> WindowGain | None:
+    """Return the gain in the window asked for, if the image contains it."""
+    if window is None or not (box := Box.of(window)).lies_in(*errors.a[0].shape):
+        return None
+    return WindowGain(*window_gains(*errors.map(box.cut), window[-1])[0].tolist())
 
 
 def _window_means(error: Array, size: int) -> Array:

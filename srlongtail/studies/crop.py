@@ -14,7 +14,7 @@ from srlongtail.image.dataset import ImagePair
 from srlongtail.image.io import quantize
 from srlongtail.longtail.comparison import (
     WINDOW_STRIDE,
-    GainCounts,
+    WindowCounts,
     WindowGain,
     WindowRank,
     window_gains,
@@ -142,7 +142,7 @@ class Search:
         self.models = models
         self.window = window
         self._best: tuple[float, RestoredImage, Window, WindowGain | None] | None = None
-        self._every: dict[int, GainCounts] = {}  # by the windows' size
+        self._every: dict[int, WindowCounts] = {}  # by the windows' size
 
     def add(self, image: RestoredImage) -> None:
         """Look at an image."""
@@ -152,7 +152,7 @@ class Search:
         mine = None
         if len(compared) > 1:
             a, b = ((sr.double() - hr.double()).mul(255).square().mean(0) for sr in compared)
-            counts = self._every.setdefault(window[2], GainCounts())
+            counts = self._every.setdefault(window[2], WindowCounts())
             counts.add(window_gains([a], [b], window[2]))
             inside = window_gains([crop(a, window)], [crop(b, window)], window[2])
             mine = WindowGain(*inside[0].tolist())
@@ -168,8 +168,7 @@ class Search:
         rank = None
         if mine is not None:
             alike = self._every[window[2]]
-            place = pair.dataset, pair.name, window, mine
-            rank = WindowRank(*place, *alike.percentiles(mine), alike.windows)
+            rank = WindowRank.among(pair.dataset, pair.name, window, mine, alike)
         return CropComparison(
             pair=pair,
             window=window,

@@ -7,12 +7,11 @@ from typing import Literal, get_args
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 from torch import Tensor
 
 from srlongtail.geometry import Window, crop
 from srlongtail.image.io import quantize
-from srlongtail.longtail.comparison import WINDOW_STRIDE, percentile, window_gains
+from srlongtail.longtail.comparison import WINDOW_STRIDE, WindowCounts, window_gains
 from srlongtail.metrics import PAPER, Score
 from srlongtail.models.sr_images import AnyModel
 from srlongtail.models.sr_model import bicubic
@@ -83,7 +82,7 @@ class RuledWindow:
 
 
 class WorstWindows:
-    """Look for the windows of each rule, image by image; crops alone are kept.
+    """Look for the windows of each rule, image by image; only crops and counts are kept.
 
     Windows lie `WINDOW_STRIDE` SR pixels apart and are 72 pixels wide, or as wide as the smaller
     side of an image; a window is compared with all windows of its size. Errors are squared, RGB,
@@ -104,13 +103,13 @@ class WorstWindows:
     def __init__(self, models: Sequence[AnyModel]) -> None:
         self.models = [model for model in models if model.name != "bicubic"]
         self._best: dict[tuple[str, Rule], RuledWindow] = {}
-        self._every: dict[tuple[str, int], list[NDArray[np.float64]]] = {}  # error, gain
+        self._every: dict[tuple[str, int], WindowCounts] = {}  # of error and gain
 
     def __add__(self, other: "WorstWindows") -> "WorstWindows":
         total = WorstWindows(self.models)
         for part in (self, other):
-            for key, arrays in part._every.items():
-                total._every[key] = total._every.get(key, []) + arrays
+            for key, counts in part._every.items():
+                total._every[key] = total._every.get(key, WindowCounts()) + counts
             for found in part._best.values():
                 if total._improves(found):
                     total._best[found.model, found.rule] = found
@@ -132,7 +131,8 @@ class WorstWindows:
             # Equal windows must tie, whatever the order of their sums.
             mse = window_gains([error], [np.zeros_like(error)], size)[:, 1].round(6)
             gain = window_gains([errors["bicubic"]], [error], size)[:, 1].round(6)
-            self._every.setdefault((model.name, size), []).append(np.stack([mse, gain], -1))
+            counts = self._every.setdefault((model.name, size), WindowCounts())
+            counts.add(np.stack([mse, gain], -1))
             picks = (mse.argmax(), gain.argmin(), gain.argmax())
             for rule, index in zip(get_args(Rule), picks, strict=True):
                 row, column = divmod(int(index), columns)
@@ -156,13 +156,11 @@ class WorstWindows:
         """
         found = []
         for best in self._best.values():
-            every = np.concatenate(self._every[best.model, best.window[2]])
+            every = self._every[best.model, best.window[2]]
             if best.rule == "largest error" or best.sortable > 0:
+                error, gain = every.percentiles((best.mse, best.gain))
                 ranked = replace(
-                    best,
-                    error_percentile=percentile(best.mse, every[:, 0]),
-                    gain_percentile=percentile(best.gain, every[:, 1]),
-                    windows=len(every),
+                    best, error_percentile=error, gain_percentile=gain, windows=every.windows
                 )
                 found.append(ranked)
         order = [model.name for model in self.models]

@@ -1,5 +1,6 @@
 """Parts add up to the protocol's gain; planted faults are found where they were planted."""
 
+import pickle
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -8,6 +9,7 @@ import pytest
 import torch
 import torch.multiprocessing as mp
 from scipy.ndimage import uniform_filter1d
+from scipy.stats import percentileofscore
 
 from srlongtail.errors import InputError
 from srlongtail.image.dataset import ImagePair, make_pair, photos
@@ -17,11 +19,10 @@ from srlongtail.longtail.comparison import (
     ORIENTATIONS,
     WINDOW_STRIDE,
     Comparison,
-    GainCounts,
+    WindowCounts,
     WindowGain,
     compare,
     orientation_of,
-    percentile,
 )
 from srlongtail.longtail.spectrum import error_spectrum, tail_frequency
 from srlongtail.longtail.tail import difficulty, split_by_rank
@@ -336,7 +337,19 @@ def test_a_window_is_ranked_among_all_of_its_size(pairs):
                     mine = gains[-1]
     assert elsewhere.windows == len(gains)
     assert elsewhere.gain.psnr_db == pytest.approx(mine, abs=1e-9)
-    assert elsewhere.psnr_percentile == pytest.approx(percentile(mine, gains), abs=0.2)
+    assert elsewhere.psnr_percentile == pytest.approx(
+        percentileofscore(gains, mine, "mean"), abs=0.2
+    )
+
+
+def test_memory_of_windows_does_not_grow_with_the_images(pairs):
+    found = [compare(nearest, bicubic, pairs[:n], window=(4, 8, 24)) for n in (1, 3)]
+    sizes = [len(pickle.dumps(each.windows)) for each in found]
+    assert sizes[0] == sizes[1] < 700_000
+    assert found[0].windows.windows < found[1].windows.windows
+    added = found[0] + compare(nearest, bicubic, pairs[1:], window=(4, 8, 24))
+    assert (added.windows.counts == found[1].windows.counts).all()
+    assert compare(nearest, bicubic, pairs[:1]).windows is None
 
 
 def test_windows_outside_and_other_mistakes(pairs):
@@ -398,14 +411,14 @@ def test_counts_of_gains_rank_windows_as_all_gains_do():
     gains = generator.normal(size=(5000, 2)) * [1.0, 300.0]
     gains[:500] = 0  # ties, as of windows that two networks restore alike
     gains[500] = np.inf, 65025  # a window that the second network alone restores perfectly
-    counts, other = GainCounts(), GainCounts()
+    counts, other = WindowCounts(), WindowCounts()
     for part in np.split(gains[:4000], 4):
         counts.add(part)
     other.add(gains[4000:])
     counts += other
     assert counts.windows == 5000
     for gain in (*gains[::250], np.zeros(2), gains[500]):
-        exact = [percentile(gain[column], gains[:, column]) for column in (0, 1)]
+        exact = [percentileofscore(gains[:, n], gain[n], "mean") for n in (0, 1)]
         assert counts.percentiles(WindowGain(*gain)) == pytest.approx(exact, abs=0.05)
     zero = counts.percentiles(WindowGain(0.0, 0.0))
-    assert zero == pytest.approx([percentile(0.0, gains[:, column]) for column in (0, 1)])
+    assert zero == pytest.approx([percentileofscore(gains[:, n], 0.0, "mean") for n in (0, 1)])
