@@ -43,8 +43,21 @@ def write_commands() -> None:
     (DOCS / "reference" / "commands.md").write_text("\n\n".join(pages) + "\n")
 
 
+def write_bench() -> None:
+    """Write the verdicts on the losses that ship, as a picture and a table."""
+    from srlongtail.plots.style import paper_style
+    from srlongtail.studies import losses
+
+    table, gradients, record = losses.read_bench()
+    bench = losses.compute(table, gradients, record=record)
+    with paper_style():
+        losses.draw(bench).savefig(DOCS / "howto" / "bench.png", dpi=200)
+    (DOCS / "howto" / "bench.md").write_text(f"{bench.caption()}\n\n{bench.markdown()}")
+
+
 copy_pages()
 write_commands()
+write_bench()
 
 project = "srlongtail"
 author = "the srlongtail authors"
@@ -59,6 +72,7 @@ extensions = [
     "sphinx.ext.napoleon",
     "sphinx_design",
 ]
+exclude_patterns = ["howto/bench.md"]  # a part of another page
 templates_path = ["_templates"]
 myst_enable_extensions = ["colon_fence"]
 myst_heading_anchors = 3

@@ -62,7 +62,10 @@ class PatchBank:
             lr.append(_pixels(pair.lr))
             sizes.append(pair.lr.shape[-2:])
         if not sizes:
-            raise InputError(f"none of {small} training images has {patch} LR pixels a side")
+            raise InputError(
+                f"none of {small} training images has {patch} LR pixels a side, expected larger "
+                f"images, or a smaller patch in the recipe"
+            )
         if small:
             warnings.warn(f"{small} images smaller than a patch left out", stacklevel=2)
         self.patch = patch
