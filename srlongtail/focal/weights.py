@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import reduce
+from math import log
 from typing import Literal, get_args
 
 import torch
@@ -80,7 +81,7 @@ def focal_weight(prior: Tensor, alpha: float, gamma: float, scope: Scope = "batc
         >>> focal_weight(torch.tensor([[[[0.0, 1.0, 2.0]]]]), alpha=0.5, gamma=1.0)
         tensor([[[[0.5000, 0.8244, 1.3591]]]])
     """
-    return alpha * _exponent_(prior.clone(), gamma, scope).exp_()
+    return alpha * _exponent_(prior.clone(), gamma, scope).exp2_()
 
 
 def focal_weights(
@@ -140,15 +141,19 @@ def focal_map(
         alpha *= p.alpha_lp
         exponents.append(_exponent_(structure_prior(hr, sr), p.gamma_lp, p.scope))
     # One exponential of the sum, because it costs as much as all the rest.
-    return reduce(Tensor.add_, exponents).exp_().mul_(alpha)
+    return reduce(Tensor.add_, exponents).exp2_().mul_(alpha)
 
 
 def _exponent_(prior: Tensor, gamma: float, scope: Scope) -> Tensor:
-    """Return `gamma * (z - min z) / (max z - min z)`, in the place of the prior z."""
+    """Return `gamma * (z - min z) / (max z - min z) * log2(e)`, in the place of the prior z.
+
+    The exponent is one for the base 2, because on a CPU torch's `exp2` is several times as fast as
+    its `exp`.
+    """
     axes = (1, 2, 3) if scope == "image" else (0, 1, 2, 3)
     low, high = prior.amin(axes, keepdim=True), prior.amax(axes, keepdim=True)
     if scope == "world" and dist.is_initialized():
         dist.all_reduce(low, dist.ReduceOp.MIN)
         dist.all_reduce(high, dist.ReduceOp.MAX)
     spread = torch.where(high > low, high - low, 1)
-    return prior.sub_(low).mul_(gamma / spread)
+    return prior.sub_(low).mul_(gamma / log(2) / spread)
