@@ -151,6 +151,7 @@ def _context(
         "datasets": survey.datasets,
         "scale": survey.datasets[0].scale,
         "quick": quick,
+        "page_mb": PAGE_BYTES // 1_000_000,
         "means": means(survey).to_dict("records"),
         "means_data": data_link("means.csv", means(survey)),
         "scores": scores.to_dict("records"),

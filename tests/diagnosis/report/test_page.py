@@ -153,6 +153,20 @@ def test_the_page_keeps_its_budget(found, written, tmp_path, monkeypatch):
     assert (everything.whole, everything.cropped, everything.hidden) == (2, 0, 0)
 
 
+def test_the_page_tells_why_images_are_crops(found, text, tmp_path, monkeypatch):
+    reason = "the space that its figures leave decides how many images are whole"
+    assert reason not in text
+    sections = ("tail", "tenths", "spectrum", "weights")
+    monkeypatch.setattr(page, "_plots", lambda *_: {name: [] for name in sections})
+    monkeypatch.setattr(page, "_comparisons", lambda _: [])
+    monkeypatch.setattr(page, "_attributions", lambda _: [])
+    crops = [pictures.reduced(96) for pictures in found.album.chosen()]
+    monkeypatch.setattr(found.album, "chosen", lambda _: crops)
+    cropped = page.write_report(found, tmp_path / "crops.html").page.read_text("utf-8")
+    assert "2 images, the hardest first: 0 whole, 2 as crops around" in cropped
+    assert f"The page is kept below 12 MB, so {reason}" in cropped
+
+
 def test_perfect_images_have_a_page(planted, tmp_path):
     for folder, perfect in (("some", 1), ("all", 2)):
         for number, pair in enumerate(planted.images[:2]):
