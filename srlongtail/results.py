@@ -1,6 +1,7 @@
 """Write results to files atomically: tables as CSV, records as JSON, maps as NPZ."""
 
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -19,10 +20,33 @@ def write_table(path: Path, table: pd.DataFrame) -> Path:
     return path
 
 
+def as_json(value: Any) -> Any:
+    """Return values for JSON, which has no numbers that are not finite.
+
+    Args:
+        value: Text, a number, None, or mappings and sequences of these to any depth.
+
+    Returns:
+        The same, with None in place of NaN, and "infinite" or "-infinite" in place of infinity,
+        such as the PSNR of a perfect image.
+
+    Example:
+        >>> as_json({"psnr_db": [30.0, float("inf")], "gain_db": float("nan")})
+        {'psnr_db': [30.0, 'infinite'], 'gain_db': None}
+    """
+    if isinstance(value, Mapping):
+        return {key: as_json(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [as_json(item) for item in value]
+    if not isinstance(value, float) or math.isfinite(value):
+        return value
+    return None if math.isnan(value) else "infinite" if value > 0 else "-infinite"
+
+
 def write_record(path: Path, record: Mapping[str, Any]) -> Path:
-    """Write a record as JSON."""
+    """Write a record as JSON; see `as_json` for numbers that are not finite."""
     with replacing(path) as temporary:
-        temporary.write_text(json.dumps(record, indent=2) + "\n")
+        temporary.write_text(json.dumps(as_json(record), indent=2, allow_nan=False) + "\n")
     return path
 
 

@@ -341,8 +341,6 @@ def attribute(
         compare_image,
         read_restored,
         write_attribution,
-        write_map,
-        write_methods,
     )
 
     if map_ is not None and len(map_) > 1:
@@ -368,10 +366,10 @@ def attribute(
             return
         paths = write_attribution(result, loaded, out, **made)
         if grid is not None:
-            paths += write_map(grid, loaded, out, **made)
+            paths += write_attribution(grid, loaded, out, **made)
         if methods:
             compared = compare_image(loaded, restored, result.window)
-            paths += write_methods(compared, loaded, out, **made)
+            paths += write_attribution(compared, loaded, out, **made)
             print(compared.frame().round(3).to_string(index=False))
         for path in paths:
             print(path)

@@ -144,14 +144,15 @@ class Claims:
 
     def settings(self) -> dict[str, Any]:
         """Return the rule, and the p-values that it used."""
-        p_values = (None if np.isnan(p) else p for p in self.p_values())
         return {
             "networks": {arm: list(names) for arm, names in self.networks.items()},
             "level": LEVEL,
             "enough_images": ENOUGH_IMAGES,
             "enough_seeds": ENOUGH_SEEDS,
             "expected": {c.claim: c.expected for c in self.claims},
-            "holm_p_values": dict(zip((c.claim for c in self.claims), p_values, strict=True)),
+            "holm_p_values": dict(
+                zip((c.claim for c in self.claims), self.p_values(), strict=True)
+            ),
         }
 
     def message(self) -> str:

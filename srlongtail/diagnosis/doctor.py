@@ -134,14 +134,14 @@ class Scored:
     departures: tuple[str, ...] = ()
 
     def record(self) -> dict[str, Any]:
-        """Return all facts as JSON values."""
+        """Return all facts by name."""
         return {
             "conventions": self.conventions.record(),
             "words": self.conventions.text(),
             "protocol": self.protocol,
             "departures": list(self.departures),
-            "psnr_db": _json(self.score.psnr_db),
-            "ssim": _json(self.score.ssim),
+            "psnr_db": self.score.psnr_db,
+            "ssim": self.score.ssim,
         }
 
     def __str__(self) -> str:
@@ -234,15 +234,12 @@ class Diagnosis:
         }
 
     def record(self) -> dict[str, Any]:
-        """Return the verdict, the matches, the nearest sets and the table, as JSON values."""
+        """Return the verdict, the matches, the nearest sets and the table."""
         return {
             "verdict": self.message(),
             "matches": [scored.record() for scored in self.matches],
             "nearest": [scored.record() for scored in self.nearest],
-            "table": [
-                {key: _json(value) for key, value in row.items()}
-                for row in self.frame().to_dict("records")
-            ],
+            "table": self.frame().to_dict("records"),
         }
 
     def message(self) -> str:
@@ -465,8 +462,3 @@ def _key(conventions: Conventions, claim: Claim) -> Conventions:
 
 def _counted(departures: int) -> str:
     return f"{departures or 'no'} departure{'' if departures == 1 else 's'}"
-
-
-def _json(value: Any) -> Any:
-    """Return a value for JSON, which has neither infinity (a perfect image) nor NaN."""
-    return None if isinstance(value, float) and not np.isfinite(value) else value

@@ -2,7 +2,6 @@
 
 import hashlib
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -152,101 +151,50 @@ def published_pair(image: str, scale: int, white: float | None = None) -> ImageP
 
 
 def write_attribution(
-    result: attribution.WindowAttribution,
+    result: attribution.WindowAttribution | attribution_map.AttributionGrid | methods.Methods,
     model: SRModel,
     out: Path,
     *,
     is_lr: bool = False,
     published: bool = False,
 ) -> list[Path]:
-    """Write `attribute.png`, `.pdf`, `.csv`, `.json` (the numbers) and `.npz` (the maps).
+    """Write what was found of an image, as `.png`, `.pdf`, `.csv` and `.json`, and its maps.
 
     Args:
-        result: Result of `attribute_image`.
+        result: A window's attribution (written as `attribute`, with the maps as `attribute.npz`), a
+            map of windows (`attribute-map`), or a comparison of methods (`methods`, with the maps
+            as `methods.npz`, and `methods-curves.csv`).
         model: The network.
         out: Folder to write to.
         is_lr: Whether the image was the network's input.
         published: Whether the published code was reproduced.
 
     Returns:
-        Paths of the PNG and NPZ files.
+        Paths of the PNG file and of all files with maps and curves.
     """
+    made = "Pillow's bicubic of 8 bits" if published else "MATLAB's bicubic"
+    about = provenance(
+        [model],
+        [],
+        image_sha256=hashlib.sha256(result.photo.numpy().tobytes()).hexdigest(),
+        lr="as given" if is_lr else made,
+        published=published,
+    )
+    if isinstance(result, attribution_map.AttributionGrid):
+        return [write_result(out / "attribute-map", attribution_map.draw, result, about)]
+    if isinstance(result, methods.Methods):
+        compared = result.comparison
+        return [
+            write_result(out / "methods", methods.draw, result, about),
+            write_table(out / "methods-curves.csv", compared.curves),
+            write_maps(out / "methods.npz", compared.attributions),
+        ]
     found = result.maps[model.name]
-    about = provenance([model], [], **_image_record(result, is_lr, published), published=published)
-    maps = {
-        "attributions": found.attributions,
-        "signed": found.signed,
-        "absolute": found.absolute,
-    }
+    names = ("attributions", "signed", "absolute")
     return [
         write_result(out / "attribute", attribution.draw, result, found.record() | about),
-        write_maps(out / "attribute.npz", maps),
+        write_maps(out / "attribute.npz", {name: getattr(found, name) for name in names}),
     ]
-
-
-def write_methods(
-    result: methods.Methods,
-    model: SRModel,
-    out: Path,
-    *,
-    is_lr: bool = False,
-    published: bool = False,
-) -> list[Path]:
-    """Write `methods.png`, `.pdf`, `.csv` (the table), `.json`, `.npz` and `methods-curves.csv`.
-
-    Args:
-        result: Result of `compare_image`.
-        model: The network.
-        out: Folder to write to.
-        is_lr: Whether the image was the network's input.
-        published: Whether LR was made by Pillow's bicubic.
-
-    Returns:
-        Paths of the PNG file, the curves and the NPZ file.
-    """
-    found = result.comparison
-    about = provenance([model], [], **_image_record(result, is_lr, published))
-    return [
-        write_result(out / "methods", methods.draw, result, about),
-        write_table(out / "methods-curves.csv", found.curves),
-        write_maps(out / "methods.npz", found.attributions),
-    ]
-
-
-def write_map(
-    result: attribution_map.AttributionGrid,
-    model: SRModel,
-    out: Path,
-    *,
-    is_lr: bool = False,
-    published: bool = False,
-) -> list[Path]:
-    """Write `attribute-map.png`, `.pdf`, `.csv` (one row per window) and `.json`.
-
-    Args:
-        result: The map.
-        model: The network.
-        out: Folder to write to.
-        is_lr: Whether the image was the network's input.
-        published: Whether LR was made by Pillow's bicubic.
-
-    Returns:
-        Path of the PNG file.
-    """
-    about = provenance([model], [], **_image_record(result, is_lr, published), published=published)
-    return [write_result(out / "attribute-map", attribution_map.draw, result, about)]
-
-
-def _image_record(
-    result: attribution.WindowAttribution | attribution_map.AttributionGrid | methods.Methods,
-    is_lr: bool,
-    published: bool,
-) -> dict[str, Any]:
-    made = "Pillow's bicubic of 8 bits" if published else "MATLAB's bicubic"
-    return {
-        "image_sha256": hashlib.sha256(result.photo.numpy().tobytes()).hexdigest(),
-        "lr": "as given" if is_lr else made,
-    }
 
 
 def _pillow_bicubic(hr: Tensor, scale: int) -> Tensor:

@@ -76,7 +76,7 @@ def test_perfect_images_are_valid_json(run, data, tmp_path):
     code, _, err = run("doctor", "perfect", "--data", data, "--claimed", "40.0", "--out", "p.json")
     assert code == 0, err
     record = json.loads(Path("p.json").read_text(), parse_constant=pytest.fail)
-    assert record["table"][0]["psnr_db"] is None
+    assert record["table"][0]["psnr_db"] == "infinite"
 
 
 @pytest.mark.parametrize(

@@ -36,7 +36,6 @@ from srlongtail.studies.attribute_image import (
     compare_image,
     published_pair,
     write_attribution,
-    write_methods,
 )
 from srlongtail.studies.restored import RestoredImage
 
@@ -296,7 +295,7 @@ def test_the_headline_is_read_off_the_curves(comparison):
 
 def test_the_comparison_is_written_with_its_curves_and_maps(comparison, rings, tmp_path):
     model, result = comparison
-    paths = write_methods(result, model, tmp_path)
+    paths = write_attribution(result, model, tmp_path)
     assert [path.name for path in paths] == ["methods.png", "methods-curves.csv", "methods.npz"]
     assert pd.read_csv(tmp_path / "methods.csv")["method"].tolist()[-1] == "random"
     assert len(pd.read_csv(paths[1])) == len(result.comparison.curves)

@@ -1,6 +1,6 @@
 """The card: what was measured, how, on what, and what was not, as JSON and as Markdown."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from html import escape
 from typing import Any
 
@@ -21,6 +21,7 @@ from srlongtail.evaluation import UNKNOWN_LR
 from srlongtail.metrics import PAPER, mean_psnr
 from srlongtail.models.sr_images import SRImages
 from srlongtail.provenance import provenance, versions
+from srlongtail.results import as_json
 from srlongtail.stats import Interval, mean_interval
 
 
@@ -90,13 +91,13 @@ def not_measured(survey: Survey, quick: bool) -> list[str]:
 
 
 def card(survey: Survey, verdicts: Sequence[Verdict], *, quick: bool) -> dict[str, Any]:
-    """Return all that is needed to repeat and to judge the report, as JSON values."""
+    """Return all that is needed to repeat and to judge the report; see `as_json`."""
     training = {
         model.name: {"iterations": known.iterations, "seed": known.recipe.get("seed")}
         for model in survey.networks
         if (known := model.provenance.training) is not None
     }
-    return {
+    facts = {
         "srlongtail": versions()["srlongtail"],
         "verdicts": {
             v.model: {
@@ -106,7 +107,7 @@ def card(survey: Survey, verdicts: Sequence[Verdict], *, quick: bool) -> dict[st
             }
             for v in verdicts
         },
-        "scores": _values(means(survey)),
+        "scores": means(survey).to_dict("records"),
         "protocols": {
             "paper": "RGB of 8 bits, without a border of scale pixels, 7 x 7 uniform SSIM",
             "y": "luma (BT.601, 16 to 235), without that border, 11 x 11 Gaussian SSIM",
@@ -124,6 +125,7 @@ def card(survey: Survey, verdicts: Sequence[Verdict], *, quick: bool) -> dict[st
         "not_measured": not_measured(survey, quick),
         **provenance(survey.networks, survey.datasets, quick=quick),
     }
+    return as_json(facts)
 
 
 def markdown(survey: Survey) -> str:
@@ -151,14 +153,3 @@ def markdown(survey: Survey) -> str:
             + " |"
         )
     return "\n".join([*lines, "", f"Measured with srlongtail {versions()['srlongtail']}."]) + "\n"
-
-
-def _values(table: pd.DataFrame) -> list[Mapping[str, Any]]:
-    """Return the rows of a table as JSON values: what is not finite becomes text or None."""
-
-    def plain(value: Any) -> Any:
-        if isinstance(value, float) and not np.isfinite(value):
-            return "infinite" if np.isinf(value) else None
-        return value
-
-    return [{k: plain(v) for k, v in row.items()} for row in table.to_dict("records")]

@@ -138,6 +138,7 @@ def _context(
     own = scores.set_index(["dataset", "image"]).index
     with np.errstate(invalid="ignore"):
         scores["gain_db"] = scores["paper_psnr_db"].to_numpy() - bicubic.loc[own].to_numpy()
+    card_text = json.dumps(record, indent=2)
     return {
         "style": (templates / "style.css").read_text("utf-8"),
         "script": (templates / "report.js").read_text("utf-8"),
@@ -164,8 +165,8 @@ def _context(
         "attributions": _attributions(survey),
         "not_measured": not_measured(survey, quick),
         "card": record,
-        "card_text": json.dumps(record, indent=2),
-        "card_data": data_uri(json.dumps(record, indent=2).encode(), "application/json"),
+        "card_text": card_text,
+        "card_data": data_uri(card_text.encode(), "application/json"),
         "markdown": markdown(survey),
     }
 
