@@ -450,7 +450,7 @@ def claims(
     base: Repeatable = (),
     skip: Repeatable = (),
     fpl: Repeatable = (),
-    fitting: Path | None = None,
+    fitting: Repeatable = (),
     out: Path = Path("."),
     data_options: Data = NO_DATA_OPTIONS,
     model_options: Models = NO_MODEL_OPTIONS,
@@ -464,7 +464,8 @@ def claims(
         base: networks without skip, trained with L1; several are seeds.
         skip: networks that add bicubic, trained with L1.
         fpl: networks trained with FPL.
-        fitting: folder that srlongtail fitting wrote to, for over- and under-fitting.
+        fitting: folders that srlongtail fitting wrote to, for over- and under-fitting; each has
+            two rows.
         out: folder to write claims.png, .pdf, .csv and .json to.
     """
     from srlongtail import parallel
@@ -490,7 +491,7 @@ def claims(
             datasets,
             grid=None if given else study.GRID,
             capacity=study.CAPACITY if study.CAPACITY.is_file() else None,
-            fitting=fitting,
+            fitting=flatten(fitting),
             skip_bad=data_options.skip_bad,
         )
         if not parallel.is_writer():

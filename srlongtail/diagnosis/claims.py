@@ -203,7 +203,7 @@ def compute(
     *,
     grid: str | os.PathLike[str] | None = None,
     capacity: str | os.PathLike[str] | None = None,
-    fitting: str | os.PathLike[str] | None = None,
+    fitting: Sequence[str | os.PathLike[str]] = (),
     windows: int = TENTHS,
     skip_bad: bool = False,
 ) -> Claims:
@@ -222,7 +222,8 @@ def compute(
             three networks each, paired in the given order, otherwise over images.
         capacity: Table of a grid of networks of several sizes, for the claim about them: the
             columns of `run_grid` and `parameters`, the size of the network.
-        fitting: Folder with the `fitting.csv` of `srlongtail fitting`.
+        fitting: Folders with the `fitting.csv` of `srlongtail fitting`, such as for runs on few and
+            on many images; each has a row for the head and one for the tail.
         windows: Number of windows of each image whose attribution is measured, one of each of as
             many bands of difficulty; fewer where an image is too small.
         skip_bad: Leave out images that are too small to be scored, with a warning.
@@ -241,7 +242,7 @@ def compute(
         raise InputError(f"{given} networks, expected as many of each, in the same order of seeds")
     check_scales([*base, *skip, *fpl], datasets)
     # Tables are read first: a wrong one is told before anything is measured.
-    fit = None if fitting is None else _read_fitting(Path(fitting))
+    fitted = _from_fitting([Path(folder) for folder in fitting])
     sizes = _smaller_networks(None if capacity is None else Path(capacity))
     training = None if grid is None else _from_grid(Path(grid))
     datasets = [scorable(data, PAPER, skip_bad=skip_bad) for data in datasets]
@@ -252,8 +253,7 @@ def compute(
         _long_tailed(tables.tails),
         _gain_by_difficulty(tables.tenths),
         _gradients(tables.gradients),
-        _fitted(fit, "head"),
-        _fitted(fit, "tail"),
+        *fitted,
         *(training or _from_models(tables.bands, tables.scores, len(fpl) >= ENOUGH_SEEDS)),
         sizes,
         _pixels_used(tables.windows, windows),
@@ -451,9 +451,26 @@ class _Fit(NamedTuple):
     trained_on: str
 
 
-def _fitted(fit: _Fit | None, band: str) -> Claim:
+def _from_fitting(folders: Sequence[Path]) -> list[Claim]:
+    """Return both claims about over-fitting, for each folder; unmeasured ones where there is none.
+
+    The rows of several folders bear their names.
+    """
+    fits: list[_Fit | None] = [_read_fitting(folder) for folder in folders]
+    names = [folder.name for folder in folders]
+    if len(set(names)) < len(names):
+        names = [str(folder) for folder in folders]
+    labels = [f", {name}" for name in names] if len(names) > 1 else [""]
+    return [
+        _fitted(fit, band, label)
+        for fit, label in zip(fits or [None], labels, strict=True)
+        for band in ("head", "tail")
+    ]
+
+
+def _fitted(fit: _Fit | None, band: str, name: str = "") -> Claim:
     head = band == "head"
-    claim = "The head is over-fitted" if head else "The tail is under-fitted"
+    claim = f"The {band} is {'over' if head else 'under'}-fitted{name}"
     limit = "above" if head else "below"
     measure = (
         f"error on unseen minus seen images (% of the error) in the {band}, images; {limit} "

@@ -180,6 +180,28 @@ def test_a_gap_that_costs_a_tenth_of_a_decibel_divides_over_from_under_fitted(tm
         assert "runs of 20 iterations on 15 and 16 images" in found[0].measure
 
 
+def test_several_cross_fittings_have_rows_of_their_own(tmp_path):
+    folders = [tmp_path / name for name in ("few", "many")]
+    for folder, gap in zip(folders, (3.0, 0.5), strict=True):
+        folder.mkdir()
+        fitting(folder, ("head", gap), ("tail", gap))
+    found = claims._from_fitting(folders)
+    assert [claim.claim for claim in found] == [
+        "The head is over-fitted, few",
+        "The tail is under-fitted, few",
+        "The head is over-fitted, many",
+        "The tail is under-fitted, many",
+    ]
+    assert [claim.found.estimate for claim in found] == [3.0, 3.0, 0.5, 0.5]
+    twice = [tmp_path / "few", tmp_path / "copy" / "few"]
+    twice[1].mkdir(parents=True)
+    fitting(twice[1], ("head", 1), ("tail", 1))
+    names = {claim.claim for claim in claims._from_fitting(twice)}
+    assert len(names) == 4
+    none = claims._from_fitting([])
+    assert [judge(claim, claim.p_value) for claim in none] == ["not measured"] * 2
+
+
 def test_the_p_value_of_an_interval_is_that_of_the_t_test():
     values = [0.4, 1.2, 0.1, 0.9]
     claim = paired("c", "m", values, needed=3)
@@ -200,7 +222,7 @@ def test_the_table_of_three_networks(images, tmp_path):
     models = [[load_model(f"fsrcnn-{arm}x4")] for arm in ("", "skip-", "fpl-")]
     folder = fitting(tmp_path, ("head", 3), ("tail", 0.5))
     sizes = capacity(tmp_path, -0.1)
-    result = compute(*models, images, fitting=folder, capacity=sizes, windows=2)
+    result = compute(*models, images, fitting=[folder], capacity=sizes, windows=2)
     table = result.frame()
     assert tuple(table.columns) == COLUMNS
     assert len(table) == 9
