@@ -9,6 +9,8 @@ import sys
 from importlib.metadata import version
 from pathlib import Path
 
+from sphinx.util import inspect
+
 DOCS = Path(__file__).parent
 REPOSITORY = DOCS.parent
 
@@ -83,6 +85,8 @@ nb_execution_mode = "off"  # the notebooks are shown with the outputs they are s
 
 html_theme = "pydata_sphinx_theme"
 html_title = f"srlongtail {release}"
+html_static_path = ["_static"]
+html_css_files = ["tables.css"]
 html_show_sourcelink = False
 html_sidebars = {"gallery/index": []}
 html_theme_options = {
@@ -133,7 +137,10 @@ def plain_docstring(app, what, name, obj, options, lines: list[str]) -> None:
 
 
 def short_signature(app, what, name, obj, options, signature, result) -> tuple[str, str]:
-    """Write numpy's ArrayLike by its name."""
+    """Write numpy's ArrayLike by its name, and a widget's own arguments instead of traitlets'."""
+    if what == "class" and signature and signature.startswith("(*args: t.Any"):
+        own = inspect.signature(obj.__init__, bound_method=True)
+        signature = inspect.stringify_signature(own, unqualified_typehints=True)
     return tuple(part and ARRAY_LIKE.sub("ArrayLike", part) for part in (signature, result))
 
 

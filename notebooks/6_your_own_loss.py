@@ -29,6 +29,7 @@ import tempfile
 from pathlib import Path
 
 import pandas as pd
+from IPython.display import Markdown
 from torch import nn
 
 import srlongtail as sr
@@ -116,10 +117,10 @@ mine.frame()[[*columns, "l1_iterations"]].round(3)
 # **What this does not say.** These runs are so short that a loss which only speeds up the start looks better.
 # The last column above shows it: the factor by which L1 must train longer for the same PSNR. If the control
 # that is far too strong gains as well, the bench sees nothing but the start. The intervals are over seeds,
-# for one photo. The caption says all this with numbers.
+# for one photo. The caption of the picture says all this with numbers.
 
 # %%
-print(mine.caption())
+Markdown(mine.caption())
 
 # %% [markdown]
 # **The bench that ships**: FSRCNN, trained on hundreds of images and compared on images that no run has seen.
@@ -130,7 +131,7 @@ print(mine.caption())
 table, gradients, record = verdicts.read_bench()
 shipped = verdicts.compute(table, gradients, record=record)
 show(verdicts.draw, shipped)
-print(shipped.caption())
+Markdown(shipped.caption())
 
 # %% [markdown]
 # **From gradient to result.** The share of the hardest tenth in the gradient when training starts, and what

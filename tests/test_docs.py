@@ -117,7 +117,7 @@ def run_page(page: Path, *, slow: bool = False) -> None:
         elif language == "python":
             exec(compile(text, page.name, "exec"), namespace)
         elif language == "sh":
-            for line in text.splitlines():
+            for line in text.replace("\\\n", " ").splitlines():
                 if slow or not line.startswith(SLOW):
                     run_line(line)
 
