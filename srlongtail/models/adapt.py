@@ -124,9 +124,9 @@ class Reading:
             `(N, depth, h * scale, w * scale)`, in the precision of `lr`.
 
         Raises:
-            InputError: The output is not an image of this size.
+            InputError: There is no such output, or it is not an image of this size.
         """
-        made = tensor_returned(returned if self.output is None else returned[self.output])
+        made = tensor_returned(self._output_of(returned))
         count, _, height, width = lr.shape
         expected = (count, self.depth, height * scale, width * scale)
         if made.shape != expected:
@@ -137,6 +137,20 @@ class Reading:
                 f"scale {scale}"
             )
         return made.to(lr.dtype)
+
+    def _output_of(self, returned: Any) -> Any:
+        if self.output is None:
+            return returned
+        try:
+            if not isinstance(returned, Tensor):  # whose index would be one of the batch
+                return returned[self.output]
+        except (LookupError, TypeError):
+            pass
+        there = ", ".join(repr(which) for which, _ in _outputs(returned) if which is not None)
+        raise InputError(
+            f"output {self.output!r} of the network, expected "
+            f"{f'one of {there}' if there else 'none, because it returns one tensor'}"
+        )
 
     def encode(self, image: Tensor) -> Tensor:
         """Return the network's input for an RGB image `(N, 3, h, w)` in [0, 1]."""

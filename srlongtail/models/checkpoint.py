@@ -330,6 +330,8 @@ class _Loading:
     def _settle_what_is_stated(self, header: Mapping[str, Any]) -> None:
         """Record the settings of the file's header, then of the card, then the options."""
         self._settle("file's header", **{what: header.get(what) for what in _FACTS})
+        if header:
+            self._known.setdefault("output", None)  # it has one output, unless it names one
         for what in ("scale", "multiple"):
             if self._known.get(what) is not None:
                 check_size(what, self._known[what], self.label)
@@ -430,8 +432,7 @@ class _Loading:
             self._settle("architecture", value_range=known.value_range)
         if known.enlarged:
             self._settle("architecture", enlarged=True)
-        self._known.setdefault("enlarged", False)
-        self._known.setdefault("multiple", known.multiple)
+        self._known = _QUIET | {"multiple": known.multiple} | self._known
         return build(name, **arguments)
 
     def _ask_spandrel(self, file: StateFile, prefix: str | None) -> nn.Module:
@@ -460,7 +461,7 @@ class _Loading:
             value_range=1.0,
             channels="y" if found.channels == 1 else "rgb",
         )
-        self._known |= {"multiple": 1, "enlarged": False}
+        self._known |= _QUIET
         self._note(network=f"spandrel's {found.architecture}")
         self._note_source(file.path, fit.note, fit.candidate.tensors)
         return found

@@ -225,7 +225,7 @@ def find_out(
     """
     facts: dict[str, tuple[Any, str]] = {}
     outputs: tuple[int | str | None, ...] = ()
-    if not {"scale", "multiple", "enlarged"} <= known.keys():
+    if not {"scale", "multiple", "enlarged", "takes_scale", "output"} <= known.keys():
         depth = Reading(channels=known["channels"]).depth if "channels" in known else None
         told = {key: known[key] for key in ("scale", "multiple", "enlarged") if key in known}
         try:

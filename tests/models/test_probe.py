@@ -230,8 +230,30 @@ def test_outputs_that_the_photos_do_not_tell_apart_are_said(shipped):
 
 def test_of_two_outputs_one_is_found_though_all_else_is_known(shipped):
     said = {"predicts": "image", "value_range": 1.0, "channels": "rgb"}
-    model = SRModel.probed(Pair(shipped, OTHERS["noise"]), 4, **said)
-    assert model.reading.output == 0
+    sizes = {"multiple": 1, "enlarged": False}
+    for known in (said, sizes, said | sizes):
+        model = SRModel.probed(Pair(shipped, OTHERS["noise"]), 4, **known)
+        assert model.reading.output == 0
+
+
+def test_an_output_that_is_not_there_is_named(shipped):
+    pair = Pair(shipped, OTHERS["noise"])
+    for output in (5, "sr"):
+        with pytest.raises(InputError, match=rf"output {output!r} .*expected one of 0, 1"):
+            SRModel.probed(pair, 4, output=output)
+    assert SRModel.probed(pair, 4, output=-2).reading.output == -2
+    with pytest.raises(InputError, match="output 0 of the network, expected none, because"):
+        SRModel.probed(shipped, 4, output=0)
+
+
+def test_that_a_network_takes_the_scale_is_found_though_its_sizes_are_known(shipped):
+    class Scaled(nn.Module):
+        def forward(self, x, scale):
+            assert scale == 4
+            return shipped(x)
+
+    model = SRModel.probed(Scaled(), 4, multiple=1, enlarged=False)
+    assert model.reading.takes_scale
 
 
 @pytest.mark.parametrize(("margin", "scale"), [(31, 4), (63, 4), (63, 8), (100, 2)])
