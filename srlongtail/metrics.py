@@ -99,7 +99,7 @@ def ssim(a: Tensor, b: Tensor, kernel: KernelName = "uniform", data_range: float
             kernel; or the convention is unknown.
 
     Source: Wang, Bovik, Sheikh, Simoncelli, "Image quality assessment: from error visibility to
-    structural similarity", IEEE TIP 2004, equation 13.
+    structural similarity", IEEE TIP 2004.
 
     Example:
         >>> import torch

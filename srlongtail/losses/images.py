@@ -14,7 +14,7 @@ class Charbonnier(ImageLoss):
         epsilon: In units of the image; 1e-3 in the paper.
 
     Source: Lai, Huang, Ahuja, Yang, "Deep Laplacian pyramid networks for fast and accurate
-    super-resolution", CVPR 2017, equation 2, there as a sum over the pixels.
+    super-resolution", CVPR 2017, the loss function, there as a sum over the pixels.
 
     Example:
         >>> hr, bicubic = torch.zeros(2, 1, 3, 8, 8)
@@ -53,7 +53,7 @@ class FocalFrequencyLoss(ImageLoss):
         alpha: 1 in the paper.
 
     Source: Jiang, Dai, Wu, Loy, "Focal frequency loss for image reconstruction and synthesis",
-    ICCV 2021, equations 8 and 9.
+    ICCV 2021, the spectrum weight matrix and the loss.
 
     Example:
         >>> hr, bicubic = torch.zeros(2, 1, 3, 8, 8)
@@ -96,7 +96,8 @@ class GradientLoss(ImageLoss):
         weight: 1 in the paper.
 
     Source: Mathieu, Couprie, LeCun, "Deep multi-scale video prediction beyond mean square error",
-    ICLR 2016, equation 6 with alpha = 1, which is combined there with L1 or L2.
+    ICLR 2016, the gradient difference loss (GDL) with alpha = 1, which is combined there with L1 or
+    L2.
 
     Example:
         >>> hr, bicubic = torch.rand(2, 1, 3, 8, 8)
@@ -127,7 +128,7 @@ class SSIMLoss(ImageLoss):
         share: 0.84 in the paper.
 
     Source: Zhao, Gallo, Frosio, Kautz, "Loss functions for image restoration with neural
-    networks", IEEE TCI 2017, equation 14, which uses SSIM at several scales, and weights L1 with
+    networks", IEEE TCI 2017, the loss "Mix", which uses SSIM at several scales, and weights L1 with
     the Gaussian of SSIM. Training patches are too small for five scales.
 
     Example:
