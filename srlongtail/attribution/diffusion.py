@@ -36,7 +36,7 @@ def diffusion_index(absolute: Tensor, offset: float = 0.0) -> float:
     """Return DI = (1 - Gini) * 100, in percent of the canvas, of an absolute map `(h, w)`.
 
     DI depends on the size of the canvas. Compare it only between canvases of equal size, or compare
-    `effective_pixels` instead. Source: Gu and Dong, CVPR 2021, Eq. 11 and 12.
+    `effective_pixels` instead. Source: Gu and Dong, CVPR 2021.
 
     Example:
         >>> diffusion_index(torch.ones(4, 4))
