@@ -3,7 +3,7 @@
 import contextlib
 import errno
 import os
-import tempfile
+import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -34,16 +34,13 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     path = Path(path)
     if path.is_dir():
         raise InputError(f"{path}: is a folder, expected the name of a file to write")
+    # Not by the module tempfile: its files are readable only by their owner, and to make them like
+    # others, the process's umask would have to be read, which means to change it for all threads.
+    temporary = path.with_name(f".{secrets.token_hex(4)}{path.suffix}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=path.suffix)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be written: {error.strerror}") from error
-    os.close(handle)
-    temporary = Path(name)
-    try:
+        os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
         yield temporary
-        temporary.chmod(0o666 & ~_umask())  # mkstemp makes files readable only by their owner
         temporary.replace(path)
     except Exception as error:
         reason = _why_not_written(error)
@@ -51,7 +48,8 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
             raise
         raise InputError(f"{path}: cannot be written: {reason}") from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # it is gone after success, or could not be made
+            temporary.unlink()
 
 
 def _why_not_written(error: BaseException) -> str | None:
@@ -65,9 +63,3 @@ def _why_not_written(error: BaseException) -> str | None:
         return "the disk is full, or the folder is gone"
     said = (os.strerror(number) for number in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EIO))
     return next((words for words in said if words.lower() in str(error).lower()), None)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

@@ -36,6 +36,14 @@ def test_success_replaces_and_keeps_usual_permissions(tmp_path):
     assert stat.S_IMODE(path.stat().st_mode) == 0o666 & ~mask
 
 
+def test_the_umask_of_the_process_is_left_alone(tmp_path, monkeypatch):
+    """Between reading and restoring it, another thread could read, and later restore, the wrong one."""
+    monkeypatch.setattr("os.umask", None)
+    with replacing(tmp_path / "a.txt") as temporary:
+        temporary.write_text("new")
+    assert (tmp_path / "a.txt").read_text() == "new"
+
+
 def test_places_that_cannot_be_written(tmp_path):
     with pytest.raises(InputError, match="is a folder, expected the name of a file"):
         write_and_fail(tmp_path)

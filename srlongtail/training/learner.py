@@ -124,7 +124,7 @@ class Learner:
         allow_code: bool = False,
     ) -> None:
         with torch.random.fork_rng(devices=[]):  # the caller's random numbers stay as they were
-            torch.manual_seed(recipe.seed)
+            torch.default_generator.manual_seed(recipe.seed)  # torch.manual_seed seeds GPUs, too
             model = new_model(
                 recipe.network,
                 recipe.scale,

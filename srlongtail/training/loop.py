@@ -73,7 +73,7 @@ def train(
         stack.enter_context(process_group())
         stack.enter_context(run.locked())
         where = find_device(device)
-        torch.backends.cudnn.benchmark = True  # all batches have one size
+        stack.enter_context(_fastest_convolutions())
         rank, processes = _place(recipe)
         recipe = with_loss_code(recipe, allow_code=allow_code)
         state = run.find_state(recipe, resume=resume, force=force)
@@ -194,6 +194,17 @@ def _restore(
         )
     learner.restore(state["learner"], redraw=force)
     return state["iteration"]
+
+
+@contextlib.contextmanager
+def _fastest_convolutions() -> Iterator[None]:
+    """Let cuDNN measure which algorithm is the fastest, since all batches have one size."""
+    before = torch.backends.cudnn.benchmark
+    torch.backends.cudnn.benchmark = True
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.benchmark = before
 
 
 @contextlib.contextmanager

@@ -107,6 +107,6 @@ def test_a_read_only_output_is_one_line(tmp_path, monkeypatch):
     def refuse(*_, **__):
         raise OSError(errno.EROFS, "Read-only file system")
 
-    monkeypatch.setattr("tempfile.mkstemp", refuse)
+    monkeypatch.setattr("os.open", refuse)
     with pytest.raises(InputError, match=r"a\.png: cannot be written: Read-only file system"):
         write_image(tmp_path / "a.png", torch.rand(3, 8, 8))
