@@ -40,7 +40,9 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+        usual = temporary.stat().st_mode
         yield temporary
+        temporary.chmod(usual)  # safetensors makes files readable only by their owner
         temporary.replace(path)
     except Exception as error:
         reason = _why_not_written(error)

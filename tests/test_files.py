@@ -4,9 +4,11 @@ import os
 import stat
 
 import pytest
+import torch
 
 from srlongtail.errors import InputError
 from srlongtail.files import replacing
+from srlongtail.models.state import write_state
 
 
 def write_and_fail(path):
@@ -31,13 +33,15 @@ def test_success_replaces_and_keeps_usual_permissions(tmp_path):
         temporary.write_text("new")
         assert not path.exists()
     assert path.read_text() == "new"
+    write_state(tmp_path / "a.safetensors", {"a": torch.ones(1)}, {})
     mask = os.umask(0)
     os.umask(mask)
-    assert stat.S_IMODE(path.stat().st_mode) == 0o666 & ~mask
+    for written in (path, tmp_path / "a.safetensors"):
+        assert stat.S_IMODE(written.stat().st_mode) == 0o666 & ~mask
 
 
 def test_the_umask_of_the_process_is_left_alone(tmp_path, monkeypatch):
-    """Between reading and restoring it, another thread could read, and later restore, the wrong one."""
+    """While it is read, it is 0 for all threads; two that read it at once could leave it so."""
     monkeypatch.setattr("os.umask", None)
     with replacing(tmp_path / "a.txt") as temporary:
         temporary.write_text("new")

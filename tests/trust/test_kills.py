@@ -1,23 +1,34 @@
-"""Killed at random moments, or run twice at once, a command ends with the files of one run."""
+"""Killed, twice at once, shared out, or on a full disk: a command leaves the files of one run."""
 
 import json
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from tests.trust.scene import COMMANDS
 
-SCRIPT = Path(__file__).with_name("killed.py")
+SCRIPT = Path(__file__).with_name("disturb.py")
+SHARED = [
+    "evaluate",
+    "compare",
+    "analyze",
+    "claims",
+    "histogram",
+    "fitting",
+    "attribute",
+    "restore",
+]
 WRITING = [name for name in COMMANDS if name not in ("inspect", "demo")]
 
 
-def disturbed(*words: str) -> dict[str, dict[str, int]]:
-    """Return how the processes ended; see `killed.py`."""
+def disturbed(*words: str, before: Sequence[str] = ()) -> dict[str, dict[str, int]]:
+    """Return how the processes ended; see `disturb.py`."""
     done = subprocess.run(
-        [sys.executable, SCRIPT, *words],
+        [*before, sys.executable, SCRIPT, *words],
         stdout=subprocess.PIPE,
         text=True,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
@@ -43,6 +54,25 @@ def test_kill_9_at_many_moments(scene, name, count):
     """80 in all, and 20 of longer training in `tests/training/test_kill.py`."""
     (of,) = disturbed(f"kill:{name}={count}").values()
     assert of["stopped"] == count
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SHARED)
+def test_several_processes_write_the_same_files(scene, name):
+    (of,) = disturbed(f"ranks:{name}=2").values()
+    assert of == {"0": 2}
+
+
+@pytest.mark.slow
+def test_a_full_disk(scene):
+    """Of 4 kB, in a name space of its own, where the user may mount one."""
+    alone = ["unshare", "--map-root-user", "--mount"]
+    mount = ["mount", "-t", "tmpfs", "-o", "size=4k", "disk", "/tmp"]
+    try:
+        subprocess.run([*alone, *mount], check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        pytest.skip(f"no disk can be mounted here: {error}")
+    disturbed(*(f"full:{name}=4" for name in WRITING), before=alone)
 
 
 @pytest.mark.slow

@@ -1,11 +1,16 @@
-"""Kill commands at random moments, or run two of each at once, and compare what is left.
+"""Kill commands, run two at once, share them out, or fill the disk, and compare what is left.
 
-`python killed.py MODE:COMMAND=COUNT...`, in the folder of a scene. Every command first runs
-undisturbed. Then, with the mode `kill`, forks of this process, which save the imports, run it, and
-COUNT of them are killed, each after a random part of the duration; every file that is there must be
-whole, and a last run must end with the same files. With the mode `terminate` SIGTERM takes the
-place of kill -9. With the mode `twice`, COUNT times two processes run in one folder at once. Prints
-how the processes ended, as JSON; what they print goes to `messages.txt`.
+`python disturb.py MODE:COMMAND=NUMBER...`, in the folder of a scene. Every command first runs
+undisturbed; then forks of this process, which save the imports, run it, in one of these modes:
+
+- `kill`: so many are killed, each after a random part of the duration. Every file that is there
+  must be whole, and a last run must end with the same files.
+- `terminate`: the same with SIGTERM.
+- `twice`: so many times, two processes run in one folder at once.
+- `ranks`: so many processes are a group, as under torchrun.
+- `full`: on a disk of so many kB. Needs the right to mount one; see `unshare -Urm`.
+
+Prints how the processes ended, as JSON; what they print goes to `messages.txt`.
 """
 
 import json
@@ -13,9 +18,12 @@ import os
 import random
 import shutil
 import signal
+import socket
+import subprocess
 import sys
 import time
 from collections import Counter
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,13 +40,12 @@ from srlongtail import cli
 from srlongtail.models.state import read_state
 from tests.trust.scene import COMMANDS, UNFINISHED, check_files, small_zoo
 
-OUT = Path("out")
+OUT, MESSAGES = Path("out"), Path("messages.txt")
 TIMES = ["elapsed_s", "iterations_per_s", "seconds_per_iteration"]  # columns of tables
 LINES = COMMANDS | {
     "losses-bench": "ablate losses --data data/train --loss sobel --recipe small.toml --seeds 0 "
     "--iterations 6 --out out",
 }
-SIGNALS = {"kill": signal.SIGKILL, "terminate": signal.SIGTERM}
 
 
 def run(line: str) -> int:
@@ -51,13 +58,14 @@ def run(line: str) -> int:
     return 0
 
 
-def start(line: str) -> int:
+def start(line: str, **environment: str) -> int:
     """Run a command line in a fork, and return its process id."""
     sys.stdout.flush()
     child = os.fork()
     if child:
         return child
     code = 1
+    os.environ |= environment
     try:
         code = run(line)
     except BaseException:
@@ -83,17 +91,16 @@ def content(path: Path) -> Any:
     if path.suffix == ".csv":
         table = pd.read_csv(path, dtype=str)
         return table.drop(columns=[c for c in TIMES if c in table]).to_csv()
-    if path.suffix == ".pt":
-        state = torch.load(path, weights_only=True)
-        return repr({key: state[key] for key in ("iteration", "learner", "data")})
     return path.read_bytes()
 
 
 def contents() -> dict[str, Any]:
     """Return the contents of all files below `out`, after checking that each is whole."""
     files = check_files(OUT)
-    passing = [path for path in files if UNFINISHED.fullmatch(path.name) or path.name == ".lock"]
-    return {str(path): content(path) for path in files if path not in passing}
+    # A run is finished when its checkpoint is; its state may be that of the save before.
+    passing = (".lock", "state.pt")
+    lasting = [f for f in files if not UNFINISHED.fullmatch(f.name) and f.name not in passing]
+    return {str(path): content(path) for path in lasting}
 
 
 def undisturbed(line: str) -> dict[str, Any]:
@@ -112,7 +119,8 @@ def compare(name: str, expected: dict[str, Any]) -> None:
     shutil.rmtree(OUT)
 
 
-def disturbed(name: str, line: str, number: int, count: int, rng: random.Random) -> Counter[str]:
+def disturbed(number: int, name: str, line: str, count: int) -> Counter[str]:
+    rng = random.Random(f"{number} {line}")
     ended: Counter[str] = Counter()
     began = time.monotonic()
     expected = undisturbed(line)
@@ -126,6 +134,7 @@ def disturbed(name: str, line: str, number: int, count: int, rng: random.Random)
         if code == 0:
             ended["finished"] += 1
             compare(name, expected)
+            duration *= 0.7  # that of the first run included imports
             continue
         ended["stopped"] += 1
         ended[str(code)] += 1
@@ -152,23 +161,59 @@ def twice(name: str, line: str, count: int) -> Counter[str]:
     return ended
 
 
+def ranks(name: str, line: str, count: int) -> Counter[str]:
+    expected = undisturbed(line)
+    with socket.socket() as place:
+        place.bind(("127.0.0.1", 0))
+        port = str(place.getsockname()[1])
+    shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": str(count)}
+    processes = [start(line, **shared, RANK=str(n), LOCAL_RANK=str(n)) for n in range(count)]
+    ended = Counter(str(finish(process)) for process in processes)
+    compare(name, expected)
+    return ended
+
+
+def full(name: str, line: str, size: int) -> Counter[str]:
+    OUT.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}k", "disk", OUT], check=True)
+    try:
+        before = len(MESSAGES.read_text())
+        code = finish(start(line))
+        assert code == 2, f"{name}: ended with {code}"
+        said = MESSAGES.read_text()[before:].strip()
+        assert said.splitlines()[-1].startswith("srlongtail: error: "), said
+        assert "No space left" in said or "disk is full" in said, said
+        left = [str(path) for path in check_files(OUT) if UNFINISHED.fullmatch(path.name)]
+        assert not left, f"{name}: left {left}"
+    finally:
+        subprocess.run(["umount", OUT], check=True)
+    OUT.rmdir()
+    return Counter({"2": 1})
+
+
+MODES = {
+    "kill": partial(disturbed, signal.SIGKILL),
+    "terminate": partial(disturbed, signal.SIGTERM),
+    "twice": twice,
+    "ranks": ranks,
+    "full": full,
+}
+
+
 def main() -> None:
     torch.set_num_threads(1)
     small_zoo(Path.cwd(), setattr)
     photos = srlongtail.ablation.losses.photos
     srlongtail.ablation.losses.photos = lambda *rule: photos(*rule)[:1]
     srlongtail.ablation.work_queue.PAUSE_S = 0.05
-    rng, ended = random.Random(0), {}
-    printed, messages = os.dup(1), os.open("messages.txt", os.O_WRONLY | os.O_CREAT)
+    ended = {}
+    printed, messages = os.dup(1), os.open(MESSAGES, os.O_WRONLY | os.O_CREAT)
     os.dup2(messages, 1)
     os.dup2(messages, 2)
     for word in sys.argv[1:]:
         mode, _, rest = word.partition(":")
         name, _, count = rest.partition("=")
-        if mode == "twice":
-            ended[word] = twice(name, LINES[name], int(count))
-        else:
-            ended[word] = disturbed(name, LINES[name], SIGNALS[mode], int(count), rng)
+        ended[word] = MODES[mode](name, LINES[name], int(count))
     os.write(printed, json.dumps(ended).encode())
 
 
