@@ -20,8 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from srlongtail.ablation.verdicts import CONTROL, PERTURBED
-from srlongtail.ablation.work_queue import run_tasks
-from srlongtail.device import find_device
+from srlongtail.ablation.work_queue import train_runs
 from srlongtail.image.dataset import ImagePair, ImageSet, open_files, photos
 from srlongtail.image.degrade import named_degradation
 from srlongtail.image.resample import upsample_bicubic
@@ -43,9 +42,8 @@ from srlongtail.training.images import (
 )
 from srlongtail.training.learner import Learner, recipe_loss, with_loss_code
 from srlongtail.training.lock import locked
-from srlongtail.training.loop import train
 from srlongtail.training.patches import PatchBank, SharedBank
-from srlongtail.training.precision import precision_of, settle_grid_precision
+from srlongtail.training.precision import precision_of
 from srlongtail.training.recipe import Recipe, find_recipe
 from srlongtail.training.runfolder import folder_name
 
@@ -221,33 +219,29 @@ def run_losses(
     """
     out, data = Path(out), tuple(data)
     found = find_images(data)
-    bank = bank or SharedBank()
     sets = _test_sets(grid.base, held_out(found), tests)
     bench = _Bench(grid, out, found, _Tests(sets, grid.base), allow_code=allow_code)
+    runs = {run.recipe.name: run for run in grid.runs()}
 
-    def make(run: LossRun) -> None:
-        folder = bench.folder(run)
-        if bench.is_measured(run):
-            return
-        train(
-            replace(run.recipe, data=data),
-            folder,
-            resume=True,
-            device=device,
-            find_bank=bank.of,
-            deadline=deadline,
-            tell=tell,
-            allow_code=allow_code,
-            precision=precision,
-        )
-        bench.measure(run, device)
+    def finish(recipe: Recipe) -> None:
+        bench.measure(runs[recipe.name], device)
         bench.write()
 
-    precision = settle_grid_precision(
-        out, grid.base, map(bench.folder, grid.runs()), find_device(device), tell
+    train_runs(
+        [run.recipe for run in runs.values()],
+        out,
+        data,
+        base=grid.base,
+        folder=lambda recipe: bench.folder(runs[recipe.name]),
+        is_done=lambda recipe: bench.is_measured(runs[recipe.name]),
+        finish=finish,
+        device=device,
+        deadline=deadline,
+        bank=bank,
+        wait=wait,
+        tell=tell,
+        allow_code=allow_code,
     )
-    for _ in run_tasks(list(grid.runs()), make, wait=wait, deadline=deadline, tell=tell):
-        pass
     return bench.write()
 
 

@@ -3,7 +3,6 @@
 import math
 import os
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -11,8 +10,7 @@ from typing import Any
 import pandas as pd
 
 from srlongtail.ablation.grids import Grid
-from srlongtail.ablation.work_queue import run_tasks
-from srlongtail.device import find_device
+from srlongtail.ablation.work_queue import train_runs
 from srlongtail.image.dataset import ImageSet
 from srlongtail.metrics import PAPER
 from srlongtail.models.checkpoint import load_model
@@ -22,9 +20,7 @@ from srlongtail.results import write_record, write_table
 from srlongtail.training.images import choose_images, describe, find_images
 from srlongtail.training.learner import with_loss_code
 from srlongtail.training.lock import locked
-from srlongtail.training.loop import train
 from srlongtail.training.patches import SharedBank
-from srlongtail.training.precision import settle_grid_precision
 from srlongtail.training.recipe import Recipe
 from srlongtail.training.runfolder import find_finished, folder_name
 from srlongtail.training.validation import Validation, validation_set
@@ -78,8 +74,6 @@ def run_grid(
     def source(recipe: Recipe) -> dict[str, Any]:
         return describe(choose_images(found, recipe.half, recipe.images, recipe.hold_out))
 
-    bank = bank or SharedBank()
-
     def find(recipe: Recipe) -> Path | None:
         recipe = with_loss_code(recipe, allow_code=allow_code)
         return find_finished(recipe, source(recipe), reuse or out)
@@ -87,30 +81,24 @@ def run_grid(
     table = _Table(grid, out, tests, find)
 
     def folder(recipe: Recipe) -> Path:
-        recipe = with_loss_code(recipe, allow_code=allow_code)
-        return out / folder_name(recipe, source(recipe))
+        coded = with_loss_code(recipe, allow_code=allow_code)
+        return table.find(recipe) or out / folder_name(coded, source(coded))
 
-    def make(recipe: Recipe) -> None:
-        if table.find(recipe):
-            return
-        train(
-            replace(recipe, data=data),
-            folder(recipe),
-            resume=True,
-            device=device,
-            find_bank=bank.of,
-            deadline=deadline,
-            tell=tell,
-            allow_code=allow_code,
-            precision=precision,
-        )
-        table.write()
-
-    recipes = [recipe for _, recipe in grid.runs()]
-    known = (table.find(recipe) or folder(recipe) for recipe in recipes)
-    precision = settle_grid_precision(out, grid.recipe, known, find_device(device), tell)
-    for _ in run_tasks(recipes, make, wait=wait, deadline=deadline, tell=tell):
-        pass
+    train_runs(
+        [recipe for _, recipe in grid.runs()],
+        out,
+        data,
+        base=grid.recipe,
+        folder=folder,
+        is_done=lambda recipe: table.find(recipe) is not None,
+        finish=lambda _: table.write(),
+        device=device,
+        deadline=deadline,
+        bank=bank,
+        wait=wait,
+        tell=tell,
+        allow_code=allow_code,
+    )
     rows = table.write()
     if rows["precision"].nunique() > 1 and tell is not None:
         tell(f"{grid.name}: runs of several precisions, see the column of that name")
