@@ -77,6 +77,31 @@ def eval_mode(model: object) -> Iterator[None]:
             layer.training = mode
 
 
+@contextlib.contextmanager
+def fixed_weights(model: object) -> Iterator[None]:
+    """Take the weights of a module for constants, so that no gradient is computed for them.
+
+    Any other callable is left unchanged.
+
+    Example:
+        >>> network = nn.Conv2d(3, 3, 1)
+        >>> with fixed_weights(network):
+        ...     network.weight.requires_grad
+        False
+        >>> network.weight.requires_grad
+        True
+    """
+    parameters = model.parameters() if isinstance(model, nn.Module) else ()
+    learned = [parameter for parameter in parameters if parameter.requires_grad]
+    for parameter in learned:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in learned:
+            parameter.requires_grad_(True)
+
+
 def is_out_of_memory(error: BaseException) -> bool:
     """Return whether an error means that memory is short, on a GPU or on the CPU.
 

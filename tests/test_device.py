@@ -4,7 +4,13 @@ import pytest
 import torch
 from torch import nn
 
-from srlongtail.device import device_of, eval_mode, find_device, is_out_of_memory
+from srlongtail.device import (
+    device_of,
+    eval_mode,
+    find_device,
+    fixed_weights,
+    is_out_of_memory,
+)
 from srlongtail.errors import InputError
 
 
@@ -19,6 +25,16 @@ def test_eval_mode_leaves_every_layer_as_it_was():
 
 def test_eval_mode_takes_any_callable():
     with eval_mode(torch.sin):
+        pass
+
+
+def test_weights_are_fixed_only_meanwhile():
+    network = nn.Sequential(nn.Conv2d(3, 3, 1), nn.Conv2d(3, 3, 1))
+    network[0].weight.requires_grad_(False)  # frozen by whoever trains the rest
+    with fixed_weights(network):
+        assert not any(parameter.requires_grad for parameter in network.parameters())
+    assert [p.requires_grad for p in network.parameters()] == [False, True, True, True]
+    with fixed_weights(torch.sin):
         pass
 
 

@@ -33,7 +33,7 @@ from srlongtail.attribution.trust import (
     doubts,
     is_quantized,
 )
-from srlongtail.device import eval_mode
+from srlongtail.device import eval_mode, fixed_weights
 from srlongtail.errors import InputError
 from srlongtail.geometry import Box, Window, check_window
 
@@ -283,7 +283,7 @@ def local_attribution(
     if published:
         target, internal_batch_size = PublishedDetector, 1
     height, width = lr.shape[-2:]
-    with eval_mode(model):
+    with eval_mode(model), fixed_weights(model):
         model = keeping_input(model)
         field = field or receptive_field(model, lr)
         check_window(window, height * field.scale, width * field.scale)

@@ -32,7 +32,7 @@ from srlongtail.attribution.path import BlurPath
 from srlongtail.attribution.receptive_field import ReceptiveField, receptive_field
 from srlongtail.attribution.target import GradientDetector, WindowTarget
 from srlongtail.attribution.trust import differentiable
-from srlongtail.device import eval_mode
+from srlongtail.device import eval_mode, fixed_weights
 from srlongtail.geometry import Box, Window
 
 _OCCLUSIONS = 400  # approximate number of blocks that occlusion divides an image into
@@ -93,7 +93,7 @@ def compare_methods(
         InputError: See `local_attribution`; or blurring does not change the target.
     """
     height, width = lr.shape[-2:]
-    with eval_mode(model):
+    with eval_mode(model), fixed_weights(model):
         model = keeping_input(model)
         field = field or receptive_field(model, lr)
         lam = local_attribution(

@@ -20,7 +20,7 @@ from srlongtail.models.calls import NetworkCall
 from srlongtail.models.card import ModelCard
 from srlongtail.models.catalog import CATALOG, build, recognize
 from srlongtail.models.facts import Provenance, Source
-from srlongtail.models.fast.layers import accelerate
+from srlongtail.models.fast.layers import prepared
 from srlongtail.models.load_weights import check_finite, load_weights
 from srlongtail.models.probe import find_out
 from srlongtail.models.spandrel_network import build_with_spandrel
@@ -407,7 +407,7 @@ class _Loading:
         loaded = load_weights(module, file, prefix)
         self._note_source(path, wrapping or loaded.note, loaded.candidate.tensors)
         if self._provenance.architecture:  # of ours; a stranger's stays as it was made
-            accelerate(module)
+            prepared(module)
         return module
 
     def _build(self, name: str, arguments: dict[str, Any], stem: str = "") -> nn.Module:

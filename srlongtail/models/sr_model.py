@@ -238,7 +238,7 @@ class SRModel(nn.Module):
         Returns:
             `(N, 3, h * scale, w * scale)`, nominally in [0, 1].
         """
-        output = self.output(lr)
+        output = self.output(lr).contiguous()  # whatever layout the network computes in
         if self.predicts == "residual":
             return output + upsample_bicubic(lr, self.scale)
         return output

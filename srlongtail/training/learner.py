@@ -18,7 +18,7 @@ from srlongtail.focal.weights import FocalParameters
 from srlongtail.image.resample import upsample_bicubic
 from srlongtail.losses.catalog import code_of, make_loss, takes_step, try_loss
 from srlongtail.models.catalog import new_model
-from srlongtail.models.fast.layers import accelerate
+from srlongtail.models.fast.layers import prepared
 from srlongtail.models.fast.patches import BicubicOfPatches
 from srlongtail.models.sr_model import SRModel
 from srlongtail.training.recipe import Recipe
@@ -133,8 +133,7 @@ class Learner:
                 **recipe.arguments,
             )
             _perturb(model, recipe.perturbation)
-        accelerate(model.network)
-        model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # not in its stub
+        prepared(model.network)
         self.model = model.to(device).train()
         self.generator = torch.Generator(draws_on).manual_seed(recipe.seed)
         self.meter = Meter(device)

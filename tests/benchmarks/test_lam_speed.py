@@ -1,5 +1,7 @@
 """LAM against one step at a time on the whole image, in CPU time of one thread."""
 
+import copy
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -9,6 +11,7 @@ from srlongtail.attribution.lam import local_attribution
 from srlongtail.attribution.path import BlurPath
 from srlongtail.attribution.target import GradientDetector
 from srlongtail.models.catalog import new_model
+from srlongtail.models.fast.layers import prepared
 from tests.benchmarks.conftest import Bench, Row, median_seconds
 
 STEPS = 50
@@ -37,13 +40,14 @@ def plain(model: nn.Module, lr: Tensor, window: tuple[int, int, int], weights: b
 def test_a_map_of_a_64_x_64_image(bench: Bench, name: str, rounds: int, target: float) -> None:
     torch.manual_seed(0)
     model, lr, window = new_model(name, 4), torch.rand(3, 64, 64), (120, 120, 16)
-    found = local_attribution(model, lr, window).attributions
+    loaded = prepared(copy.deepcopy(model))  # as `load_model` does
+    found = local_attribution(loaded, lr, window).attributions
     expected = plain(model, lr, window, weights=False)
     assert (found - expected).abs().max() < 1e-5 * expected.abs().max()
     bench.compare(
         f"LAM of a 64 x 64 LR image, {STEPS} steps, {name}",
         lambda: plain(model, lr, window, weights=True),
-        lambda: local_attribution(model, lr, window),
+        lambda: local_attribution(loaded, lr, window),
         target,
         asserted=0.75 * target,
         rounds=rounds,

@@ -16,7 +16,7 @@ from srlongtail.models.catalog import CATALOG, build, new_model
 from srlongtail.models.checkpoint import load_model, load_models, save_model, zoo_names
 from srlongtail.models.complexity import count_operations, count_parameters
 from srlongtail.models.facts import Training
-from srlongtail.models.fast.layers import accelerate
+from srlongtail.models.fast.layers import prepared
 from srlongtail.models.spandrel_network import import_spandrel
 from srlongtail.models.sr_model import SRModel, bicubic
 from srlongtail.models.state import read_state
@@ -36,7 +36,7 @@ def test_saved_and_loaded_again_is_the_same_to_the_bit(tmp_path, name):
     model = sample(name, scale=2)
     save_model(tmp_path / "mine.safetensors", model)
     loaded = load_model(tmp_path / "mine.safetensors")
-    accelerate(model.network)  # as the loader does: other layers round otherwise
+    prepared(model.network)  # as the loader does: other layers round otherwise
     with torch.no_grad():
         assert torch.equal(loaded(LR), model(LR))
     assert (loaded.name, loaded.scale, loaded.predicts) == ("mine", 2, "residual")
@@ -92,6 +92,7 @@ def test_foreign_wrappings(tmp_path, wrapping, suffix):
     assert loaded.architecture == "carn"
     assert loaded.provenance.determined_by["scale"] == "weights' shapes"
     assert not any(module.training for module in loaded.modules())
+    prepared(model.network)  # as the loader does: other layers round otherwise
     with torch.no_grad():
         assert torch.equal(loaded(LR), model(LR))
 
@@ -355,6 +356,7 @@ def test_weights_for_several_scales(tmp_path, file, asked, scale, by):
     model = load_model(tmp_path / file, scale=asked, predicts="image", value_range=1)
     assert model.scale == scale
     assert model.provenance.determined_by["scale"] == by
+    prepared(network)
     with torch.no_grad():
         assert torch.equal(model(LR), network(LR, scale))
 

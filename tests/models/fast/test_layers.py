@@ -8,9 +8,14 @@ from torch import nn
 from torch.autograd import gradcheck, gradgradcheck
 from torch.utils.flop_counter import FlopCounterMode
 
-from srlongtail.models.catalog import CATALOG, build
+from srlongtail.models.catalog import CATALOG, build, new_model
 from srlongtail.models.checkpoint import load_model
-from srlongtail.models.fast.layers import FastConvTranspose2d, FastPReLU, accelerate
+from srlongtail.models.fast.layers import (
+    FastConvTranspose2d,
+    FastPReLU,
+    accelerate,
+    prepared,
+)
 
 KERNELS = [(9, 2), (9, 3), (9, 4), (4, 2), (3, 2), (2, 2), (5, 4)]
 
@@ -169,3 +174,16 @@ def test_a_loaded_network_is_fast_and_a_built_one_plain():
     plain = {type(module) for module in build("fsrcnn", scale=4).modules()}
     assert loaded - plain == {FastPReLU, FastConvTranspose2d}
     assert plain - loaded == {nn.PReLU, nn.ConvTranspose2d}
+
+
+@pytest.mark.parametrize("name", [name for name in CATALOG if CATALOG[name].channels == "rgb"])
+def test_a_prepared_network_computes_the_same_and_gives_planes(name):
+    torch.manual_seed(0)
+    plain = new_model(name, 2)
+    fast = copy.deepcopy(plain)
+    prepared(fast.network)
+    lr = torch.rand(1, 3, 24, 32)
+    with torch.no_grad():
+        expected, found = plain(lr), fast(lr)
+    assert found.is_contiguous()
+    assert (found - expected).abs().max() < 1e-5 * expected.abs().max()
