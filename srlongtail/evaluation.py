@@ -2,9 +2,10 @@
 
 import os
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from itertools import chain
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,13 +19,15 @@ from srlongtail.image.io import write_image
 from srlongtail.image.tiles import Tiling
 from srlongtail.metrics import PAPER, Protocol, Score, mean_psnr
 from srlongtail.models.sr_images import AnyModel, SRImages, fit_to_images
-from srlongtail.parallel import gather, is_writer, share
+from srlongtail.models.threads import ModelsInThreads
+from srlongtail.parallel import gather, in_threads, is_writer, share
 from srlongtail.restoration import save_paths
 
 COLUMNS = ("model", "dataset", "image", "psnr_db", "ssim")
 UNKNOWN_LR = "unknown"  # the LR images behind a folder of SR images
 
 _Way = tuple[AnyModel, Tiling | None]
+_Place = tuple[tuple[Source, ...], int]  # an HR image: the images that it is one of, and its index
 
 
 def evaluate(
@@ -40,8 +43,9 @@ def evaluate(
     `lr` is the source of the data set's LR images (see `LRSource.short`), or `UNKNOWN_LR` for SR
     images in a folder.
 
-    Images are read one at a time. Under `torchrun` (inside `process_group`) the processes share
-    them out, and every process gets the whole table.
+    As many images are held at once as torch has threads (see `in_threads`); the numbers do not
+    depend on it. Under `torchrun` (inside `process_group`) the processes share the images out, and
+    every process gets the whole table.
 
     Args:
         models: The models, all of the data sets' scale; folders of SR images, too.
@@ -109,36 +113,66 @@ def evaluate_together(
         paths = save_paths(
             [model for task in tasks for model in task.models], [task.data for task in tasks], save
         )
-    # HR images -> data set -> model and tiles -> what is scored of it: a task and a row's order.
-    plan: dict[tuple[Source, ...], dict[ImageSet, dict[_Way, list[tuple[int, int]]]]] = {}
-    for number, (models, data, protocol) in enumerate(tasks):
-        ways = plan.setdefault(data.hr_sources, {}).setdefault(data, {})
-        for order, model in enumerate(models):
-            way = model, protocol.tiling(model.architecture, data.name)
-            ways.setdefault(way, []).append((number, order))
-    places = [(sources, index) for sources in plan for index in range(len(sources))]
-    total = sum(len(data) * len(ways) for sets in plan.values() for data, ways in sets.items())
+    scoring = _Scoring(tasks, paths)
+    places = list(share(scoring.places))
+    total = sum(scoring.restored_images(sources) for sources, _ in places)
     rows: list[list[tuple[Any, ...]]] = [[] for _ in tasks]
     with tqdm(total=total, disable=None if is_writer() else True, unit="image") as bar:
-        for sources, index in share(places):
-            read = cache(read_source)  # of this image only
-            for data, ways in plan[sources].items():
-                pair = data.pair(index, read)
-                for (model, tile), uses in ways.items():
-                    sr = model.restore_pair(pair, tile)
-                    if paths:
-                        write_image(paths[model.name, data.name, pair.name], sr)
-                    lr = UNKNOWN_LR if isinstance(model, SRImages) else data.lr_source.short
-                    for number, order in uses:
-                        score = _score(tasks[number].protocol, sr, pair)
-                        row = (model.name, data.name, pair.name, *score, lr)
-                        rows[number].append((order, index, *row))
-                    bar.update()
+        for (sources, _), found in zip(places, in_threads(scoring.rows, places), strict=True):
+            for number, row in found:
+                rows[number].append(row)
+            bar.update(scoring.restored_images(sources))
     columns = ["order", "index", *COLUMNS, "lr"]
     return [
         pd.DataFrame(sorted(chain(*parts)), columns=columns)[columns[2:]]
         for parts in zip(*gather(rows), strict=True)
     ]
+
+
+class _Scoring:
+    """What is restored and scored of each HR image, in one pass over the images.
+
+    Args:
+        tasks: The tasks.
+        paths: Model, data set and image -> file to write the SR image to.
+    """
+
+    def __init__(self, tasks: Sequence[Task], paths: Mapping[tuple[str, str, str], Path]) -> None:
+        self.tasks, self.paths, self.models = tasks, paths, ModelsInThreads()
+        # HR images -> data set -> model and tiles -> what is scored of it: a task, a row's order.
+        self.plan: dict[tuple[Source, ...], dict[ImageSet, dict[_Way, list[tuple[int, int]]]]] = {}
+        for number, (models, data, protocol) in enumerate(tasks):
+            ways = self.plan.setdefault(data.hr_sources, {}).setdefault(data, {})
+            for order, model in enumerate(models):
+                way = model, protocol.tiling(model.architecture, data.name)
+                ways.setdefault(way, []).append((number, order))
+
+    @property
+    def places(self) -> list[_Place]:
+        """Every HR image."""
+        return [(sources, index) for sources in self.plan for index in range(len(sources))]
+
+    def restored_images(self, sources: tuple[Source, ...]) -> int:
+        """Return the number of SR images made for each of some HR images."""
+        return sum(map(len, self.plan[sources].values()))
+
+    def rows(self, place: _Place) -> list[tuple[int, tuple[Any, ...]]]:
+        """Return the rows that an HR image gives, each with the number of its task."""
+        sources, index = place
+        read = cache(read_source)  # of this image only
+        rows = []
+        for data, ways in self.plan[sources].items():
+            pair = data.pair(index, read)
+            for (model, tile), uses in ways.items():
+                sr = self.models.restore_pair(model, pair, tile)
+                if self.paths:
+                    write_image(self.paths[model.name, data.name, pair.name], sr)
+                lr = UNKNOWN_LR if isinstance(model, SRImages) else data.lr_source.short
+                for number, order in uses:
+                    score = _score(self.tasks[number].protocol, sr, pair)
+                    row = (order, index, model.name, data.name, pair.name, *score, lr)
+                    rows.append((number, row))
+        return rows
 
 
 def summarize(table: pd.DataFrame) -> pd.DataFrame:

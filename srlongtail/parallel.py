@@ -1,11 +1,14 @@
-"""Divide images among the processes that `torchrun` started, with torch.distributed.
+"""Divide images among the processes that `torchrun` started, and among threads.
 
-Without `torchrun` there is one process, and all functions here do nothing.
+Processes exchange results with torch.distributed. Without `torchrun` there is one process, and the
+functions for processes do nothing.
 """
 
 import contextlib
 import os
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
 import torch
@@ -14,6 +17,7 @@ import torch.distributed as dist
 from srlongtail.errors import InputError
 
 T = TypeVar("T")
+R = TypeVar("R")
 
 _alone = False  # see `alone`
 
@@ -115,3 +119,40 @@ def gather(value: T) -> list[T]:
     values: list[T | None] = [None] * dist.get_world_size()
     dist.all_gather_object(values, value)
     return values  # type: ignore[return-value]  # every entry is filled by now
+
+
+def in_threads(function: Callable[[T], R], items: Sequence[T]) -> Iterator[R]:
+    """Return the results for all items, in order, computed side by side.
+
+    There are as many threads as torch may use, and each computes an item with one torch thread:
+    operations on one image are often too short to divide. Results do not depend on the number of
+    threads, and no more items than threads are held at once. The first error in the order of the
+    items is raised; items not begun by then, or when the caller stops early, are left out.
+
+    A single item is computed here, with all of torch's threads.
+
+    Args:
+        function: What to compute of an item; several threads call it at once.
+        items: The items.
+
+    Example:
+        >>> list(in_threads(str.upper, "abc"))
+        ['A', 'B', 'C']
+    """
+    threads = torch.get_num_threads()
+    workers = min(threads, len(items))
+    if workers < 2:
+        yield from map(function, items)
+        return
+    waiting: deque[Future[R]] = deque()
+    pool = ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,))
+    try:
+        for item in items:
+            waiting.append(pool.submit(function, item))
+            if len(waiting) > workers:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)
+        torch.set_num_threads(threads)

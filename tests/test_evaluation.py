@@ -65,6 +65,28 @@ def test_rows_are_tidy_and_in_order(folder):
     assert (first.to_numpy() == second.to_numpy()).all()
 
 
+def test_scores_do_not_depend_on_the_number_of_threads(folder):
+    data, model = open_data(folder), load_model("fsrcnn-fpl-x4")
+    one = evaluate([model, bicubic(4)], [data])
+    try:
+        torch.set_num_threads(3)
+        several = evaluate([model, bicubic(4)], [data])
+    finally:
+        torch.set_num_threads(1)
+    pd.testing.assert_frame_equal(one, several, check_exact=True)
+
+
+def test_an_error_in_a_thread_names_the_file(folder):
+    data = open_data(folder)
+    (folder / "b.png").write_bytes((folder / "b.png").read_bytes()[:500])
+    try:
+        torch.set_num_threads(2)
+        with pytest.raises(InputError, match=r"b\.png: damaged"):
+            evaluate([bicubic(4)], [data])
+    finally:
+        torch.set_num_threads(1)
+
+
 def test_protocols_differ(folder):
     data = [open_data(folder)]
     paper, y = (evaluate([bicubic(4)], data, protocol) for protocol in (PAPER, Y_CHANNEL))

@@ -3,12 +3,14 @@
 import json
 import subprocess
 import sys
+import threading
+import time
 
 import pytest
 import torch
 import torch.distributed as dist
 
-from srlongtail.parallel import gather, is_writer, process_group, share
+from srlongtail.parallel import gather, in_threads, is_writer, process_group, share
 
 # Each process writes what it saw in the group, and whether it left it.
 SCRIPT = """
@@ -89,3 +91,55 @@ def test_both_backends_at_once(tmp_path):
         assert gather({"any": "object"}) == [{"any": "object"}]
     finally:
         dist.destroy_process_group()
+
+
+@pytest.fixture
+def two_threads():
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    assert torch.get_num_threads() == 2
+    torch.set_num_threads(before)
+
+
+def test_results_come_in_order_from_threads_with_one_torch_thread_each(two_threads):
+    def compute(item):
+        time.sleep(0.02 * (5 - item))
+        return item, threading.get_ident(), torch.get_num_threads()
+
+    found = list(in_threads(compute, range(5)))
+    assert [item for item, _, _ in found] == list(range(5))
+    assert len({thread for _, thread, _ in found}) == 2
+    assert {count for _, _, count in found} == {1}
+
+
+def test_one_item_keeps_all_torch_threads(two_threads):
+    def compute(item):
+        return threading.get_ident(), torch.get_num_threads()
+
+    assert list(in_threads(compute, [0])) == [(threading.get_ident(), 2)]
+
+
+def test_only_a_few_items_are_begun_before_their_results_are_taken(two_threads):
+    begun = []
+    results = in_threads(begun.append, range(100))
+    next(results)
+    time.sleep(0.1)
+    assert len(begun) <= 4
+    results.close()
+    assert len(begun) <= 4
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
+def test_the_first_error_in_order_is_raised_and_the_rest_left_out(two_threads, error):
+    begun = []
+
+    def compute(item):
+        begun.append(item)
+        time.sleep(0.1 if item == 1 else 0)
+        if item in (1, 2):
+            raise error(f"item {item}")
+
+    with pytest.raises(error, match="item 1"):
+        list(in_threads(compute, range(100)))
+    assert len(begun) < 8

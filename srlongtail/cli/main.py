@@ -41,6 +41,7 @@ from srlongtail.cli.plain import in_plain_words, plain_help
 from srlongtail.cli.report import analyze
 from srlongtail.cli.training import ablate, train, zoo
 from srlongtail.errors import InputError, InputWarning, suggestion
+from srlongtail.models.fast.process import keep_memory
 
 COMMANDS: dict[str, Callable[..., None]] = {
     "demo": demo,
@@ -78,6 +79,7 @@ def main() -> None:
     and with 143 after SIGTERM. With `--debug`, the traceback is printed before that line.
     """
     warnings.showwarning = _show_warning
+    keep_memory()
     try:
         with _ended_by_sigterm():
             _parse(sys.argv[1:])()

@@ -281,8 +281,8 @@ class SRModel(nn.Module):
         if not self._range_is_checked:
             self._check_range(images[:1])
         with eval_mode(self), torch.no_grad():
-            restored = torch.stack([self._restore_one(image, tile) for image in images])
-        restored = restored if lr.dim() == 4 else restored[0]
+            each = [self._restore_one(image, tile) for image in images]
+        restored = torch.stack(each) if lr.dim() == 4 else each[0]
         return restored.clamp(0, 1) if clamp else restored
 
     def _check_range(self, lr: Tensor) -> None:

@@ -80,6 +80,20 @@ def test_upsample_is_torchs_bicubic_and_not_matlabs():
     assert (upsample_bicubic(lr, 4) - imresize(lr, 4)).abs().max() > 0.01
 
 
+@pytest.mark.parametrize("scale", [2, 3, 4])
+@pytest.mark.parametrize("size", [(1, 1), (2, 5), (31, 20)])
+def test_upsample_without_gradient_is_the_same(scale, size):
+    lr = torch.rand(2, 3, *size, dtype=torch.float64)
+    expected = F.interpolate(lr, scale_factor=scale, mode="bicubic", align_corners=False)
+    with torch.no_grad():
+        for images, wanted in ((lr, expected), (lr[0], expected[0])):
+            assert torch.allclose(upsample_bicubic(images, scale), wanted, rtol=0, atol=1e-14)
+        single = upsample_bicubic(lr.float(), scale)
+    assert single.dtype == torch.float32
+    assert single.is_contiguous()
+    assert torch.allclose(single, expected.float(), rtol=0, atol=1e-6 if scale != 3 else 1e-4)
+
+
 @pytest.mark.parametrize(("size", "before", "after"), [(3, 2, 3), (1, 4, 4), (4, 9, 0), (5, 0, 0)])
 def test_pad_symmetric_is_numpys(size, before, after):
     image = torch.rand(2, size)

@@ -1,4 +1,4 @@
-"""Process settings for training on a CPU; they can be made before torch is imported."""
+"""Process settings for a CPU; they can be made before torch is imported."""
 
 import ctypes
 import os
