@@ -1,6 +1,9 @@
 """Images that break arithmetic: constant, saturated, perfect, one row, one image."""
 
+import subprocess
+import sys
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -60,19 +63,57 @@ MEASURES = {
 }
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("measure", MEASURES)
-def test_one_image_without_anything_in_it(measure, kind):
-    """Ends in a table without infinite numbers (NaN is unknown) or in one line; never warns."""
+def check(measure: str, pairs: list[ImagePair]) -> None:
+    """It ends in a table without infinite numbers (NaN is unknown) or in one line; never warns."""
     with warnings.catch_warnings():
         warnings.simplefilter("error", RuntimeWarning)
         try:
-            table = MEASURES[measure]({"bicubic": bicubic, "grey": grey}, pairs_of(kind))
+            table = MEASURES[measure]({"bicubic": bicubic, "grey": grey}, pairs)
         except InputError:
             return
     columns = table.select_dtypes("number").drop(columns="tail_index", errors="ignore")
     values = columns.drop(columns=["tail_index_high", "tail_index_low"], errors="ignore")
     assert not np.isinf(values.to_numpy(float)).any()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("measure", MEASURES)
+def test_one_image_without_anything_in_it(measure, kind):
+    check(measure, pairs_of(kind))
+
+
+@pytest.mark.parametrize("size", [(4, 96), (96, 4), (4, 4), (8, 400)])
+@pytest.mark.parametrize("measure", MEASURES)
+def test_one_image_of_one_row_of_lr(measure, size):
+    noise = torch.rand(3, *size, generator=torch.Generator().manual_seed(0))
+    check(measure, [ImagePair("thin", noise, noise[:, ::4, ::4], "stress")])
+
+
+@pytest.mark.slow
+def test_an_image_of_40_megapixels():
+    """Through every measure, in a process that may take 12 GB of addresses."""
+    done = subprocess.run([sys.executable, "-c", LARGE], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+    found = {name: float(gigabytes) for name, gigabytes in map(str.split, done.stdout.splitlines())}
+    assert set(found) == {name.replace(" ", "-") for name in MEASURES}
+    assert max(found.values()) < 6, found
+
+
+LARGE = f"""
+import resource, sys
+sys.path.insert(0, {str(Path(__file__).parents[2])!r})
+import torch
+from tests.trust.test_numbers_under_stress import MEASURES, bicubic, grey, make_pair, Bicubic
+torch.set_num_threads(1)
+resource.setrlimit(resource.RLIMIT_AS, (12 * 2**30, 12 * 2**30))
+generator = torch.Generator().manual_seed(0)
+pair = make_pair(torch.rand(3, 5160, 7752, generator=generator), Bicubic(4), "large", "stress")
+for name, measure in MEASURES.items():
+    table = measure({{"bicubic": bicubic, "grey": grey}}, [pair])
+    assert len(table)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    print(name.replace(" ", "-"), peak, flush=True)
+"""
 
 
 @pytest.mark.parametrize("kind", KINDS)

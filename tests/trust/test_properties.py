@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from srlongtail.focal.weights import focal_weight, structure_prior
+from srlongtail.image.dataset import ImagePair
 from srlongtail.image.resample import imresize, upsample_bicubic
+from srlongtail.longtail.comparison import compare
 from srlongtail.longtail.difference import DifferenceHistogram, absolute_difference
 from srlongtail.longtail.tail import split_by_rank, tail_statistics
 from srlongtail.metrics import psnr, ssim
@@ -107,3 +109,31 @@ def test_the_tail_does_not_depend_on_the_unit_of_the_error(values, factor):
     one, other = tail_statistics(error), tail_statistics(error * factor)
     for name in ("gini", "l1_share", "l2_share", "effective_pixels"):
         assert other[name] == pytest.approx(one[name], rel=1e-6, nan_ok=True)
+
+
+@few
+@given(st.integers(0, 99), st.integers(2, 4), st.integers(0, 3))
+def test_comparing_a_with_b_is_minus_comparing_b_with_a(seed, images, equal):
+    """The gain, its interval, the gain of each image and tenth, and the signs."""
+    pairs = [
+        ImagePair(str(n), noise(24, 24, seed + n).float(), noise(6, 6, seed + n).float(), "noise")
+        for n in range(images)
+    ]
+
+    def network(number):
+        def restore(lr):
+            sr = upsample_bicubic(lr, 4)
+            pattern = noise(24, 24, 1000 * number + int(lr.sum() * 100)).float()
+            return sr if int(lr.sum() * 100) % 4 < equal else sr + 0.1 * (pattern - 0.5)
+
+        return restore
+
+    there, back = (
+        compare(*both, pairs) for both in ([network(1), network(2)], [network(2), network(1)])
+    )
+    assert there.gain.estimate == pytest.approx(-back.gain.estimate, abs=1e-9)
+    assert there.gain.low == pytest.approx(-back.gain.high, abs=1e-9)
+    assert there.gain.high == pytest.approx(-back.gain.low, abs=1e-9)
+    assert there.sign_test.p_value == pytest.approx(back.sign_test.p_value)
+    gains = [found.per_image().set_index("image")["gain_db"] for found in (there, back)]
+    assert np.allclose(gains[0], -gains[1], atol=1e-9)
