@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from srlongtail.errors import InputError
-from srlongtail.geometry import Box, crop
+from srlongtail.geometry import Box
 
 
 @dataclass(frozen=True)
@@ -42,50 +42,12 @@ class Tiling:
         return [(r, c) for r in self.starts(height) for c in self.starts(width)]
 
 
-def split(image: Tensor, tiling: Tiling) -> Tensor:
-    """Split `(C, H, W)` into tiles `(T, C, size, size)`, in the order of `tiling.corners`.
-
-    If the image is shorter than a tile along an axis, so is the tile.
-
-    Example:
-        >>> split(torch.rand(3, 40, 20), Tiling(32, 28)).shape
-        torch.Size([2, 3, 32, 20])
-    """
-    height, width = image.shape[-2:]
-    return torch.stack(
-        [crop(image, (row, column, tiling.size)) for row, column in tiling.corners(height, width)]
-    )
-
-
-def merge(tiles: Tensor, tiling: Tiling, height: int, width: int, scale: int = 1) -> Tensor:
-    """Merge tiles into an image `(C, height * scale, width * scale)`; overlaps are averaged.
-
-    Args:
-        tiles: `(T, C, size * scale, size * scale)`, in the order of `split`.
-        tiling: The tiling that `split` used.
-        height, width: Size of the image that was split.
-        scale: Factor by which the tiles were enlarged after `split`.
-
-    Example:
-        >>> image = torch.rand(3, 40, 50)
-        >>> tiles = split(image, Tiling(16, 12))
-        >>> torch.allclose(merge(tiles, Tiling(16, 12), 40, 50), image)
-        True
-    """
-    total = tiles.new_zeros(tiles.shape[1], height * scale, width * scale)
-    count = tiles.new_zeros(1, height * scale, width * scale)
-    rows, columns = (side // scale for side in tiles.shape[-2:])
-    for tile, (row, column) in zip(tiles, tiling.corners(height, width), strict=True):
-        place = Box(row, column, row + rows, column + columns).to_sr(scale)
-        place.cut(total).add_(tile)
-        place.cut(count).add_(1)
-    return total / count
-
-
 def apply_in_tiles(
     enlarge: Callable[[Tensor], Tensor], lr: Tensor, scale: int, tiling: Tiling, batch: int = 32
 ) -> Tensor:
-    """Enlarge an LR image `(C, h, w)` tile by tile, `batch` tiles at a time.
+    """Enlarge an LR image `(C, h, w)` tile by tile, and average the overlaps.
+
+    Memory holds the result and one batch of tiles.
 
     Args:
         enlarge: `(N, C, h, w)` -> `(N, C, h * scale, w * scale)`.
@@ -103,9 +65,28 @@ def apply_in_tiles(
         >>> apply_in_tiles(lambda tiles: upsample_bicubic(tiles, 2), lr, 2, Tiling()).shape
         torch.Size([3, 18, 80])
     """
-    tiles = split(lr, tiling)
-    enlarged = torch.cat([enlarge(chunk) for chunk in tiles.split(batch)])
-    return merge(enlarged, tiling, lr.shape[-2], lr.shape[-1], scale)
+    channels, height, width = lr.shape
+    total = lr.new_zeros(channels, height * scale, width * scale)
+    corners = tiling.corners(height, width)
+    for start in range(0, len(corners), batch):
+        boxes = [
+            Box(row, column, min(row + tiling.size, height), min(column + tiling.size, width))
+            for row, column in corners[start : start + batch]
+        ]
+        for box, tile in zip(boxes, enlarge(torch.stack([b.cut(lr) for b in boxes])), strict=True):
+            box.to_sr(scale).cut(total).add_(tile)
+    rows, columns = (
+        _tiles_over(length, tiling).repeat_interleave(scale).to(total) for length in (height, width)
+    )
+    return total.div_(rows[:, None]).div_(columns)
+
+
+def _tiles_over(length: int, tiling: Tiling) -> Tensor:
+    """Return in how many tiles each pixel of an axis lies."""
+    count = torch.zeros(length)
+    for start in tiling.starts(length):
+        count[start : start + tiling.size] += 1
+    return count
 
 
 def apply_in_pieces(
