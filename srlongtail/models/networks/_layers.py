@@ -28,6 +28,11 @@ def same_conv(inputs: int, outputs: int, kernel: int = 3, *, groups: int = 1) ->
     return nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2, groups=groups)
 
 
+def one_shuffle(inputs: int, scale: int) -> nn.Sequential:
+    """Return a convolution to RGB for every pixel of the enlarged image, and one pixel shuffle."""
+    return nn.Sequential(same_conv(inputs, 3 * scale**2), nn.PixelShuffle(scale))
+
+
 def named(**stages: nn.Module) -> nn.Sequential:
     """Return a sequence of stages with names instead of numbers in the state dictionary."""
     return nn.Sequential(OrderedDict(stages))

@@ -8,7 +8,6 @@ at least 15 pixels high and wide.
 """
 
 from collections.abc import Mapping
-from math import isqrt
 from typing import Any
 
 import torch.nn.functional as F
@@ -21,7 +20,14 @@ from srlongtail.models.networks._distillation import (
     distill,
     from_all_depths,
 )
-from srlongtail.models.networks._layers import count_keys, named, same_conv, shuffle_factors
+from srlongtail.models.networks._layers import (
+    count_keys,
+    named,
+    one_shuffle,
+    same_conv,
+    shuffle_factors,
+    shuffled_scale,
+)
 
 
 class BSRN(nn.Module):
@@ -54,9 +60,7 @@ class BSRN(nn.Module):
         self.c1 = same_conv(blocks * features, features, 1)
         self.c2 = BSConvU(features, features)
         # One shuffle also at scale 4: a second stage would cost more than a block.
-        self.upsampler = named(
-            upsampleOneStep=nn.Sequential(same_conv(features, 3 * scale**2), nn.PixelShuffle(scale))
-        )
+        self.upsampler = named(upsampleOneStep=one_shuffle(features, scale))
 
     def forward(self, x: Tensor) -> Tensor:
         check_size(x, "BSRN")
@@ -77,7 +81,7 @@ class BSRN(nn.Module):
         if not signature <= state.keys():
             return None
         return {
-            "scale": isqrt(len(state["upsampler.upsampleOneStep.0.weight"]) // 3),
+            "scale": shuffled_scale(state, "upsampler.upsampleOneStep.0", 3),
             "features": len(state["fea_conv.pw.weight"]),
             "blocks": count_keys(state, "B{}.c5.weight", start=1),
         }

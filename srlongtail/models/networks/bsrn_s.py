@@ -8,7 +8,6 @@ strided convolution in the spatial attention, and 1x1 convolutions that are stor
 """
 
 from collections.abc import Mapping
-from math import isqrt
 from typing import Any
 
 import torch
@@ -21,7 +20,14 @@ from srlongtail.models.networks._distillation import (
     distill,
     from_all_depths,
 )
-from srlongtail.models.networks._layers import count_keys, named, same_conv, shuffle_factors
+from srlongtail.models.networks._layers import (
+    count_keys,
+    named,
+    one_shuffle,
+    same_conv,
+    shuffle_factors,
+    shuffled_scale,
+)
 
 
 class BSRNS(nn.Module):
@@ -53,9 +59,7 @@ class BSRNS(nn.Module):
             self.add_module(name, SmallDistillationBlock(features))
         self.c1 = Pointwise(blocks * features, features)
         self.c2 = BlueprintConv(features, features)
-        self.upsampler = named(
-            upsampleOneStep=nn.Sequential(same_conv(features, 3 * scale**2), nn.PixelShuffle(scale))
-        )
+        self.upsampler = named(upsampleOneStep=one_shuffle(features, scale))
 
     def forward(self, x: Tensor) -> Tensor:
         check_size(x, "BSRN-S")
@@ -77,7 +81,7 @@ class BSRNS(nn.Module):
         if not signature <= state.keys():
             return None
         return {
-            "scale": isqrt(len(state["upsampler.upsampleOneStep.0.weight"]) // 3),
+            "scale": shuffled_scale(state, "upsampler.upsampleOneStep.0", 3),
             "features": len(state["fea_conv.pw.weight"]),
             "blocks": count_keys(state, "B{}.cw", start=1),
         }

@@ -53,14 +53,7 @@ class CARN(nn.Module):
         self.c1 = fusion(2 * features, features)
         self.c2 = fusion(3 * features, features)
         self.c3 = fusion(4 * features, features)
-        stages: list[nn.Module] = []
-        for factor in shuffle_factors(scale):
-            stages += [
-                same_conv(features, features * factor**2, groups=groups),
-                nn.ReLU(),
-                nn.PixelShuffle(factor),
-            ]
-        self.upsample = named(up=named(body=nn.Sequential(*stages)))
+        self.upsample = named(up=upsampler(features, scale, groups))
         self.exit = same_conv(features, 3)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -127,3 +120,15 @@ def cascade(x: Tensor, units: Sequence[nn.Module], fusions: Sequence[nn.Module])
         collected = torch.cat([collected, unit(x)], dim=1)
         x = fuse(collected)
     return x
+
+
+def upsampler(features: int, scale: int, groups: int) -> nn.Sequential:
+    """Return one grouped convolution and one pixel shuffle for every factor of the scale."""
+    stages: list[nn.Module] = []
+    for factor in shuffle_factors(scale):
+        stages += [
+            same_conv(features, features * factor**2, groups=groups),
+            nn.ReLU(),
+            nn.PixelShuffle(factor),
+        ]
+    return named(body=nn.Sequential(*stages))

@@ -22,7 +22,7 @@ from srlongtail.models.networks._layers import (
     shuffled_scale,
 )
 from srlongtail.models.networks.carn import ResidualUnit as MobileUnit
-from srlongtail.models.networks.carn import cascade
+from srlongtail.models.networks.carn import cascade, upsampler
 
 
 class OfficialCARN(nn.Module):
@@ -149,15 +149,3 @@ class ResidualUnit(nn.Module):
 def fusion(inputs: int, outputs: int) -> nn.Sequential:
     """Return a layer that reduces a concatenation to `outputs` channels."""
     return named(body=nn.Sequential(same_conv(inputs, outputs, 1), nn.ReLU()))
-
-
-def upsampler(features: int, scale: int, groups: int) -> nn.Sequential:
-    """Return one grouped convolution and one pixel shuffle for every factor of the scale."""
-    stages: list[nn.Module] = []
-    for factor in shuffle_factors(scale):
-        stages += [
-            same_conv(features, features * factor**2, groups=groups),
-            nn.ReLU(),
-            nn.PixelShuffle(factor),
-        ]
-    return named(body=nn.Sequential(*stages))

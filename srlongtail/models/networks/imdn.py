@@ -5,7 +5,6 @@ Information Multi-distillation Network", ACM Multimedia 2019.
 """
 
 from collections.abc import Mapping
-from math import isqrt
 from typing import Any
 
 import torch
@@ -13,7 +12,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from srlongtail.models.networks._distillation import ContrastAttention, from_all_depths
-from srlongtail.models.networks._layers import count_keys, same_conv, shuffle_factors
+from srlongtail.models.networks._layers import (
+    count_keys,
+    one_shuffle,
+    same_conv,
+    shuffle_factors,
+    shuffled_scale,
+)
 
 _SLOPE = 0.05
 
@@ -46,7 +51,7 @@ class IMDN(nn.Module):
             self.add_module(name, MultiDistillationBlock(features))
         self.c = nn.Sequential(same_conv(blocks * features, features, 1), nn.LeakyReLU(_SLOPE))
         self.LR_conv = same_conv(features, features)
-        self.upsampler = nn.Sequential(same_conv(features, 3 * scale**2), nn.PixelShuffle(scale))
+        self.upsampler = one_shuffle(features, scale)
 
     def forward(self, x: Tensor) -> Tensor:
         first = self.fea_conv(x)
@@ -66,7 +71,7 @@ class IMDN(nn.Module):
         if not signature <= state.keys():
             return None
         return {
-            "scale": isqrt(len(state["upsampler.0.weight"]) // 3),
+            "scale": shuffled_scale(state, "upsampler.0", 3),
             "features": len(state["fea_conv.weight"]),
             "blocks": count_keys(state, "IMDB{}.c1.weight", start=1),
         }

@@ -10,7 +10,6 @@ tables are larger, with 550K and 643K weights.
 
 from collections.abc import Mapping
 from functools import partial
-from math import isqrt
 from typing import Any
 
 import torch
@@ -23,7 +22,13 @@ from srlongtail.models.networks._distillation import (
     distill,
     from_all_depths,
 )
-from srlongtail.models.networks._layers import count_keys, same_conv, shuffle_factors
+from srlongtail.models.networks._layers import (
+    count_keys,
+    one_shuffle,
+    same_conv,
+    shuffle_factors,
+    shuffled_scale,
+)
 
 _SLOPE = 0.05
 
@@ -57,7 +62,7 @@ class RFDN(nn.Module):
             self.add_module(name, ResidualDistillationBlock(features))
         self.c = nn.Sequential(same_conv(blocks * features, features, 1), nn.LeakyReLU(_SLOPE))
         self.LR_conv = same_conv(features, features)
-        self.upsampler = nn.Sequential(same_conv(features, 3 * scale**2), nn.PixelShuffle(scale))
+        self.upsampler = one_shuffle(features, scale)
 
     def forward(self, x: Tensor) -> Tensor:
         check_size(x, "RFDN")
@@ -79,7 +84,7 @@ class RFDN(nn.Module):
         if not signature <= state.keys():
             return None
         return {
-            "scale": isqrt(len(state["upsampler.0.weight"]) // 3),
+            "scale": shuffled_scale(state, "upsampler.0", 3),
             "features": len(state["fea_conv.weight"]),
             "blocks": count_keys(state, "B{}.c5.weight", start=1),
         }

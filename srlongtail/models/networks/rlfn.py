@@ -7,14 +7,19 @@ The NTIRE 2022 entry is pruned: 4 blocks of 46 features, with 48 inside.
 """
 
 from collections.abc import Mapping
-from math import isqrt
 from typing import Any
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from srlongtail.models.networks._distillation import SpatialAttention, check_size
-from srlongtail.models.networks._layers import count_keys, same_conv, shuffle_factors
+from srlongtail.models.networks._layers import (
+    count_keys,
+    one_shuffle,
+    same_conv,
+    shuffle_factors,
+    shuffled_scale,
+)
 
 _SLOPE = 0.05
 
@@ -57,7 +62,7 @@ class RLFN(nn.Module):
         for name in self.block_names:
             self.add_module(name, LocalFeatureBlock(features, inner or features, narrow))
         self.conv_2 = same_conv(features, features)
-        self.upsampler = nn.Sequential(same_conv(features, 3 * scale**2), nn.PixelShuffle(scale))
+        self.upsampler = one_shuffle(features, scale)
 
     def forward(self, x: Tensor) -> Tensor:
         check_size(x, "RLFN")
@@ -79,7 +84,7 @@ class RLFN(nn.Module):
         if not signature <= state.keys():
             return None
         return {
-            "scale": isqrt(len(state["upsampler.0.weight"]) // 3),
+            "scale": shuffled_scale(state, "upsampler.0", 3),
             "features": len(state["conv_1.weight"]),
             "inner": len(state["block_1.c1_r.weight"]),
             "blocks": count_keys(state, "block_{}.c5.weight", start=1),

@@ -20,8 +20,10 @@ from srlongtail.models.networks._layers import (
     RGB_MEAN,
     count_keys,
     named,
+    one_shuffle,
     same_conv,
     shuffle_factors,
+    shuffled_scale,
 )
 
 # Added to the logits of pixels that are neighbors only by the cyclic shift. Finite, as published.
@@ -78,7 +80,7 @@ class SwinIR(nn.Module):
         )
         self.norm = nn.LayerNorm(features)
         self.conv_after_body = same_conv(features, features)
-        self.upsample = nn.Sequential(same_conv(features, 3 * scale**2), nn.PixelShuffle(scale))
+        self.upsample = one_shuffle(features, scale)
         self.apply(_initialize)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -120,7 +122,7 @@ class SwinIR(nn.Module):
         features = len(state["conv_first.weight"])
         window = (isqrt(len(tables[0])) + 1) // 2
         arguments = {
-            "scale": isqrt(len(state["upsample.0.weight"]) // 3),
+            "scale": shuffled_scale(state, "upsample.0", 3),
             "features": features,
             "depths": tuple(count_keys(state, layer + ".{}.norm1.weight") for layer in layers),
             "heads": tuple(table.shape[1] for table in tables),
