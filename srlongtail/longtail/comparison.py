@@ -177,6 +177,15 @@ class WindowRank(NamedTuple):
         """Rank a window's gain among those of all windows, itself included."""
         return cls(dataset, image, window, gain, *every.percentiles(gain), every.windows)
 
+    @property
+    def rarity(self) -> str:
+        """How rare the gain is, in words that follow it."""
+        return (
+            f"more than in {self.psnr_percentile:.1f}% of the {self.windows:,} windows of this "
+            f"size (every {WINDOW_STRIDE} pixels); squared error falls by more than in "
+            f"{self.squared_error_percentile:.1f}% of them"
+        )
+
 
 class WindowCounts:
     """How many windows have which values, in fine bins: ranks in memory that does not grow.

@@ -174,10 +174,7 @@ class GainStudy:
             row, column, size = rank.window
             sentences.append(
                 f"The {size} x {size} window at row {row}, column {column} of {rank.image} gains "
-                f"{rank.gain.psnr_db:+.2f} dB, more than in {rank.psnr_percentile:.1f}% of the "
-                f"{rank.windows:,} windows of its size in these images (every {WINDOW_STRIDE} "
-                f"pixels); its squared error falls by more than in "
-                f"{rank.squared_error_percentile:.1f}% of them."
+                f"{rank.gain.psnr_db:+.2f} dB, {rank.rarity}."
             )
         return " ".join(sentences)
 

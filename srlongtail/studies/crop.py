@@ -31,7 +31,7 @@ T = TypeVar("T")
 
 SIZE = 72  # SR pixels: small enough to see single ones in print
 
-_CROP_SCORE = replace(PAPER, border=0)  # a crop has no border to leave out
+CROP_SCORE = replace(PAPER, border=0)  # a crop has no border to leave out
 
 
 @dataclass(frozen=True)
@@ -99,12 +99,8 @@ class CropComparison:
         if self.rank is None:
             return ""
         reference, last = _compared([subject.label for subject in self.subjects.values()])
-        return (
-            f" There {last} gains {self.rank.gain.psnr_db:+.2f} dB over {reference}, more than in "
-            f"{self.rank.psnr_percentile:.1f}% of the {self.rank.windows:,} windows of this size "
-            f"(every {WINDOW_STRIDE} pixels); squared error falls by more than in "
-            f"{self.rank.squared_error_percentile:.1f}% of them."
-        )
+        gain = f"{self.rank.gain.psnr_db:+.2f} dB"
+        return f" There {last} gains {gain} over {reference}, {self.rank.rarity}."
 
 
 def compute(
@@ -174,7 +170,7 @@ class Search:
             window=window,
             asked_for=self.window is not None,
             crops=crops,
-            scores={name: _CROP_SCORE.score(sr, hr, pair.scale) for name, sr in crops.items()},
+            scores={name: CROP_SCORE.score(sr, hr, pair.scale) for name, sr in crops.items()},
             subjects=subjects_of(self.models),
             rank=rank,
         )

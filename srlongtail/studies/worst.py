@@ -12,16 +12,13 @@ from torch import Tensor
 from srlongtail.geometry import Window, crop
 from srlongtail.image.io import quantize
 from srlongtail.longtail.comparison import WINDOW_STRIDE, WindowCounts, window_gains
-from srlongtail.metrics import PAPER, Score
+from srlongtail.metrics import Score
 from srlongtail.models.sr_images import AnyModel
 from srlongtail.models.sr_model import bicubic
+from srlongtail.studies.crop import CROP_SCORE, SIZE
 from srlongtail.studies.restored import RestoredImage
 
-SIZE = 72  # SR pixels: small enough to see single ones
-
 Rule = Literal["largest error", "largest loss against bicubic", "largest gain over bicubic"]
-
-_CROP_SCORE = replace(PAPER, border=0)  # a crop has no border to leave out
 
 
 @dataclass(frozen=True)
@@ -143,7 +140,7 @@ class WorstWindows:
                     crops = {"HR": hr, **outputs}
                     crops = {name: crop(pixels, window).clone() for name, pixels in crops.items()}
                     scores = {
-                        name: _CROP_SCORE.score(crops[name], crops["HR"], image.pair.scale)
+                        name: CROP_SCORE.score(crops[name], crops["HR"], image.pair.scale)
                         for name in outputs
                     }
                     self._best[found.model, rule] = replace(found, crops=crops, scores=scores)
