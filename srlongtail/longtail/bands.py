@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal, get_args
 
+import numpy as np
 import pandas as pd
 from torch import Tensor
 
@@ -34,8 +35,8 @@ from srlongtail.longtail.tail import (
     Ranking,
     difficulty,
     pooled_edges,
-    split_by_edges,
-    split_by_rank,
+    tenth_by_edges,
+    tenth_of_pixels,
 )
 from srlongtail.stats import mean_interval
 
@@ -254,8 +255,8 @@ class BandError:
         for own, image, low in zip(sr.detach(), hr.detach(), bicubic.detach(), strict=True):
             self._images += 1
             label = (self.model, self.dataset, str(self._images))
-            parts = split_by_rank(difficulty(image, low, self.ranked_by))
-            self._rows += _band_rows(label, absolute_difference(own, image), parts)
+            tenths = tenth_of_pixels(difficulty(image, low, self.ranked_by))
+            self._rows += _band_rows(label, absolute_difference(own, image), tenths)
 
     def compute(self) -> BandTable:
         """Return the table of all images since the last reset, numbered from 1.
@@ -305,7 +306,7 @@ def _measure(
     edges: Sequence[float] | None,
 ) -> list[list[Any]]:
     hard = difficulty(pair.hr, upsample_bicubic(pair.lr, pair.scale), ranked_by)
-    parts = split_by_rank(hard) if edges is None else split_by_edges(hard, edges)
+    tenths = tenth_of_pixels(hard) if edges is None else tenth_by_edges(hard, edges)
     rows = []
     for name, restore in restorers.items():
         sr = restore(pair)
@@ -315,19 +316,19 @@ def _measure(
                 f"{tuple(pair.hr.shape)}"
             )
         error = absolute_difference(sr.to(pair.hr.device), pair.hr)
-        rows += _band_rows((name, pair.dataset, pair.name), error, parts)
+        rows += _band_rows((name, pair.dataset, pair.name), error, tenths)
     return rows
 
 
-def _band_rows(
-    label: tuple[str, str, str], error: Tensor, parts: Sequence[Tensor]
-) -> list[list[Any]]:
-    rows = []
-    for tenth, pixels in enumerate(parts, start=1):
-        values = error.flatten()[pixels.to(error.device)].cpu().double()
-        means = values.mean().item(), values.square().mean().item()
-        rows.append([*label, tenth, len(values), *means])
-    return rows
+def _band_rows(label: tuple[str, str, str], error: Tensor, tenths: Tensor) -> list[list[Any]]:
+    values = error.cpu().double().numpy().ravel()
+    bins = tenths.cpu().numpy().ravel() - 1
+    counts = np.bincount(bins, minlength=TENTHS)
+    sums = (np.bincount(bins, weights, TENTHS) for weights in (values, values**2))
+    with np.errstate(invalid="ignore"):  # the mean of no pixel is NaN
+        means = ((of_values / counts).tolist() for of_values in sums)
+        rows = zip(range(1, TENTHS + 1), counts.tolist(), *means, strict=True)
+        return [[*label, *row] for row in rows]
 
 
 def _table(rows: list[list[Any]]) -> pd.DataFrame:

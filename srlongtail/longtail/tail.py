@@ -122,7 +122,7 @@ def tenth_of_pixels(values: Tensor) -> Tensor:
     """Return the tenth that each pixel of one image is in, 1 (the easiest) to 10.
 
     Args:
-        values: The difficulty of each pixel, any shape.
+        values: The difficulty of each pixel, any shape, without NaN.
 
     Returns:
         Tensor like `values`, uint8; see `split_by_rank` for equal values.
@@ -131,31 +131,40 @@ def tenth_of_pixels(values: Tensor) -> Tensor:
         >>> tenth_of_pixels(torch.arange(20.0).flip(0)).tolist()[:4]
         [10, 10, 9, 9]
     """
-    tenths = torch.empty(values.numel(), dtype=torch.uint8, device=values.device)
-    for tenth, pixels in enumerate(split_by_rank(values), start=1):
-        tenths[pixels] = tenth
-    return tenths.reshape(values.shape)
+    flat = values.detach().cpu().flatten().numpy()
+    sizes = [len(part) for part in np.array_split(np.empty(len(flat), np.bool_), TENTHS)]
+    firsts = np.cumsum(sizes[:-1])  # rank of the first pixel of each tenth but the first
+    inner = firsts[firsts < len(flat)]
+    # A third of the time of sorting: the values of these ranks, and comparisons with them.
+    limits = np.partition(flat, inner)[inner]
+    tenths = np.ones(len(flat), np.uint8)
+    for limit in limits:
+        tenths += flat >= limit
+    for limit in set(limits.tolist()):  # equal values keep the order of the pixels
+        equal = np.flatnonzero(flat == limit)
+        ranks = np.count_nonzero(flat < limit) + np.arange(len(equal))
+        tenths[equal] = 1 + np.searchsorted(firsts, ranks, side="right")
+    return torch.from_numpy(tenths).reshape(values.shape).to(values.device)
 
 
-def split_by_edges(values: Tensor, edges: Sequence[float]) -> tuple[Tensor, ...]:
-    """Return the indices of one image's pixels in each tenth of a whole data set.
+def tenth_by_edges(values: Tensor, edges: Sequence[float]) -> Tensor:
+    """Return the tenth of a whole data set that each pixel of one image is in, 1 to 10.
 
     Args:
         values: The difficulty of each pixel, any shape.
-        edges: Ascending limits between the parts (see `pooled_edges`). A pixel on a limit
-            belongs to the easier part.
+        edges: Ascending limits between the tenths (see `pooled_edges`). A pixel on a limit
+            belongs to the easier tenth.
 
     Returns:
-        Indices into the flattened map, one tensor per part; parts may be empty.
+        Tensor like `values`, of integers.
 
     Example:
-        >>> split_by_edges(torch.tensor([5.0, 1.0, 3.0]), edges=[3.0, 4.0])
-        (tensor([1, 2]), tensor([], dtype=torch.int64), tensor([0]))
+        >>> tenth_by_edges(torch.tensor([5.0, 1.0, 3.0]), edges=[3.0, 4.0])
+        tensor([3, 1, 1])
     """
-    flat = values.flatten()
-    part = torch.bucketize(flat, torch.tensor(edges, dtype=flat.dtype, device=flat.device))
-    counts = part.bincount(minlength=len(edges) + 1).tolist()
-    return part.argsort(stable=True).split(counts)
+    return 1 + torch.bucketize(
+        values, torch.tensor(edges, dtype=values.dtype, device=values.device)
+    )
 
 
 def pooled_edges(histogram: DifferenceHistogram, name: str, parts: int = TENTHS) -> list[float]:

@@ -18,9 +18,10 @@ from srlongtail.longtail.tail import (
     gradient_magnitude,
     measure_tail,
     pooled_edges,
-    split_by_edges,
     split_by_rank,
     tail_statistics,
+    tenth_by_edges,
+    tenth_of_pixels,
 )
 from srlongtail.models.sr_model import bicubic
 from srlongtail.stats import gini, hill, pareto_shape, top_share
@@ -58,14 +59,19 @@ def test_tenths_are_numpys(values):
     assert [part.tolist() for part in ours] == [part.tolist() for part in theirs]
 
 
+@given(st.lists(st.sampled_from([0.0, 1.0, 2.5, 7.0, float("inf")]), min_size=1, max_size=60))
+def test_each_pixel_is_in_the_tenth_of_its_rank(values):
+    tenths = tenth_of_pixels(torch.tensor(values, dtype=torch.float64))
+    theirs = np.array_split(np.argsort(values, kind="stable"), 10)
+    for tenth, pixels in enumerate(theirs, start=1):
+        assert np.flatnonzero(tenths == tenth).tolist() == sorted(pixels)
+
+
 @given(st.lists(st.integers(0, 9), min_size=1, max_size=60))
 def test_parts_between_limits_are_numpys(values):
     edges = [2.0, 2.0, 6.5]
-    parts = np.searchsorted(edges, values, side="left")
-    ours = split_by_edges(torch.tensor(values, dtype=torch.float32), edges)
-    assert [part.tolist() for part in ours] == [
-        np.flatnonzero(parts == p).tolist() for p in range(4)
-    ]
+    ours = tenth_by_edges(torch.tensor(values, dtype=torch.float32), edges)
+    assert ours.tolist() == (1 + np.searchsorted(edges, values, side="left")).tolist()
 
 
 def test_pooled_tenths_hold_a_tenth_of_all_pixels():
@@ -73,10 +79,10 @@ def test_pooled_tenths_hold_a_tenth_of_all_pixels():
     easy, hard = (torch.rand(200, 300, generator=generator) * top for top in (20, 200))
     histogram = DifferenceHistogram.of({"d": easy}) + DifferenceHistogram.of({"d": hard})
     edges = pooled_edges(histogram, "d")
-    both = zip(split_by_edges(easy, edges), split_by_edges(hard, edges), strict=True)
-    shares = [(len(a) + len(b)) / 120_000 for a, b in both]
-    assert shares == pytest.approx([0.1] * 10, abs=0.002)
-    assert len(split_by_edges(easy, edges)[-1]) == 0
+    of_easy, of_hard = (tenth_by_edges(d, edges).flatten().bincount() for d in (easy, hard))
+    assert len(of_easy) < len(of_hard) == 11
+    of_hard[: len(of_easy)] += of_easy
+    assert (of_hard[1:] / 120_000).tolist() == pytest.approx([0.1] * 10, abs=0.002)
     limits = Limits.pooled(histogram, "d")
     assert limits.tail_above == edges[-1]
     assert limits.head_below == edges[4]
