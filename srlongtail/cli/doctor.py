@@ -12,7 +12,6 @@ from srlongtail.cli.options import (
     Folders,
     Models,
     OneModel,
-    flatten,
 )
 from srlongtail.errors import InputError
 
@@ -51,11 +50,9 @@ def doctor(
         raise InputError(f"--claimed {' '.join(claimed)}: expected PSNR, or PSNR and SSIM")
     if departures < 0:
         raise InputError(f"--departures {departures}, expected 0 or more")
-    if len(flatten(data_options.data)) > 1:
-        raise InputError(f"--data names {len(flatten(data_options.data))} folders, expected one")
     claim = Claim.parse(*claimed) if claimed else None
     (loaded,) = model_options.load_any((model,), data_options)
-    (data,) = data_options.open(loaded.scale)
+    data = data_options.open_one(loaded.scale)
     result = diagnose(
         loaded, data, claim, most_departures=departures, skip_bad=data_options.skip_bad
     )

@@ -176,6 +176,12 @@ class FolderOptions:
             note(f"{images.name}: {lr}")
         return opened
 
+    def open_one(self, scale: int) -> "ImageSet":
+        """Open the only data folder, or the built-in photos."""
+        if len(flatten(self.data)) > 1:
+            raise InputError(f"--data names {len(flatten(self.data))} folders, expected one")
+        return self.open(scale)[0]
+
     def stated_scales(self) -> set[int]:
         """Return the scales of the LR images in the data folders, judging by their names."""
         from srlongtail.image.dataset import stated_scales
@@ -211,12 +217,6 @@ class DataOptions(FolderOptions):
         if self.degradation != "bicubic":
             rule = named_degradation(self.degradation, scale)
         return super().open(scale, rule, scored=scored)
-
-    def open_one(self, scale: int) -> "ImageSet":
-        """Open the only data folder, or the built-in photos."""
-        if len(flatten(self.data)) > 1:
-            raise InputError(f"--data names {len(flatten(self.data))} folders, expected one")
-        return self.open(scale)[0]
 
 
 Folders = Annotated[FolderOptions, tyro.conf.arg(name="")]

@@ -36,7 +36,7 @@ from srlongtail.plots.comparison import (
 )
 from srlongtail.plots.images import mark_window, show_photo
 from srlongtail.plots.style import PAGE, letter
-from srlongtail.studies.writing import listed
+from srlongtail.studies.writing import counted, listed
 
 ENOUGH = 10  # images; fewer give no verdict
 _LINE = 115  # characters of 8 pt that fit the page's width
@@ -85,7 +85,7 @@ class GainStudy:
         digits = 3 if max(map(abs, (gain.estimate, gain.low, gain.high))) < 0.1 else 2
         ends = (f"{end:+.{digits}f}" for end in (gain.low, gain.high))
         interval = f"95%: {' to '.join(ends)}" if count > 1 else "no interval"
-        numbers = f"{gain.estimate:+.{digits}f} dB ({interval}, {count} image{'s' * (count > 1)})"
+        numbers = f"{gain.estimate:+.{digits}f} dB ({interval}, {counted(count, 'image')})"
         share = self.hardest_tenth()
         if not self.comparison.gains.any():
             return f"{b} and {a} restore all images alike"

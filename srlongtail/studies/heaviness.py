@@ -14,6 +14,7 @@ from srlongtail.models.facts import Subject
 from srlongtail.models.sr_images import AnyModel
 from srlongtail.plots.style import PAGE, letter
 from srlongtail.plots.tail import plot_hill, plot_lorenz, plot_tail_statistics
+from srlongtail.studies.writing import counted
 
 EXPONENTIAL_SHARES = "33% of the absolute and 60% of the squared error"
 
@@ -92,7 +93,7 @@ class Heaviness:
         """Return what the figure shows, and what its numbers do not mean."""
         methods = ", ".join(dict.fromkeys(self.summary["method"]))
         return (
-            f"{self.message()}. {self.images} image{'s' * (self.images != 1)} of {self.dataset}; "
+            f"{self.message()}. {counted(self.images, 'image')} of {self.dataset}; "
             f"each model's pixels are ranked by its own error. (a) Lorenz curves of all pixels; "
             f"the diagonal is an error that is the same everywhere. (b) Hill's tail index against "
             f"the number of pixels in the tail, with two standard errors for independent pixels; "

@@ -22,6 +22,7 @@ from srlongtail.models.facts import Subject
 from srlongtail.models.sr_images import AnyModel, fit_to_images
 from srlongtail.plots.spectrum import plot_spectrum, plot_tail_frequency
 from srlongtail.plots.style import PAGE, letter, rows_and_columns
+from srlongtail.studies.writing import counted
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,7 @@ class Spectrum:
     def caption(self) -> str:
         """Return what the figure shows, and how much of the tail is above LR's Nyquist."""
         count = len(self.errors.table[["dataset", "image"]].drop_duplicates())
-        images = f"{count} image{'s' * (count != 1)}"
+        images = counted(count, "image")
         tail, others = self.high.tail.estimate, self.high.others.estimate
         return (
             f"Errors by spatial frequency on {images} of {self.dataset}, means with "

@@ -15,6 +15,7 @@ from srlongtail.models.facts import Subject
 from srlongtail.models.sr_images import AnyModel, fit_to_images
 from srlongtail.plots.bands import plot_tenth_errors
 from srlongtail.plots.style import PAGE, letter
+from srlongtail.studies.writing import counted
 
 _KEYS = ["model", "tenth"]
 
@@ -90,7 +91,7 @@ class Tenths:
         count = int(self.errors["images"].max())
         return (
             f"Absolute difference (AD) of luma in each tenth of the pixels, ranked by the gradient "
-            f"of HR, on {count} image{'s' * (count != 1)} of {', '.join(self.datasets)}; means "
+            f"of HR, on {counted(count, 'image')} of {', '.join(self.datasets)}; means "
             f"with 95% intervals over the images. (a) AD. (b) Bicubic's AD less that of each "
             f"network, paired by image: above 0 the network is better."
         )

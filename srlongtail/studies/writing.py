@@ -50,6 +50,16 @@ def write_result(
     return png
 
 
+def counted(number: int, what: str) -> str:
+    """Return a number of things, in the plural unless there is one.
+
+    Example:
+        >>> counted(1, "image"), counted(3, "image")
+        ('1 image', '3 images')
+    """
+    return f"{number} {what}{'s' * (number != 1)}"
+
+
 def listed(items: Sequence[str]) -> str:
     """Return items with commas and an "and".
 

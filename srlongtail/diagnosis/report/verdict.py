@@ -15,7 +15,7 @@ from srlongtail.diagnosis.report.survey import Survey
 from srlongtail.longtail.systematic import SystematicTable
 from srlongtail.metrics import mean_psnr
 from srlongtail.stats import Interval, mean_interval, sign_test
-from srlongtail.studies.writing import listed
+from srlongtail.studies.writing import counted, listed
 
 OFFSET = 1.0  # levels of 255
 CONTRAST = 0.02  # that SR's contrast over HR's departs from 1
@@ -148,10 +148,6 @@ def _number(value: float, spec: str) -> str:
     return text if float(text) else format(0.0, spec)
 
 
-def _count(images: int) -> str:
-    return f"{images} image{'s' * (images != 1)}"
-
-
 def _moved(mean: Interval, by: float) -> Interval:
     return Interval(mean.estimate + by, mean.low + by, mean.high + by, mean.method)
 
@@ -177,16 +173,16 @@ def _score(survey: Survey, model: str, images: int, perfect: int) -> str:
         if len(values):
             y = mean_psnr(rows["y_psnr_db"])
             places.append(
-                f"{within(mean_interval(values), '.2f')} dB on the {_count(len(rows))} of {data} "
-                f"({y:.2f} dB on luma)"
+                f"{within(mean_interval(values), '.2f')} dB on the "
+                f"{counted(len(rows), 'image')} of {data} ({y:.2f} dB on luma)"
             )
     gains = survey.gains(model)
     signs = sign_test(gains)
-    beside = f", and {_count(perfect)} without any error" if perfect else ""
+    beside = f", and {counted(perfect, 'image')} without any error" if perfect else ""
     return (
         f"{label} reaches {listed(places)} by the paper's protocol{beside}: "
         f"{within(mean_interval(gains), '+.2f')} dB over bicubic, better on {signs.positive} of "
-        f"{_count(len(gains))} (sign test p = {signs.p_value:.2g})."
+        f"{counted(len(gains), 'image')} (sign test p = {signs.p_value:.2g})."
     )
 
 
@@ -235,8 +231,8 @@ def _systematic(survey: Survey, model: str, found: Sequence[Symptom], lost: bool
     if large or any(mean.estimate >= limit for mean, limit in variances):
         images = int((table.rows["model"] == model).sum())
         return (
-            f"These {_count(images)} do not tell whether the error is systematic: it differs too "
-            f"much among them."
+            f"These {counted(images, 'image')} do not tell whether the error is systematic: it "
+            f"differs too much among them."
         )
     return (
         f"No systematic error was found: colors are within {max(means):.1f} levels of HR, contrast "
