@@ -60,7 +60,12 @@ def make_scene(root: Path, data: Path, small: Recipe) -> None:
     for half in (1, 2):
         recipe = replace(small, half=half, keep_every=6, data=(str(root / "data/train"),))
         train(recipe, root / f"half-{half}")
-    (root / "bench").mkdir()
+    make_bench(root / "bench")
+
+
+def make_bench(folder: Path) -> None:
+    """Write the tables of a small bench of losses."""
+    folder.mkdir()
     losses, rankings = ("l1", "l1-perturbed", "fpl"), ("gradient", "bicubic_ad")
     runs = product(losses, range(5), rankings, range(1, 11))
     rng = np.random.default_rng(0)
@@ -69,9 +74,9 @@ def make_scene(root: Path, data: Path, small: Recipe) -> None:
         key, error = (loss, seed, 12), tenth + rng.normal(0, 0.01)
         scores.append((*key, "held-out", ranking, tenth, error, error**2, 26 + error / 99, 0.7))
         shares.append((*key, 0.1, ranking, tenth, 10, 10))
-    pd.DataFrame(scores, columns=COLUMNS).to_csv(root / "bench/losses.csv", index=False)
+    pd.DataFrame(scores, columns=COLUMNS).to_csv(folder / "losses.csv", index=False)
     table = pd.DataFrame(shares, columns=GRADIENT_COLUMNS)
-    table.to_csv(root / "bench/losses-gradients.csv", index=False)
+    table.to_csv(folder / "losses-gradients.csv", index=False)
 
 
 def small_zoo(root: Path, replace_attribute: Callable[[object, str, object], None]) -> None:

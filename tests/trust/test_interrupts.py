@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pandas as pd
@@ -61,6 +62,30 @@ def test_a_signal_while_a_command_computes(name, number, scene, monkeypatch, cap
     assert out == ""
     assert ("ended by SIGTERM" in err) == (number == signal.SIGTERM and name not in STOPPING)
     check_after(scene / "out", err)
+
+
+@pytest.mark.parametrize("number", CODES)
+def test_a_signal_while_threads_compute(number, scene, monkeypatch, capfd):
+    """Images that are begun are finished first; no thread is left."""
+    forward, begun = torch.nn.Conv2d.forward, []
+
+    def interrupted(*args):
+        begun.append(threading.current_thread())
+        if len(begun) == 3:
+            os.kill(os.getpid(), number)
+        return forward(*args)
+
+    monkeypatch.setattr(torch.nn.Conv2d, "forward", interrupted)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        assert run(COMMANDS["evaluate"], monkeypatch) == CODES[number]
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(threads)
+    assert threading.main_thread() not in begun, "the images were not computed side by side"
+    assert not any(thread.is_alive() for thread in begun)
+    check_after(scene / "out", capfd.readouterr().err)
 
 
 # These save their state first, and say how to go on.
