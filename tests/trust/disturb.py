@@ -41,7 +41,9 @@ from srlongtail.models.state import read_state
 from tests.trust.scene import COMMANDS, UNFINISHED, check_files, small_zoo
 
 OUT, MESSAGES = Path("out"), Path("messages.txt")
-TIMES = ["elapsed_s", "iterations_per_s", "seconds_per_iteration"]  # columns of tables
+# Columns of tables that hold times, or what follows from them.
+TIMES = ["elapsed_s", "iterations_per_s", "seconds_per_iteration", "time_ratio"]
+TIMES += ["gain_at_equal_time_db", "l1_iterations"]
 LINES = COMMANDS | {
     "losses-bench": "ablate losses --data data/train --loss sobel --recipe small.toml --seeds 0 "
     "--iterations 6 --out out",
@@ -98,7 +100,7 @@ def contents() -> dict[str, Any]:
     """Return the contents of all files below `out`, after checking that each is whole."""
     files = check_files(OUT)
     # A run is finished when its checkpoint is; its state may be that of the save before.
-    passing = (".lock", "state.pt")
+    passing = (".lock", "state.pt", "losses-verdicts.md")  # the last holds times, as a page
     lasting = [f for f in files if not UNFINISHED.fullmatch(f.name) and f.name not in passing]
     return {str(path): content(path) for path in lasting}
 

@@ -483,7 +483,9 @@ def main() -> None:
     load_model("good_x4.pth")
     build("edsr", scale=4)
     import_spandrel()
-    safetensors.torch.save_file({k: v.clone() for k, v in weights().items()}, "weights.safetensors")
+    safetensors.torch.save_file(
+        {k: v.contiguous() for k, v in weights().items()}, "weights.safetensors"
+    )
     for form in ("PNG", "JPEG", "TIFF", "WEBP", "BMP", "GIF"):
         Image.new("RGB", (9, 9)).save("good", form)
         with contextlib.suppress(InputError):

@@ -140,7 +140,7 @@ def test_tensors_that_are_no_plain_numbers(tmp_path, state, kind):
     ],
 )
 def test_headers_that_lie(tmp_path, state, header, message):
-    whole = {key: value.clone() for key, value in state.items()}
+    whole = {key: value.contiguous() for key, value in state.items()}
     save_file(whole, tmp_path / "a.safetensors", {"srlongtail": header})
     one_line(tmp_path / "a.safetensors", message)
 
