@@ -317,7 +317,7 @@ class SRModel(nn.Module):
         for number, (words, restore) in enumerate(ways.items()):
             try:
                 restored = restore()
-            except RuntimeError as error:
+            except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
                     raise
                 continue
@@ -336,7 +336,7 @@ class SRModel(nn.Module):
 
         if tile is not None:
             return {
-                f"with {batch} tiles at a time": partial(
+                f"with {batch} tile{'s' * (batch > 1)} at a time": partial(
                     apply_in_tiles, enlarge, lr, self.scale, tile, batch
                 )
                 for batch in (32, 8, 1)

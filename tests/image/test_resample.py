@@ -94,6 +94,14 @@ def test_upsample_without_gradient_is_the_same(scale, size):
     assert torch.allclose(single, expected.float(), rtol=0, atol=1e-6 if scale != 3 else 1e-4)
 
 
+@pytest.mark.parametrize("kind", [torch.bfloat16, torch.float16])
+def test_upsample_in_half_precision_is_torchs(kind):
+    lr = torch.rand(1, 3, 16, 16, generator=torch.Generator().manual_seed(0)).to(kind)
+    expected = F.interpolate(lr, scale_factor=4, mode="bicubic", align_corners=False)
+    with torch.no_grad():
+        assert torch.equal(upsample_bicubic(lr, 4), expected)
+
+
 @pytest.mark.parametrize(("size", "before", "after"), [(3, 2, 3), (1, 4, 4), (4, 9, 0), (5, 0, 0)])
 def test_pad_symmetric_is_numpys(size, before, after):
     image = torch.rand(2, size)

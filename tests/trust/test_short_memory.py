@@ -60,7 +60,7 @@ def test_restore_in_tiles():
     lr = soft_noise(72, 72, 0)
     whole = model.restore(lr, Tiling(32, 28))
     short_of_memory(model, 2 * 32 * 32)
-    with pytest.warns(UserWarning, match="restored with 1 tiles at a time"):
+    with pytest.warns(UserWarning, match="restored with 1 tile at a time"):
         fewer = model.restore(lr, Tiling(32, 28))
     assert (fewer - whole).abs().max() < 1e-5
 
