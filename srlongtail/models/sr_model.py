@@ -281,9 +281,8 @@ class SRModel(nn.Module):
         if not self._range_is_checked:
             self._check_range(images[:1])
         with eval_mode(self), torch.no_grad():
-            each = [self._restore_one(image, tile) for image in images]
-        restored = torch.stack(each) if lr.dim() == 4 else each[0]
-        return restored.clamp(0, 1) if clamp else restored
+            each = [self._restore_one(image, tile, clamp) for image in images]
+        return torch.stack(each) if lr.dim() == 4 else each[0]
 
     def _check_range(self, lr: Tensor) -> None:
         """Warn if the network only makes an image of values in [0, 255], not of those in [0, 1]."""
@@ -311,8 +310,8 @@ class SRModel(nn.Module):
                 stacklevel=3,
             )
 
-    def _restore_one(self, lr: Tensor, tile: Tiling | None) -> Tensor:
-        ways = self._ways(lr, tile)
+    def _restore_one(self, lr: Tensor, tile: Tiling | None, clamp: bool) -> Tensor:
+        ways = self._ways(lr, tile, clamp)
         size = f"an LR image of {lr.shape[-2]} x {lr.shape[-1]}"
         for number, (words, restore) in enumerate(ways.items()):
             try:
@@ -328,26 +327,36 @@ class SRModel(nn.Module):
             return restored
         raise InputError(f"{self.name}: {size} does not fit in memory, not even {words}")
 
-    def _ways(self, lr: Tensor, tile: Tiling | None) -> dict[str, Callable[[], Tensor]]:
+    def _ways(
+        self, lr: Tensor, tile: Tiling | None, clamp: bool
+    ) -> dict[str, Callable[[], Tensor]]:
         """Return ways to restore an image, each of which takes less memory than the one before."""
+
+        def clamped(sr: Tensor) -> Tensor:
+            return sr.clamp(0, 1) if clamp else sr
 
         def enlarge(part: Tensor) -> Tensor:
             return self(part.to(self.device)).to(lr.device)
 
+        def in_tiles(tiling: Tiling, batch: int) -> Tensor:
+            return clamped(apply_in_tiles(enlarge, lr, self.scale, tiling, batch))
+
+        def in_pieces(size: int, margin: int) -> Tensor:
+            # Clamped piece by piece: a second image of this size may not fit.
+            return apply_in_pieces(
+                lambda part: clamped(enlarge(part)), lr, self.scale, size, margin
+            )
+
         if tile is not None:
             return {
-                f"with {batch} tile{'s' * (batch > 1)} at a time": partial(
-                    apply_in_tiles, enlarge, lr, self.scale, tile, batch
-                )
+                f"with {batch} tile{'s' * (batch > 1)} at a time": partial(in_tiles, tile, batch)
                 for batch in (32, 8, 1)
             }
         pieces = {
-            f"in pieces of {size} with a margin of {margin}": partial(
-                apply_in_pieces, enlarge, lr, self.scale, size, margin
-            )
+            f"in pieces of {size} with a margin of {margin}": partial(in_pieces, size, margin)
             for size, margin in _PIECES
         }
-        return {"as a whole": lambda: enlarge(lr[None])[0]} | pieces
+        return {"as a whole": lambda: clamped(enlarge(lr[None])[0])} | pieces
 
 
 class ZeroResidual(nn.Module):

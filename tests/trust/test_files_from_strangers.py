@@ -51,6 +51,15 @@ def test_many_mutated_files(tmp_path, kind, count):
     print(ended)
 
 
+@pytest.mark.slow
+def test_mutated_files_through_the_commands(tmp_path):
+    """At least a dozen of each command and kind of file."""
+    command = [sys.executable, FUZZ.with_name("fuzz_commands.py"), "400", tmp_path]
+    ended = subprocess.run(command, capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stderr[-3000:]
+    print(ended.stdout)
+
+
 # ---- checkpoints
 
 

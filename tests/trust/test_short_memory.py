@@ -1,5 +1,6 @@
 """Where memory is short: smaller pieces, a warning, the same result; else an error of one line."""
 
+import subprocess
 import sys
 
 import pandas as pd
@@ -133,3 +134,33 @@ def test_no_memory_at_all_is_one_line(name, error, scene, monkeypatch, capsys):
     last = capsys.readouterr().err.splitlines()[-1]
     assert last.startswith("srlongtail: error: ")
     assert "memory" in last or "allocate" in last
+
+
+LIMITED = """
+import resource, warnings
+import torch
+from srlongtail.models.checkpoint import load_model
+
+torch.set_num_threads(1)
+model = load_model("fsrcnn-x4")
+lr = torch.rand(3, 800, 1000, generator=torch.Generator().manual_seed(0))
+whole = model.restore(lr)
+data = int(open("/proc/self/status").read().partition("VmData:")[2].split()[0]) * 1024
+resource.setrlimit(resource.RLIMIT_DATA, (data + 400 * 2**20, -1))
+with warnings.catch_warnings(record=True) as said:
+    warnings.simplefilter("always")
+    pieces = model.restore(lr)
+print(said[-1].message)
+print(float(max((a - b).abs().max() for a, b in zip(pieces, whole))))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="the limit is one of Linux")
+def test_the_system_refuses_more_memory():
+    """Of 400 MB, while a map of features of the whole image takes 180 MB."""
+    done = subprocess.run([sys.executable, "-c", LIMITED], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    said, difference = done.stdout.splitlines()
+    assert "800 x 1000 does not fit in memory; restored in pieces of" in said
+    assert float(difference) < 1e-5
