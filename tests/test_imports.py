@@ -24,7 +24,7 @@ ALLOWED = {
     "stats": {"errors"},
     "geometry": {"errors"},
     "device": {"errors"},
-    "results": {"files"},
+    "results": {"errors", "files"},
     "image": {"errors", "files", "geometry"},
     "models": BASE,
     "focal": BASE,

@@ -1,6 +1,5 @@
 """Whether the paper's claims hold for given networks and images: estimate, interval, verdict."""
 
-import json
 import os
 import textwrap
 import warnings
@@ -30,6 +29,7 @@ from srlongtail.metrics import PAPER
 from srlongtail.models.checkpoint import ZOO
 from srlongtail.models.sr_model import SRModel, bicubic
 from srlongtail.plots.style import PAGE
+from srlongtail.results import read_record, read_table
 from srlongtail.stats import Interval, holm, mean_interval, mean_p_value
 
 GRID = ZOO / "skip-static-learnable.csv"
@@ -500,16 +500,17 @@ def _read_fitting(folder: Path) -> _Fit:
     path, record = folder / "fitting.csv", folder / "fitting.json"
     if not path.is_file():
         raise InputError(f"{folder}: no fitting.csv, expected what srlongtail fitting wrote")
-    table = pd.read_csv(path)
-    needed = {"iteration", "band", "images", "gap_percent", "low_percent", "high_percent"}
-    if not needed <= set(table.columns) or not {"head", "tail"} <= set(table["band"]):
-        raise InputError(
-            f"{path}: columns or bands missing, expected what srlongtail fitting wrote"
-        )
+    numbers = ["iteration", "images", "gap_percent", "low_percent", "high_percent"]
+    table = read_table(path, "srlongtail fitting", numbers=numbers, texts=["band"])
+    if not {"head", "tail"} <= set(table["band"]):
+        raise InputError(f"{path}: without head or tail, expected a table of 'srlongtail fitting'")
     last = table["iteration"].max()
     trained_on = f"runs of {last:,} iterations"
     if record.is_file():
-        halves = json.loads(record.read_text())["settings"]["images_of_halves"]
+        settings = read_record(record).get("settings")
+        halves = settings.get("images_of_halves") if isinstance(settings, dict) else None
+        if not isinstance(halves, list) or len(halves) != 2:
+            raise InputError(f"{record}: without images_of_halves, expected a record of fitting")
         trained_on += f" on {halves[0]} and {halves[1]} images"
     return _Fit(table[table["iteration"] == last].set_index("band"), trained_on)
 

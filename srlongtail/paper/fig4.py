@@ -1,7 +1,6 @@
 """Figure 4: the effect of each FPL parameter, beside the effect of chance."""
 
 import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -18,6 +17,7 @@ from srlongtail.models.facts import PARTS
 from srlongtail.paper.inputs import FigureInputs
 from srlongtail.plots.ablation import plot_gains
 from srlongtail.plots.style import PAGE, letter
+from srlongtail.results import read_record, read_table
 from srlongtail.stats import Interval
 
 _METRICS = {"psnr_db": "PSNR gain over baseline (dB)", "ssim": "SSIM gain over baseline"}
@@ -26,6 +26,7 @@ _PRIORS = {"sp": "static", "lp": "learnable"}
 _SHOWN = ["arm", "seed", "iterations", "dataset", *_METRICS]
 _DIALS_OF_A_RUN = [f"{dial}_{prior}" for prior in _PRIORS for dial in _DIALS]
 _COLUMNS = [*_SHOWN, *PARTS, *_DIALS_OF_A_RUN]
+_TEXTS = ("arm", "dataset")
 _ENDS = ("fpl", "baseline")
 _COMPARED = (*_ENDS, "skip")
 
@@ -237,10 +238,7 @@ def _record(inputs: FigureInputs) -> dict[str, Any]:
     path = inputs.ablation.with_suffix(".json")
     if not path.is_file():
         return {}
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise InputError(f"{path}: not a JSON file: {error}") from error
+    record = read_record(path)
     return {key: record[key] for key in ("command", "settings", "training") if key in record}
 
 
@@ -261,17 +259,13 @@ def _dataset(inputs: FigureInputs) -> str:
 
 
 def _read(inputs: FigureInputs) -> pd.DataFrame:
-    path = inputs.ablation
-    try:
-        table = pd.read_csv(path)
-    except (ValueError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: not a CSV table: {error}") from error
-    missing = [name for name in _COLUMNS if name not in table]
-    arms = [] if missing else list(table["arm"].unique())
-    missing += [f"arm {arm}" for arm in _COMPARED if arms and arm not in arms]
+    path, made_by = inputs.ablation, "srlongtail ablate focal-parameters"
+    numbers = [name for name in _COLUMNS if name not in _TEXTS]
+    table = read_table(path, made_by, numbers=numbers, texts=_TEXTS)
+    arms = list(table["arm"].unique())
+    missing = [f"arm {arm}" for arm in _COMPARED if arm not in arms]
     if missing:
         raise InputError(
-            f"{path}: without {', '.join(missing)}, expected the table that "
-            f"'srlongtail ablate focal-parameters' writes"
+            f"{path}: without {', '.join(missing)}, expected the table that '{made_by}' writes"
         )
     return table

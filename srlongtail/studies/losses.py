@@ -1,6 +1,5 @@
 """Whether losses mend the tail: verdicts on a bench of losses, as a picture and a table."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,6 +30,7 @@ from srlongtail.losses.catalog import LOSSES
 from srlongtail.models.checkpoint import ZOO
 from srlongtail.plots.losses import add_psnr_colorbar, plot_head_and_tail, plot_psnr, psnr_norm
 from srlongtail.plots.style import PAGE, letter
+from srlongtail.results import read_record, read_table
 from srlongtail.studies.writing import listed
 
 BENCH = ZOO / "losses.csv"
@@ -238,19 +238,13 @@ def read_bench(path: Path = BENCH) -> tuple[pd.DataFrame, pd.DataFrame, dict[str
     """
     tables = []
     beside = path.with_name(f"{path.stem}-gradients.csv")
+    texts = ["loss", "dataset", "ranked_by"]
     for file, columns in ((path, COLUMNS), (beside, GRADIENT_COLUMNS)):
-        if not file.is_file():
-            raise InputError(f"{file}: no such table, expected one of 'srlongtail ablate losses'")
-        table = pd.read_csv(file)
-        missing = [name for name in columns if name not in table]
-        if missing or table.empty:
-            raise InputError(
-                f"{file}: without {', '.join(missing) or 'rows'}, expected a table of "
-                f"'srlongtail ablate losses'"
-            )
-        tables.append(table)
+        named = [name for name in columns if name in texts]
+        numbers = [name for name in columns if name not in texts]
+        tables.append(read_table(file, "srlongtail ablate losses", numbers=numbers, texts=named))
     record = path.with_suffix(".json")
-    known = json.loads(record.read_text(encoding="utf-8")) if record.is_file() else {}
+    known = read_record(record) if record.is_file() else {}
     return tables[0], tables[1], known
 
 

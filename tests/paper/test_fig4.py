@@ -131,7 +131,7 @@ def test_a_seed_without_what_the_others_are_compared_with_is_left_out(ablation):
     ("text", "message"),
     [
         (None, "no such table, expected the one that 'srlongtail ablate focal-parameters' writes"),
-        ("a,b\n1,2\n", "without arm, seed, iterations, dataset, psnr_db, ssim, skip, static"),
+        ("a,b\n1,2\n", "without arm, dataset, seed, iterations, psnr_db, ssim, skip, static"),
         (f"{HEADER}\nfpl,0,1,d,1,1{',1' * 7}\n", "without arm baseline, arm"),
         ("", "not a CSV table"),
     ],

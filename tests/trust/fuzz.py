@@ -464,7 +464,10 @@ def outside(folder: Path, broken: list[str]) -> Callable[[str, tuple[Any, ...]],
             writes = flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)
             bad = bool(writes) and not os.fsdecode(path).startswith((str(folder), os.devnull))
         if event in WRITING:
-            bad = not str(arguments[0]).startswith(str(folder))
+            inside, descriptor = Path.cwd(), arguments[-1]
+            if event in ("os.remove", "os.rmdir", "os.mkdir") and descriptor not in (-1, None):
+                inside = Path(f"/proc/self/fd/{descriptor}").resolve()
+            bad = not str(inside / os.fsdecode(arguments[0])).startswith(str(folder))
         if bad:
             broken.append(f"{event} {arguments!r:.200}")
             raise PermissionError(f"forbidden: {event}")
