@@ -116,15 +116,25 @@ GRIDS = {
 the gain of FPL depends on the size of the network."""
 
 
-def find_grid(name: str) -> Grid:
+def find_grid(name: str, besides: Iterable[str] = ()) -> Grid:
     """Return a grid by name.
+
+    Args:
+        name: A key of `GRIDS`.
+        besides: Other names that the caller knows; the error lists them, too.
 
     Raises:
         InputError: There is no such grid.
+
+    Example:
+        >>> find_grid("capacity").iterations
+        4000
     """
     if name not in GRIDS:
-        known = ", ".join(GRIDS)
-        raise InputError(f"unknown grid {name!r}{suggestion(name, GRIDS)}, expected one of {known}")
+        known = [*besides, *GRIDS]
+        raise InputError(
+            f"unknown grid {name!r}{suggestion(name, known)}, expected one of {', '.join(known)}"
+        )
     return GRIDS[name]
 
 

@@ -6,6 +6,8 @@ from typing import Annotated
 import tyro
 from tyro.conf import Positional
 
+from srlongtail.cli.messages import note
+
 Table = Annotated[Positional[Path | None], tyro.conf.arg(metavar="TABLE", help_behavior_hint="")]
 
 
@@ -15,7 +17,7 @@ def losses(
     *,
     dataset: str | None = None,
     iterations: int | None = None,
-    out: Path = Path("results"),
+    out: Path = Path("."),
 ) -> None:
     """Show which losses differ from L1: where error moves, and PSNR.
 
@@ -23,10 +25,12 @@ def losses(
     seed and the record.
 
     Args:
-        table: losses.csv of 'srlongtail ablate losses'; default: the table that ships.
+        table: losses.csv of 'srlongtail ablate losses', or its folder; default: the bench that
+            ships.
         dataset: data set of the table; default: held-out, or the first one.
         iterations: length of the runs to compare; default: the shortest.
-        out: folder to write to.
+        out: folder to write losses-verdicts.png, .pdf, .csv, .json and .md to, and
+            losses-verdicts-seeds.csv.
     """
     from srlongtail.studies.losses import BENCH
 
@@ -53,4 +57,7 @@ def show_losses(
         temporary.write_text(result.markdown(), encoding="utf-8")
     columns = ["title", "control", "seeds", "psnr_db", "psnr_verdict", "head", "tail", "moves"]
     print(result.verdicts[columns].round(4).to_string(index=False))
+    print(f"{result.message()}, on {result.dataset} after {result.iterations:,} iterations.")
+    if left := result.incomplete():
+        note(left)
     print(picture)

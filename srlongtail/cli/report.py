@@ -36,9 +36,13 @@ def analyze(
     """
     from srlongtail import parallel
     from srlongtail.diagnosis.report import page, survey
+    from srlongtail.studies.writing import counted, listed
 
     if not models:
-        raise InputError("no model named, expected a shipped network or a checkpoint file")
+        raise InputError(
+            "no model named, expected a checkpoint file or a shipped network, such as "
+            "fsrcnn-fpl-x4 (see srlongtail zoo list)"
+        )
     if out.suffix.lower() not in (".html", ".htm"):
         raise InputError(f"--out {out}, expected the name of an HTML file, such as report.html")
     if out.is_dir():
@@ -56,9 +60,9 @@ def analyze(
         if not parallel.is_writer():
             return
         written = page.write_report(found, out, quick=quick, all_images=all_images)
-        shown = f"{written.whole} images whole, {written.cropped} as crops"
-        hidden = f", {written.hidden} not shown" if written.hidden else ""
-        note(f"{written.bytes / 1e6:.1f} MB: {shown}{hidden}")
+        parts = {"whole": written.whole, "as crops": written.cropped, "not": written.hidden}
+        shown = listed([f"{counted(n, 'image')} {how}" for how, n in parts.items() if n])
+        note(f"{written.page} ({written.bytes / 1e6:.1f} MB) shows {shown}")
         for verdict in written.verdicts:
             print(f"{verdict.headline}. {' '.join(verdict.sentences)}")
         print(written.page)

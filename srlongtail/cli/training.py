@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
 import tyro
 from tyro.conf import Positional
 
-from srlongtail.cli.messages import tell
+from srlongtail.cli.messages import note, tell
 from srlongtail.cli.options import Repeatable, flatten
 from srlongtail.cli.plain import plain_help
 from srlongtail.errors import InputError
@@ -110,6 +110,7 @@ def train(
         )
         if parallel.is_writer():
             print(out / "checkpoint.safetensors")
+            note(f"next: srlongtail analyze {out} --data DIR")
 
 
 def ablate(
@@ -161,7 +162,7 @@ def ablate(
         raise InputError(f"--loss with {grid}, expected the grid losses")
     if vary and recipe is not None:
         raise InputError(f"--recipe {recipe}: a second recipe beside {grid}, expected one")
-    chosen = custom_grid(grid, flatten(vary)) if vary else find_grid(grid)
+    chosen = custom_grid(grid, flatten(vary)) if vary else find_grid(grid, [NAME])
     if recipe is not None:
         chosen = replace(chosen, base=recipe)
     if seeds is not None:

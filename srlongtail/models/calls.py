@@ -61,6 +61,8 @@ class Call:
         target, arguments = form.groups()
         if ":" not in target and target not in cls.names:
             hint = suggestion(target.lower(), cls.names)
+            if target.endswith(".py"):
+                hint = f", did you mean {target.removesuffix('.py')}:NAME?"
             raise InputError(
                 f"{label}: unknown name{hint}, expected module:callable or one of "
                 f"{', '.join(cls.names)}"

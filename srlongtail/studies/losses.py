@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
-from srlongtail.ablation.losses import COLUMNS, GRADIENT_COLUMNS, HELD_OUT_NAME
+from srlongtail.ablation.losses import COLUMNS, GRADIENT_COLUMNS, HELD_OUT_NAME, NAME
 from srlongtail.ablation.noise import CONFIDENCE
 from srlongtail.ablation.verdicts import (
     CONTROL,
@@ -225,7 +225,8 @@ def read_bench(path: Path = BENCH) -> tuple[pd.DataFrame, pd.DataFrame, dict[str
     """Return the two tables and the record of a bench.
 
     Args:
-        path: Of `losses.csv`; the others lie beside it. By default the bench that ships.
+        path: Of `losses.csv`, or of its folder; the others lie beside it. By default the bench that
+            ships.
 
     Raises:
         InputError: A file is not there, or is not such a table.
@@ -236,6 +237,7 @@ def read_bench(path: Path = BENCH) -> tuple[pd.DataFrame, pd.DataFrame, dict[str
         >>> study.dataset, study.iterations
         ('held-out', 4000)
     """
+    path = path / f"{NAME}.csv" if path.is_dir() else path
     tables = []
     beside = path.with_name(f"{path.stem}-gradients.csv")
     texts = ["loss", "dataset", "ranked_by"]

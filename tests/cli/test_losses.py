@@ -1,5 +1,6 @@
 """The bench of losses as a person types it."""
 
+import json
 from dataclasses import replace
 
 import pandas as pd
@@ -62,7 +63,12 @@ def test_a_loss_of_one_s_own_on_two_photos(two_photos, recipe, tmp_path, monkeyp
 
 def test_without_a_table_the_bench_that_ships_is_shown(tmp_path, capsys):
     verdicts.losses(out=tmp_path)
-    assert "FPL" in capsys.readouterr().out
+    printed = capsys.readouterr()
+    assert "FPL" in printed.out
+    assert ", on held-out after 4,000 iterations." in printed.out
+    record = json.loads((ZOO / "losses.json").read_text())["complete"]
+    done, planned = (sum(row[f"seeds_{key}"] for row in record) for key in ("done", "planned"))
+    assert (f"{done} of {planned} planned runs are done" in printed.err) == (done < planned)
     shipped = pd.read_csv(ZOO / "losses.csv").query("iterations == 4000 and dataset == 'held-out'")
     table = pd.read_csv(tmp_path / "losses-verdicts.csv").set_index("loss")
     assert set(table.index) == set(shipped["loss"]) - {"l1"}
@@ -78,3 +84,7 @@ def test_mistakes(tmp_path):
         ablate("--data", tmp_path, "--vary", "p=1,2")
     with pytest.raises(InputError, match="--loss with capacity, expected the grid losses"):
         tyro.cli(commands.ablate, args=["capacity", "--data", str(tmp_path), "--loss", "sobel"])
+    with pytest.raises(InputError, match="unknown grid 'loses', did you mean 'losses'"):
+        tyro.cli(commands.ablate, args=["loses", "--data", str(tmp_path)])
+    with pytest.raises(InputError, match="unknown name, did you mean my_loss:NAME"):
+        ablate("--data", tmp_path, "--loss", "my_loss.py")

@@ -15,6 +15,7 @@ from srlongtail.diagnosis.report.survey import Survey
 from srlongtail.longtail.systematic import SystematicTable
 from srlongtail.metrics import mean_psnr
 from srlongtail.stats import Interval, mean_interval, sign_test
+from srlongtail.studies.comparison import ENOUGH
 from srlongtail.studies.writing import counted, listed
 
 OFFSET = 1.0  # levels of 255
@@ -74,13 +75,16 @@ def judge(survey: Survey, model: str) -> Verdict:
     else:
         wrong = listed([symptom.short for symptom in found]) if found else ""
         gain = mean_interval(gains)
-        if gain.low <= 0 <= gain.high:
-            over = f"{label} cannot be told from bicubic ({_number(gain.estimate, '+.2f')} dB)"
-            beside = f", and is {wrong}" if wrong else ", without systematic error"
-        else:
+        clear = gain.low > 0 or gain.high < 0
+        if clear or images < ENOUGH:
             side = "above" if gain.estimate >= 0 else "below"
-            over = f"{label} is {abs(gain.estimate):.2f} dB {side} bicubic"
-            beside = f", but {wrong}" if wrong else ", without systematic error"
+            few = "" if clear else f" on {counted(images, 'image')}, too few for a verdict"
+            over = f"{label} is {abs(gain.estimate):.2f} dB {side} bicubic{few}"
+        else:
+            over = f"{label} cannot be told from bicubic ({_number(gain.estimate, '+.2f')} dB)"
+        beside = (
+            f", {'but' if clear else 'and is'} {wrong}" if wrong else ", without systematic error"
+        )
         beside = ", far from HR" if lost else beside
         headline = over + beside
     sentences = (

@@ -70,7 +70,9 @@ def test_headlines(surveyed):
     assert headlines["faded"].endswith("low in contrast")
     assert headlines["noisy"].endswith("dB above bicubic, but noisy")
     assert re.search(r"dB above bicubic, but shifted by 0\.5\d pixels$", headlines["shifted"])
-    assert headlines["blurred"] == "blurred cannot be told from bicubic (+0.12 dB), and is blurred"
+    assert headlines["blurred"] == (
+        "blurred is 0.12 dB above bicubic on 4 images, too few for a verdict, and is blurred"
+    )
     assert headlines["perfect"] == "perfect restores all images without any error"
     assert "did not get the HR images" in judge(surveyed, "perfect").sentences[2]
 
