@@ -25,7 +25,7 @@ from srlongtail.attribution.receptive_field import (
     ReceptiveField,
     relative_difference,
 )
-from srlongtail.attribution.target import Target, WindowTarget
+from srlongtail.attribution.target import Moved, Target, WindowTarget
 from srlongtail.device import eval_mode, is_out_of_memory
 from srlongtail.errors import InputError
 from srlongtail.geometry import Box
@@ -94,7 +94,7 @@ def choose_part(
     return Part(reads, f"the output on the receptive field equals {beside} to {difference:.1g}")
 
 
-def seen_from(target: WindowTarget, box: Box, scale: int) -> WindowTarget:
+def seen_from(target: Moved, box: Box, scale: int) -> Moved:
     """Return the target in the coordinates of the SR image of a part of the LR image.
 
     Example:

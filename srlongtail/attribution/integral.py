@@ -40,6 +40,46 @@ class PathIntegral:
     flat_steps: Tensor
 
 
+@dataclass(frozen=True)
+class Line:
+    """The points of a path of images, on a part of them.
+
+    Args:
+        path: The path.
+        images: `(N, C, h, w)`.
+        n_steps: Number of steps between its ends.
+        inside: The part; the path is still that of the whole images.
+
+    Example:
+        >>> from srlongtail.attribution.path import LinearPath
+        >>> line = Line(LinearPath(), torch.ones(1, 1, 2, 2), n_steps=4)
+        >>> line.points(0, 4)[:, 0, 0, 0, 0]
+        tensor([0.0000, 0.2500, 0.5000, 0.7500, 1.0000])
+    """
+
+    path: Path
+    images: Tensor
+    n_steps: int
+    inside: Box | None = None
+
+    def points(self, first: int, last: int) -> Tensor:
+        """Return the points number `first` to `last`, `(T, N, C, h, w)`."""
+        positions = torch.arange(first, last + 1, dtype=torch.float64) / self.n_steps
+        whole = self.path(self.images, positions)
+        return self.inside.cut(whole) if self.inside else whole
+
+    def steps(self, first: int, last: int, every: bool = False) -> tuple[Tensor, Tensor]:
+        """Return the points that steps between two points lead to, and the steps themselves.
+
+        Steps that change no pixel by more than a rounding error are left out unless `every`.
+        """
+        points = self.points(first, last)
+        moves = points.diff(dim=0)
+        rounding = torch.finfo(points.dtype).eps * points.abs().max()
+        chosen = (moves.flatten(1).abs().amax(1) > rounding) | every
+        return points[1:][chosen], moves[chosen]
+
+
 def integrate(
     model: Model,
     target: Target,
@@ -77,25 +117,19 @@ def integrate(
         if count is not None and count < 1:
             raise InputError(f"{name} {count}, expected at least 1")
 
-    def points(first: int, last: int) -> Tensor:
-        positions = torch.arange(first, last + 1, dtype=torch.float64) / n_steps
-        whole = path(images.detach(), positions)
-        return inside.cut(whole) if inside else whole
-
+    line = Line(path, images.detach(), n_steps, inside)
     with torch.no_grad():
-        start, end = (target_values(model, target, points(i, i)[0]) for i in (0, n_steps))
-    total = torch.zeros_like(points(0, 0)[0])
+        start, end = (target_values(model, target, line.points(i, i)[0]) for i in (0, n_steps))
+    total = torch.zeros_like(line.points(0, 0)[0])
     nan_steps, flat_steps = torch.zeros(2, len(images), dtype=torch.long, device=images.device)
     at_once = max(1, (internal_batch_size or images_at_once(total)) // len(images))
     done, overwrites = 0, False
     while done < n_steps:
-        line = points(done, min(done + at_once, n_steps))
-        moves = line.diff(dim=0)
-        rounding = torch.finfo(line.dtype).eps * line.abs().max()
-        chosen = (moves.flatten(1).abs().amax(1) > rounding) | every_step
-        if chosen.any():
+        last = min(done + at_once, n_steps)
+        points, moves = line.steps(done, last, every_step)
+        if len(points):
             try:
-                gradients, flat = _gradients(model, target, line[1:][chosen])
+                gradients, flat = _gradients(model, target, points)
             except RuntimeError as error:
                 if not overwrites and modified_in_place(error):
                     model, overwrites = keeping_saved(model), True
@@ -108,10 +142,10 @@ def integrate(
                 )
                 continue
             undefined = gradients.isnan()
-            total += torch.where(undefined, 0, gradients * moves[chosen]).sum(0)
+            total += torch.where(undefined, 0, gradients * moves).sum(0)
             nan_steps += undefined.flatten(2).any(2).sum(0)
             flat_steps += flat.sum(0)
-        done += len(moves)
+        done = last
     return PathIntegral(total, start, end, nan_steps, flat_steps)
 
 

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from srlongtail.attribution.crop import Part, choose_part, seen_from
 from srlongtail.attribution.diffusion import map_gini
-from srlongtail.attribution.integral import Model, integrate, keeping_input
+from srlongtail.attribution.integral import Model, PathIntegral, integrate, keeping_input
 from srlongtail.attribution.path import BlurPath, Path
 from srlongtail.attribution.receptive_field import ReceptiveField, receptive_field
 from srlongtail.attribution.target import (
@@ -309,10 +309,50 @@ def local_attribution(
         )
         seen = part.box.cut(lr)[None]
         run_difference, quantized = difference_of_runs(model, seen), is_quantized(model, seen)
+    found = map_of(
+        integral,
+        lr,
+        aim,
+        window,
+        reads,
+        part,
+        path,
+        n_steps,
+        gini_offset=PUBLISHED_OFFSET if published else 0.0,
+        run_difference=run_difference,
+        quantized=quantized,
+    )
+    for doubt in found.doubts:
+        warnings.warn(f"attribution: {doubt}", AttributionWarning, stacklevel=2)
+    return found
+
+
+def map_of(
+    integral: PathIntegral,
+    lr: Tensor,
+    target: Target,
+    window: Window,
+    reads: Box,
+    part: Part,
+    path: Path,
+    n_steps: int,
+    *,
+    gini_offset: float = 0.0,
+    run_difference: float,
+    quantized: bool,
+) -> AttributionMap:
+    """Return the map of a window on the canvas of the whole image, from the integral on a part.
+
+    Args:
+        integral: Of one image, the part that `part` names.
+        lr: The whole image, `(3, h, w)`.
+        target, window, reads: The target, its window, and the LR pixels that it depends on.
+        part, path, n_steps: What was computed on, and along which points.
+        gini_offset, run_difference, quantized: See `AttributionMap`.
+    """
     attributions = torch.zeros_like(lr)
     part.box.cut(attributions).copy_(integral.attributions[0])
-    offset = PUBLISHED_OFFSET if published else 0.0
-    found = AttributionMap(
+    return AttributionMap(
         attributions,
         window,
         reads,
@@ -321,19 +361,16 @@ def local_attribution(
         integral.end.item(),
         int(integral.nan_steps),
         int(integral.flat_steps),
-        offset,
+        gini_offset,
         settings={
             "window": list(window),
-            "target": type(aim).__name__,
+            "target": type(target).__name__,
             "path": repr(path),
             "n_steps": n_steps,
-            "gini_offset": offset,
+            "gini_offset": gini_offset,
             "computed_on": [part.box.height, part.box.width],
             "because": part.why,
         },
         run_difference=run_difference,
         quantized=quantized,
     )
-    for doubt in found.doubts:
-        warnings.warn(f"attribution: {doubt}", AttributionWarning, stacklevel=2)
-    return found

@@ -13,10 +13,11 @@ from tqdm import tqdm
 
 from srlongtail.attribution.crop import whole_output
 from srlongtail.attribution.integral import Model
-from srlongtail.attribution.lam import AttributionMap, local_attribution
+from srlongtail.attribution.lam import AttributionMap
 from srlongtail.attribution.receptive_field import receptive_field
+from srlongtail.attribution.shared import attribute_windows
 from srlongtail.attribution.trust import AttributionWarning
-from srlongtail.device import device_of, eval_mode
+from srlongtail.device import device_of, eval_mode, fixed_weights
 from srlongtail.errors import InputError
 from srlongtail.geometry import Window, crop
 from srlongtail.image.dataset import ImagePair
@@ -122,8 +123,8 @@ def attribute_grid(
 ) -> WindowGrid:
     """Measure DI and n_eff on a grid over an image.
 
-    Only one map is kept in memory. Under `torchrun` the windows are divided among the processes,
-    and each process gets the whole result.
+    Windows share passes of the network where that is faster; see `attribute_windows`. Under
+    `torchrun` the windows are divided among the processes, and each process gets the whole result.
 
     Args:
         model: See `local_attribution`.
@@ -146,7 +147,7 @@ def attribute_grid(
         total=len(mine),
         unit="window",
     )
-    parts = gather([_row(found) for found in maps])
+    parts = gather([_row(found) for _, found in maps])
     table = pd.concat([row for part in parts for row in part])
     return WindowGrid(table.sort_values(["row", "col"], ignore_index=True))
 
@@ -279,8 +280,10 @@ def compare_by_band(
         for name, model in models.items():
             lr = pair.lr.to(device_of(model))
             sr = outputs[name](pair).to(lr.device) if outputs else whole_output(model, lr)
-            maps = _maps(model, lr, sr, windows, **settings)
-            table = pd.concat([_row(found) for found in maps])
+            rows = {
+                index: _row(found) for index, found in _maps(model, lr, sr, windows, **settings)
+            }
+            table = pd.concat([rows[index] for index in range(len(windows))])
             table.insert(0, "band", numbers)
             table.insert(0, "image", pair.name)
             table.insert(0, "model", name)
@@ -297,17 +300,14 @@ def _row(found: AttributionMap) -> pd.DataFrame:
 
 def _maps(
     model: Model, lr: Tensor, sr: Tensor, windows: Sequence[Window], **settings: Any
-) -> Iterator[AttributionMap]:
-    """Yield the maps of several windows of one image; the receptive field is found only once."""
-    with eval_mode(model):
-        field = receptive_field(model, lr)
+) -> Iterator[tuple[int, AttributionMap]]:
+    """Yield the index and the map of each window of one image, in any order."""
     doubts: list[str] = []
-    for window in windows:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", AttributionWarning)  # one warning for all, below
-            found = local_attribution(model, lr, window, field=field, sr=sr, **settings)
-        doubts += found.doubts[:1]
-        yield found
+    with eval_mode(model), fixed_weights(model):
+        field = receptive_field(model, lr)
+        for index, found in attribute_windows(model, lr, windows, field=field, sr=sr, **settings):
+            doubts += found.doubts[:1]
+            yield index, found
     if doubts:
         warnings.warn(
             f"attribution: {len(doubts)} of {len(windows)} maps are not reliable; the first: "

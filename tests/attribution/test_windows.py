@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 import torch
 
-from srlongtail.attribution.lam import local_attribution
+from srlongtail.attribution.lam import local_attribution, map_of
 from srlongtail.attribution.windows import (
     WindowComparison,
     attribute_grid,
@@ -149,12 +149,13 @@ def test_images_and_maps_are_not_kept(network, lr, monkeypatch):
     most = []
 
     def watched(*arguments, **settings):
-        found = local_attribution(*arguments, **settings)
+        found = map_of(*arguments, **settings)
         alive.add(found.attributions)
         most.append(len(alive))
         return found
 
-    monkeypatch.setattr("srlongtail.attribution.windows.local_attribution", watched)
+    monkeypatch.setattr("srlongtail.attribution.lam.map_of", watched)
+    monkeypatch.setattr("srlongtail.attribution.shared.map_of", watched)
     loaded = Loaded(5)
     models = {"a": lambda lr: upsample_bicubic(lr, 4), "b": network}
     compare_by_band(models, loaded, difference, bands=2, n_steps=1)
