@@ -19,7 +19,12 @@ from srlongtail.models.checkpoint import load_model, save_model
 from srlongtail.models.networks.swinir import SwinIR
 from srlongtail.models.sr_model import SRModel
 
-DOCS = Path(__file__).parents[1] / "docs"
+REPOSITORY = Path(__file__).parents[1]
+DOCS = REPOSITORY / "docs"
+EXTERNAL = re.compile(
+    r"https://(arxiv\.org/abs/\d{4}\.\d{5}|jeri\.io"
+    r"|github\.com/[\w.-]+/[\w.-]+(/tree/master/\w+)?(#[\w-]+)?)"
+)
 PAGES = sorted([*(DOCS / "howto").glob("*.md"), *(DOCS / "concepts").glob("*.md")])
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 FILE_NAME = re.compile(r"# ([\w/]+\.\w+)\n")  # first line of a block that is a file's content
@@ -144,6 +149,28 @@ def test_reference_has_every_public_name():
     text = (DOCS / "reference" / "index.md").read_text()
     missing = [name for name in srlongtail.__all__ if not re.search(rf"\.{name}`", text)]
     assert missing == []
+
+
+def test_links_of_the_pages_outside_docs_lead_to_files():
+    pages = [
+        *REPOSITORY.glob("*.md"),
+        *REPOSITORY.glob("notebooks/*.md"),
+        *REPOSITORY.glob("figures/*.md"),
+    ]
+    assert len(pages) > 6
+    for page in pages:
+        for link in re.findall(r"\]\(([^)#\s]+)", page.read_text()):
+            assert link.startswith("https://") or (page.parent / link).exists(), (page.name, link)
+
+
+def test_external_links_have_the_form_of_their_site():
+    """There may be no network: whether the pages are there is seen by hand."""
+    pages = [*REPOSITORY.glob("*.md"), *DOCS.rglob("*.md")]
+    links = {
+        link for page in pages for link in re.findall(r"https?://[^\s)\]>`'\"]+", page.read_text())
+    }
+    assert len(links) > 20
+    assert [link for link in links if not EXTERNAL.fullmatch(link)] == []
 
 
 @pytest.mark.slow

@@ -41,17 +41,17 @@ class WindowAttribution:
     """Local attribution maps of one window under some networks.
 
     Attributes:
-        image: its name.
+        image: Its name.
         scale: SR pixels per LR pixel.
         photo: HR, `(3, H, W)`, or, where there is none, the enlarged LR image.
-        photo_name: what of the two it is.
-        window: in SR pixels.
-        rule: why this window.
-        maps: network -> its map.
-        restored: network -> its SR image, `(3, H, W)`.
-        attributed: network -> the fewest LR pixels `(h, w)` that hold `MASS` of the absolute map.
-        smooth: network -> the density of the absolute map, `(h, w)` in [0, 1].
-        subjects: what figures call the networks, by their names.
+        photo_name: Which of the two it is, as figures say it.
+        window: In SR pixels.
+        rule: Why this window.
+        maps: Network -> its map.
+        restored: Network -> its SR image, `(3, H, W)`.
+        attributed: Network -> the fewest LR pixels `(h, w)` that hold `MASS` of the absolute map.
+        smooth: Network -> the density of the absolute map, `(h, w)` in [0, 1].
+        subjects: What figures call the networks, by their names.
     """
 
     image: str
@@ -68,7 +68,7 @@ class WindowAttribution:
 
     @property
     def part(self) -> Box:
-        """The LR pixels worth showing: all fields, a margin, and as high as wide."""
+        """Return the LR pixels worth showing: all fields with a margin, as high as wide."""
         fields = [found.field for found in self.maps.values()]
         hull = Box(
             min(f.top for f in fields),
@@ -83,21 +83,21 @@ class WindowAttribution:
         return Box(top, left, top + side, left + side)
 
     def message(self) -> str:
-        """The figure in one line."""
+        """Return the message of the figure, in one line."""
         counts = [
             f"{self.subjects[name].label} {found.n_eff:.1f}" for name, found in self.maps.items()
         ]
         return "Effective LR pixels that influence this window: " + ", ".join(counts)
 
     def frame(self) -> pd.DataFrame:
-        """One row a network: the window, DI, n_eff and what they depend on."""
+        """Return one row per network: the window, DI, n_eff and what they depend on."""
         tables = [found.frame().assign(image=self.image) for found in self.maps.values()]
         table = pd.concat(tables, ignore_index=True)
         table.insert(0, "model", list(self.maps))
         return table
 
     def settings(self) -> dict[str, Any]:
-        """The window shown and why, and what the maps depend on."""
+        """Return the window shown, the reason for it, and what the maps depend on."""
         return {
             "image": self.image,
             "window": list(self.window),
@@ -107,7 +107,7 @@ class WindowAttribution:
         }
 
     def caption(self) -> str:
-        """What the figure shows, in a few sentences."""
+        """Return what the figure shows, in a few sentences."""
         row, column, size = self.window
         settings = next(iter(self.maps.values())).settings
         height, width = next(iter(self.maps.values())).canvas
@@ -162,7 +162,7 @@ def compute(
 
 
 def choose_window(image: RestoredImage) -> tuple[Window, str]:
-    """The hardest window of an image, by bicubic's AD, and in words why it is that one."""
+    """Return the hardest window of an image by bicubic's AD, and the reason in words."""
     window, share = hardest_window(image.bicubic_difference())
     return window, (
         f"the one with the largest share ({share:.0%}) of tail pixels, the tenth of the image's "
@@ -171,7 +171,7 @@ def choose_window(image: RestoredImage) -> tuple[Window, str]:
 
 
 def draw(result: WindowAttribution) -> Figure:
-    """One row a network: photo, signed map, its smooth view, attributed pixels, SR.
+    """Draw a row for each network: photo, signed map, its smooth view, attributed pixels, SR.
 
     The signed maps share one color scale; its bar is below them.
     """

@@ -27,16 +27,16 @@ class AttributionGrid:
     """The effective LR pixels of every window of a grid over an image.
 
     Attributes:
-        image: its name.
+        image: Its name.
         scale: SR pixels per LR pixel.
         photo: HR, `(3, H, W)`, or, where there is none, the enlarged LR image.
-        photo_name: what of the two it is.
-        network: what figures call the network.
-        size, step: side and spacing of the windows, in SR pixels.
-        table: see `WindowGrid.frame`; where there is HR, also `bicubic_ad`, the mean of bicubic's
+        photo_name: What of the two it is.
+        network: What figures call the network.
+        size, step: Side and spacing of the windows, in SR pixels.
+        table: See `WindowGrid.frame`; where there is HR, also `bicubic_ad`, the mean of bicubic's
             AD of luma over the window, in levels of 255.
-        map: n_eff of each window, `(rows, columns)`; NaN where a map is not reliable.
-        quantiles: of n_eff over the windows with a reliable map: 5%, 50%, 95%.
+        map: The n_eff of each window, `(rows, columns)`; NaN where a map is not reliable.
+        quantiles: Of n_eff over the windows with a reliable map: 5%, 50%, 95%.
         rank_correlation: Spearman's, of n_eff and `bicubic_ad`; NaN where there is no HR.
     """
 
@@ -120,21 +120,22 @@ def compute(
     """Attribute all windows of a grid; under `torchrun` the processes share them out.
 
     Args:
-        model: the network.
-        image: the image, with what models make of it.
-        size: side of the windows, in SR pixels.
-        step: their spacing; default: their side, so that they do not overlap.
-        has_hr: the pair's HR image is one, and no enlarged LR image.
-        published: reproduce the published code of LAM.
+        model: The network.
+        image: The image, with what models make of it.
+        size: Side of the windows, in SR pixels.
+        step: Their spacing; default: their side, so that they do not overlap.
+        has_hr: Whether the HR image of the pair is real, and not an enlarged LR image.
+        published: Reproduce the published code of LAM.
 
     Raises:
-        InputError: windows larger than the image, or a step below 1.
+        InputError: Windows larger than the image, or a step below 1.
 
-    >>> from srlongtail.image.dataset import photos
-    >>> from srlongtail.models.sr_model import bicubic
-    >>> found = compute(bicubic(4), RestoredImage(photos(4)[1]), size=64, step=128)
-    >>> found.map.shape, len(found.frame())
-    (torch.Size([2, 3]), 6)
+    Example:
+        >>> from srlongtail.image.dataset import photos
+        >>> from srlongtail.models.sr_model import bicubic
+        >>> found = compute(bicubic(4), RestoredImage(photos(4)[1]), size=64, step=128)
+        >>> found.map.shape, len(found.frame())
+        (torch.Size([2, 3]), 6)
     """
     step = size if step is None else step
     lr, sr = (values.to(model.device) for values in (image.pair.lr, image.output(model)))

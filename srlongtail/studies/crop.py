@@ -39,13 +39,13 @@ class CropComparison:
     """An image, a window in it, what each model makes of it, and how rare that is.
 
     Attributes:
-        pair: the image.
-        window: row, column and size in SR pixels.
-        asked_for: whether the user named the window; otherwise it is that of the largest gain.
-        crops: model -> the window of its SR image, in 256 levels.
-        scores: model -> PSNR and SSIM inside the window.
-        subjects: what figures call the models, by their names.
-        rank: of the window's gain among all windows of its size; None where bicubic is alone.
+        pair: The image.
+        window: Row, column and size in SR pixels.
+        asked_for: Whether the user named the window; otherwise it is that of the largest gain.
+        crops: Model -> the window of its SR image, in 256 levels.
+        scores: Model -> PSNR and SSIM inside the window.
+        subjects: What figures call the models, by their names.
+        rank: Of the window's gain among all windows of its size; None where bicubic is alone.
     """
 
     pair: ImagePair
@@ -67,7 +67,7 @@ class CropComparison:
         return f"where {names[1]} gains the most over {names[0]}"
 
     def frame(self) -> pd.DataFrame:
-        """One row a model: where the crop is, and its PSNR and SSIM there."""
+        """Return one row per model: where the crop is, and its PSNR and SSIM there."""
         row, column, size = self.window
         rows = [
             (name, self.pair.dataset, self.pair.name, row, column, size, *score)
@@ -77,7 +77,7 @@ class CropComparison:
         return pd.DataFrame(rows, columns=names)
 
     def settings(self) -> dict[str, Any]:
-        """The window shown, and by which rule among which windows it was chosen."""
+        """Return the window shown, and the rule and the windows it was chosen by."""
         return {
             "image": self.pair.name,
             "window": list(self.window),
@@ -86,7 +86,7 @@ class CropComparison:
         }
 
     def caption(self) -> str:
-        """What the figure shows, in one or two sentences."""
+        """Return what the figure shows, in one or two sentences."""
         row, column, size = self.window
         return (
             f"{self.pair.name} at x{self.pair.scale}: the {size} x {size} window at row {row}, "
@@ -95,7 +95,7 @@ class CropComparison:
         )
 
     def _rarity(self) -> str:
-        """Whether the crop was cherry-picked, in a sentence."""
+        """Return whether the crop was cherry-picked, in a sentence."""
         if self.rank is None:
             return ""
         reference, last = _compared([subject.label for subject in self.subjects.values()])
@@ -109,9 +109,9 @@ def compute(
     """Choose a window of one of the images, unless one is given, and compare models in it.
 
     Args:
-        models: bicubic, then the networks.
-        images: one or more.
-        window: row, column and size in SR pixels; it is that of the first image.
+        models: Bicubic, then the networks.
+        images: One or more.
+        window: Row, column and size in SR pixels; it is that of the first image.
     """
     search = Search(models, window)
     for image in images:
@@ -130,8 +130,8 @@ class Search:
     where there is one network. Where bicubic is alone, its error is taken instead.
 
     Args:
-        models: bicubic, then the networks.
-        window: the one to compare models in, if it is known.
+        models: Bicubic, then the networks.
+        window: The one to compare models in, if it is known.
     """
 
     def __init__(self, models: Sequence[SRModel], window: Window | None = None) -> None:
@@ -177,7 +177,7 @@ class Search:
 
 
 def draw(result: CropComparison) -> Figure:
-    """The whole image with the window boxed, then the window of HR and of each model."""
+    """Draw the whole image with the window boxed, then the window of HR and of each model."""
     crops = {"HR": crop(result.pair.hr, result.window), **result.crops}
     rows, columns = rows_and_columns(len(crops), widest=5)
     # In crop widths: as high as the rows beside it, unless that left little room for the crops.
@@ -203,7 +203,7 @@ def draw(result: CropComparison) -> Figure:
 
 
 def _largest_gain(hr: Tensor, compared: Sequence[Tensor]) -> tuple[float, Window]:
-    """The gain in mean squared error and the window where it is the largest."""
+    """Return the largest gain in mean squared error, and its window."""
     errors = [(sr - hr).square().mean(0) for sr in compared]
     gain = errors[0] if len(errors) == 1 else errors[0] - errors[1]
     size = min(SIZE, *hr.shape[-2:])
@@ -213,7 +213,7 @@ def _largest_gain(hr: Tensor, compared: Sequence[Tensor]) -> tuple[float, Window
 
 
 def _compared(of_models: list[T]) -> list[T]:
-    """What is compared: the last network with the first, or with bicubic where it is alone."""
+    """Return what is compared: the last network with the first, or with bicubic if it is alone."""
     if len(of_models) == 1:
         return of_models
     return [of_models[1] if len(of_models) > 2 else of_models[0], of_models[-1]]

@@ -44,13 +44,13 @@ class LossStudy:
     """What losses do to head, tail and PSNR, beside L1 with the same skip, seeds and patches.
 
     Attributes:
-        dataset: what was measured on.
-        iterations: of the runs compared.
-        verdicts: one row per loss, in order of its change in PSNR: `number, loss, title, control`
+        dataset: What was measured on.
+        iterations: Of the runs compared.
+        verdicts: One row per loss, in order of its change in PSNR: `number, loss, title, control`
             and the columns of `loss_verdicts` and `with_time`.
-        differences: one row per loss and seed: `loss, seed` and the differences from L1.
-        false_positives: of the rules; None without enough pairs of L1 and perturbed L1.
-        record: of the bench, if there is one: how the runs were made, and what is complete.
+        differences: One row per loss and seed: `loss, seed` and the differences from L1.
+        false_positives: Of the rules; None without enough pairs of L1 and perturbed L1.
+        record: Of the bench, if there is one: how the runs were made, and what is complete.
     """
 
     dataset: str
@@ -161,9 +161,9 @@ class LossStudy:
             return ""
         names = listed([f"{row.title} ({row.own_variance})" for row in noisier.itertuples()])
         return (
-            f"Chance is larger there than with the other losses (F test, {NOISIER:.0%}), or with "
-            f"L1, so that the interval is made of the loss's own variance (paired t, Bonferroni): "
-            f"{names}. "
+            f"For {names}, runs vary more than for the other losses (F test, {NOISIER:.0%}), or "
+            f"those of L1 do, so these intervals use the loss's own variance (paired t, "
+            f"Bonferroni). "
         )
 
     def _false_positives(self) -> str:
@@ -188,13 +188,13 @@ def compute(
     """Compare the losses of a bench on one data set.
 
     Args:
-        table, gradients: see `run_losses`.
-        record: of the bench.
-        dataset: name of a data set; the images held out where they were measured, else the first.
-        iterations: of the runs to compare; the shortest by default.
+        table, gradients: See `run_losses`.
+        record: Of the bench.
+        dataset: Name of a data set; the images held out where they were measured, else the first.
+        iterations: Of the runs to compare; the shortest by default.
 
     Raises:
-        InputError: no such data set, or no loss to compare with L1.
+        InputError: No such data set, or no loss to compare with L1.
     """
     known = list(table["dataset"].unique())
     dataset = dataset or (HELD_OUT_NAME if HELD_OUT_NAME in known else known[0])

@@ -24,11 +24,11 @@ class LongTail:
     """The AD histogram of all images of a set, and where its tail begins.
 
     Attributes:
-        dataset: its name.
-        histogram: of bicubic and any other models.
-        threshold: the AD, in levels of 255, that a tenth of bicubic's pixels exceeds.
-        summary: one row a model; see `DifferenceHistogram.summary`.
-        subjects: what figures call the models, by their names.
+        dataset: Its name.
+        histogram: Of bicubic and any other models.
+        threshold: The AD, in levels of 255, that a tenth of bicubic's pixels exceeds.
+        summary: One row a model; see `DifferenceHistogram.summary`.
+        subjects: What figures call the models, by their names.
     """
 
     dataset: str
@@ -47,7 +47,7 @@ class LongTail:
         return cls(dataset, histogram, threshold, summary, subjects_of(models))
 
     def frame(self) -> pd.DataFrame:
-        """The histogram drawn: one row per model and AD interval."""
+        """Return the histogram drawn: one row per model and AD interval."""
         return self.histogram.frame()
 
     def settings(self) -> dict[str, Any]:
@@ -59,7 +59,7 @@ class LongTail:
         }
 
     def caption(self) -> str:
-        """What the figure shows."""
+        """Return what the figure shows."""
         shares = ", ".join(
             f"{self.subjects[row.model].label} {row.tail_share:.1%}"
             for row in self.summary.itertuples()
@@ -75,12 +75,12 @@ def compute(models: Sequence[AnyModel], data: ImageSet, *, skip_bad: bool = Fals
     """Measure all images; under `torchrun` the processes share them out.
 
     Args:
-        models: bicubic, whose tail it is, and any others.
-        data: the images.
-        skip_bad: leave out images that a folder of SR images lacks; see `SRImages.fit`.
+        models: Bicubic, whose tail it is, and any others.
+        data: The images.
+        skip_bad: Leave out images that a folder of SR images lacks; see `SRImages.fit`.
 
     Raises:
-        InputError: models of another scale than the images', or SR images that do not fit.
+        InputError: Models of another scale than the images', or SR images that do not fit.
     """
     check_scales(models, [data])
     data = fit_to_images(models, data, skip_bad=skip_bad)
@@ -90,7 +90,7 @@ def compute(models: Sequence[AnyModel], data: ImageSet, *, skip_bad: bool = Fals
 
 
 def draw(result: LongTail) -> Figure:
-    """The histogram at column width."""
+    """Draw the histogram at column width."""
     models = result.histogram.models
     figure = Figure(figsize=(COLUMN, 2.0 + 0.14 * len(models)))
     ax = figure.add_subplot()

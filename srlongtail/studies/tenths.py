@@ -65,11 +65,11 @@ class Tenths:
         return table[["quantity", *table.columns.drop("quantity")]]
 
     def settings(self) -> dict[str, Any]:
-        """What ranks the pixels."""
+        """Return what ranks the pixels."""
         return {"ranked_by": self.bands.ranked_by, "pooled": self.bands.pooled}
 
     def message(self) -> str:
-        """The figure in a sentence for each network."""
+        """Return the message of the figure, a sentence for each network."""
         sentences = []
         for name in self.gains["model"].unique():
             label = self.subjects[name].label
@@ -87,7 +87,7 @@ class Tenths:
         return ". ".join(sentences)
 
     def caption(self) -> str:
-        """What the figure shows."""
+        """Return what the figure shows."""
         count = int(self.errors["images"].max())
         return (
             f"Absolute difference (AD) of luma in each tenth of the pixels, ranked by the gradient "

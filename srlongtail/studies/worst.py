@@ -54,13 +54,13 @@ class RuledWindow:
 
     @property
     def sortable(self) -> float:
-        """What the rule makes as large as possible, in levels squared."""
+        """Return what the rule makes as large as possible, in levels squared."""
         if self.rule == "largest error":
             return self.mse
         return self.gain if self.rule == "largest gain over bicubic" else -self.gain
 
     def rank(self) -> str:
-        """How hard such a window is, and how rare its gain, in words."""
+        """Return how hard such a window is and how rare its gain, in words."""
         return (
             f"of the {self.windows:,} windows of {self.window[2]} x {self.window[2]} pixels, "
             f"{self.error_percentile:.1f}% have a smaller error and {self.gain_percentile:.1f}% a "

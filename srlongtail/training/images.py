@@ -38,7 +38,7 @@ class TrainingImage:
 
 
 def find_images(locations: Iterable[str | os.PathLike[str]]) -> list[TrainingImage]:
-    """All HR images below the folders given, sorted by name.
+    """Return all HR images below some folders, sorted by name.
 
     Folders are searched to any depth, hidden files left out. LR images never count as HR: names
     tell them apart (see `srlongtail.image.layouts`). Where a folder holds HR folders, only these
@@ -47,7 +47,7 @@ def find_images(locations: Iterable[str | os.PathLike[str]]) -> list[TrainingIma
     used with a warning.
 
     Raises:
-        InputError: no such folder, or no image below it.
+        InputError: No such folder, or no image below it.
     """
     images = []
     for location in locations:
@@ -87,17 +87,18 @@ def choose_images(
     `count` are taken.
 
     Args:
-        images: sorted by name, as `find_images` returns them.
+        images: Sorted by name, as `find_images` returns them.
         half: 1 or 2; 0 for all.
-        count: how many; 0 for all.
-        hold_out: leave out the images that `held_out` returns.
+        count: How many; 0 for all.
+        hold_out: Leave out the images that `held_out` returns.
 
     Raises:
-        InputError: there are fewer images than wanted.
+        InputError: There are fewer images than wanted.
 
-    >>> images = [TrainingImage(name, Path(name)) for name in "abcdef"]
-    >>> [[image.name for image in choose_images(images, half)] for half in (1, 2)]
-    [['c', 'd', 'f'], ['a', 'b', 'e']]
+    Example:
+        >>> images = [TrainingImage(name, Path(name)) for name in "abcdef"]
+        >>> [[image.name for image in choose_images(images, half)] for half in (1, 2)]
+        [['c', 'd', 'f'], ['a', 'b', 'e']]
     """
     if hold_out:
         out = set(held_out(images))
@@ -114,10 +115,11 @@ def choose_images(
 
 
 def describe(images: Iterable[TrainingImage]) -> dict[str, Any]:
-    """What a run says about its data: the number of images in each folder, and a hash of all names.
+    """Return what a run says about its data: images in each folder, and a hash of all names.
 
-    >>> describe([TrainingImage("train/General100/im_1.png", Path("im_1.png"))])["folders"]
-    {'General100': 1}
+    Example:
+        >>> describe([TrainingImage("train/General100/im_1.png", Path("im_1.png"))])["folders"]
+        {'General100': 1}
     """
     names = sorted(image.name for image in images)
     folders = Counter(name.split("/")[-2] for name in names)
@@ -129,7 +131,7 @@ def describe(images: Iterable[TrainingImage]) -> dict[str, Any]:
 
 
 def _hr_files(root: Path) -> list[Path]:
-    """The images below a folder that count as HR."""
+    """Return the images below a folder that count as HR."""
     searched = set(_searched(root))
     files = [file for file in images_below(root, _ANY_DEPTH) if file.path.parent in searched]
     marked = {file.path.parent for file in files if file.role == "HR"}
@@ -148,7 +150,7 @@ def _hr_files(root: Path) -> list[Path]:
 
 
 def _searched(folder: Path) -> Iterator[Path]:
-    """The folders whose images may count: HR folders where there are some; not those for tests."""
+    """Return the folders whose images may count: HR folders if there are any, none for tests."""
     children = [child for child in visible_in(folder) if child.is_dir()]
     says = {child: folder_says(child.name) for child in children}
     hr = [child for child in children if says[child].role == "HR"]

@@ -18,7 +18,7 @@ class StoppedError(Exception):
     """A run was asked to stop, has saved its state, and can be resumed.
 
     Attributes:
-        code: what a command exits with: 128 + the signal, or 0 where the time was up.
+        code: Exit code of a command: 128 + the signal, or 0 if the time was up.
     """
 
     def __init__(self, message: str, code: int) -> None:
@@ -33,11 +33,12 @@ class Interruption:
     there had been none. Only the main thread can catch signals.
 
     Args:
-        deadline: on the clock of `time.monotonic`; from then on the run is asked to stop, too.
+        deadline: When to ask the run to stop, too, on the clock of `time.monotonic`.
 
-    >>> with Interruption() as interruption:
-    ...     interruption.asked(1)
-    False
+    Example:
+        >>> with Interruption() as interruption:
+        ...     interruption.asked(1)
+        False
     """
 
     _AGREE_EVERY = 10  # iterations; under torchrun, to agree costs a message

@@ -106,13 +106,13 @@ class Learner:
     Its state restores it to the bit. The random numbers of the patches are part of it.
 
     Args:
-        recipe: what to build; its precision "auto" is float32 here, see `settle_precision`.
-        device: where to compute.
-        draws_on: where patches are drawn, the device of the `PatchBank`.
-        allow_code: make a loss of `module:callable` although a file may have named it.
+        recipe: What to build; its precision "auto" is float32 here, see `settle_precision`.
+        device: Where to compute.
+        draws_on: Where patches are drawn, the device of the `PatchBank`.
+        allow_code: Make a loss of `module:callable` although a file may have named it.
 
     Raises:
-        InputError: the network or the loss cannot be made, or the loss fails on noise.
+        InputError: The network or the loss cannot be made, or the loss fails on noise.
     """
 
     def __init__(
@@ -190,7 +190,7 @@ class Learner:
         """Refuse to go on, or to save, once anything is not finite.
 
         Raises:
-            InputError: with the iteration where that began, and what to try.
+            InputError: The loss is not finite; the error names the iteration and what to try.
         """
         bad = self.meter.bad()
         weights = all(bool(p.isfinite().all()) for p in self.model.parameters())
@@ -224,11 +224,11 @@ class Learner:
         """Go on from a `state`.
 
         Args:
-            state: of a learner of the same network.
-            redraw: where the run drew its patches on another kind of device, draw others.
+            state: Of a learner of the same network.
+            redraw: Draw other patches if the run drew its own on another kind of device.
 
         Raises:
-            InputError: the state is of another network, or of another kind of device.
+            InputError: The state is of another network, or of another kind of device.
         """
         here, there = self.generator.device.type, state["generator_device"]
         if here == there:
@@ -260,11 +260,11 @@ class Replay:
     The first calls run as they are, because a recording needs everything allocated and tuned.
 
     Args:
-        step: takes and returns nothing, and works on tensors that stay where they are.
-        generator: that the step draws from, on the CUDA device.
+        step: A function without arguments; it works on tensors that stay where they are.
+        generator: What the step draws from, on the CUDA device.
 
     Raises:
-        InputError: at the first call that is not a warm-up, where a step cannot be recorded.
+        InputError: At the first call that is not a warm-up, where a step cannot be recorded.
     """
 
     WARM_UP = 11  # as in torch's notes on CUDA graphs
@@ -278,7 +278,7 @@ class Replay:
         self._stream = torch.cuda.Stream()
 
     def __call__(self) -> None:
-        """One step."""
+        """Take one step."""
         if self._calls < self.WARM_UP:
             self._run_aside()
         else:
@@ -345,8 +345,9 @@ def with_loss_code(recipe: Recipe, *, allow_code: bool = False) -> Recipe:
 def cosine_rate(recipe: Recipe, iteration: int) -> float:
     """Return the learning rate of an iteration, counted from 0: a half cosine to the minimum.
 
-    >>> cosine_rate(Recipe(learning_rate=1e-3, minimum_rate=0, iterations=10), 5)
-    0.0005
+    Example:
+        >>> cosine_rate(Recipe(learning_rate=1e-3, minimum_rate=0, iterations=10), 5)
+        0.0005
     """
     fall = recipe.learning_rate - recipe.minimum_rate
     return recipe.minimum_rate + fall * (1 + math.cos(math.pi * iteration / recipe.iterations)) / 2

@@ -24,16 +24,17 @@ def locked(folder: Path, *, wait: bool = False) -> Iterator[None]:
     The lock ends with the process, however that ends.
 
     Args:
-        folder: that the lock file lies in.
-        wait: for the process that is at work there, instead of refusing.
+        folder: Where the lock file lies.
+        wait: Wait for the process that is at work there, instead of raising an error.
 
     Raises:
-        InUseError: another process is at work there.
-        InputError: the folder cannot be made.
+        InUseError: Another process is at work there.
+        InputError: The folder cannot be made.
 
-    >>> import tempfile
-    >>> with locked(Path(tempfile.mkdtemp()) / "run"):
-    ...     pass
+    Example:
+        >>> import tempfile
+        >>> with locked(Path(tempfile.mkdtemp()) / "run"):
+        ...     pass
     """
     if fcntl is None:
         yield

@@ -46,27 +46,27 @@ def train(
     CUDA, and over each process's own share on the CPU.
 
     Args:
-        recipe: what to train.
-        out: the run folder.
-        resume: go on where the folder's run stopped; a folder without a run begins one.
-        force: go on although the recipe or the training images have changed.
-        device: "cpu", "cuda", "cuda:1", ...; by default CUDA where there is some.
-        find_bank: gives the recipe's training images; of a `SharedBank`, where runs share them.
-        deadline: on the clock of `time.monotonic`, when to stop as if by Ctrl-C.
-        tell: is called with a line of text after each validation.
-        allow_code: import and call a loss `module:callable` although a file may have named it; see
+        recipe: What to train.
+        out: The run folder.
+        resume: Go on where the run in the folder stopped; without a run there, begin one.
+        force: Go on even if the recipe or the training images have changed.
+        device: "cpu", "cuda", "cuda:1", ...; by default CUDA if available.
+        find_bank: Returns the recipe's training images; `SharedBank.of` if runs share them.
+        deadline: When to stop as if by Ctrl-C, on the clock of `time.monotonic`.
+        tell: Called with a line of text after each validation.
+        allow_code: Import and call a loss `module:callable` although a file may have named it; see
             `Call.import_and_call`.
-        precision: what "auto" of the recipe stands for in a new run; by default what
+        precision: What "auto" of the recipe stands for in a new run; by default what
             `settle_precision` finds.
 
     Returns:
         The trained model, in eval mode; its provenance tells how it came to be.
 
     Raises:
-        InUseError: another process trains into the folder.
-        InputError: something in the recipe, the data or the folder cannot be used, a file cannot
+        InUseError: Another process trains into the folder.
+        InputError: Something in the recipe, the data or the folder cannot be used, a file cannot
             be written, or the loss is not finite.
-        StoppedError: by Ctrl-C, SIGTERM or the deadline, after the state was saved.
+        StoppedError: By Ctrl-C, SIGTERM or the deadline, after the state was saved.
     """
     run = RunFolder(out)
     with contextlib.ExitStack() as stack:
@@ -140,7 +140,7 @@ def train(
 
 
 def _place(recipe: Recipe) -> tuple[int, int]:
-    """The number of this process and of all; the batch must be shared out evenly."""
+    """Return this process's number and how many there are; the batch is shared out evenly."""
     if not dist.is_initialized():
         return 0, 1
     processes = dist.get_world_size()
@@ -183,7 +183,7 @@ def _state(
 def _restore(
     learner: Learner, bank: PatchBank, state: dict[str, Any], force: bool, path: Path
 ) -> int:
-    """Bring the learner back to a state; the iterations done then."""
+    """Bring the learner back to a state, and return the iterations done then."""
     if state["data"] != bank.source and not force:
         raise InputError(
             f"{path}: the run saw other training images ({_images(state['data'])}) than now "

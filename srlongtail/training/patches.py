@@ -28,20 +28,21 @@ class PatchBank:
     turns. No worker processes, no decoding, no copies between host and device.
 
     Args:
-        pairs: the images; those smaller than a patch are left out.
-        patch: side of a patch in LR pixels.
-        device: where the buffers shall be; they stay on the host, with a warning, where they do
+        pairs: The images; those smaller than a patch are left out.
+        patch: Side of a patch in LR pixels.
+        device: Where to keep the buffers; they stay on the host, with a warning, where they do
             not fit.
-        source: what the images are, for the provenance of what is trained on them; JSON values.
+        source: What the images are, for the provenance of what is trained on them; JSON values.
 
     Raises:
-        InputError: no image is as large as a patch.
+        InputError: No image is as large as a patch.
 
-    >>> image = torch.rand(3, 48, 48)
-    >>> bank = PatchBank([make_pair(image, named_degradation("bicubic", 4))], patch=8)
-    >>> lr, hr = bank.cut(bank.draw(16, torch.Generator().manual_seed(0)))
-    >>> lr.shape, hr.shape
-    (torch.Size([16, 3, 8, 8]), torch.Size([16, 3, 32, 32]))
+    Example:
+        >>> image = torch.rand(3, 48, 48)
+        >>> bank = PatchBank([make_pair(image, named_degradation("bicubic", 4))], patch=8)
+        >>> lr, hr = bank.cut(bank.draw(16, torch.Generator().manual_seed(0)))
+        >>> lr.shape, hr.shape
+        (torch.Size([16, 3, 8, 8]), torch.Size([16, 3, 32, 32]))
     """
 
     def __init__(
@@ -107,7 +108,7 @@ class PatchBank:
         """Refuse a recipe that wants other patches.
 
         Raises:
-            InputError: its scale or patch size is another.
+            InputError: Its scale or patch size is another.
         """
         here, wanted = (self.scale, self.patch), (recipe.scale, recipe.patch)
         if here != wanted:
@@ -119,7 +120,7 @@ class PatchBank:
         """Draw places to cut at, `(count, 2)`: a position among all images', and a turn.
 
         Args:
-            generator: on the bank's device.
+            generator: On the bank's device.
         """
 
         def draw(number: int) -> Tensor:
@@ -130,10 +131,10 @@ class PatchBank:
     def cut(
         self, places: Tensor, device: torch.device | str | None = None
     ) -> tuple[Tensor, Tensor]:
-        """The patches at places `(N, 2)`: LR `(N, 3, patch, patch)` and HR, floats in [0, 1].
+        """Return the patches at places `(N, 2)`: LR `(N, 3, patch, patch)` and HR, in [0, 1].
 
         Args:
-            device: where the patches are wanted; the bank's own unless given.
+            device: Where the patches are wanted; the bank's own unless given.
         """
         position, turn = places.T.contiguous()
         image = torch.searchsorted(self._end, position, right=True)
@@ -162,7 +163,7 @@ class SharedBank:
         self._bank: PatchBank | None = None
 
     def of(self, recipe: Recipe, device: torch.device | str = "cpu") -> PatchBank:
-        """The bank of a recipe."""
+        """Return the bank of a recipe."""
         r = recipe
         chosen = (r.data, r.half, r.images, r.hold_out)
         key = (*chosen, r.scale, r.degradation, r.pyramid, r.patch, str(device))
@@ -181,7 +182,7 @@ def _gather(
     turn: Tensor,
     size: int,
 ) -> Tensor:
-    """Turned squares `(N, size, size, 3)` from flat pixels `(P, 3)`.
+    """Return turned squares `(N, size, size, 3)` of flat pixels `(P, 3)`.
 
     A turn chooses the corner that the square is read from and the two directions to go in: its
     first bit mirrors the rows, its second the columns, its third exchanges them.
@@ -198,7 +199,7 @@ def _gather(
 
 
 def _as_images(squares: Tensor, device: torch.device | str | None) -> Tensor:
-    """Bytes `(N, size, size, 3)` as floats `(N, 3, size, size)`, channels last in memory."""
+    """Return bytes `(N, size, size, 3)` as floats `(N, 3, size, size)`, channels last in memory."""
     target = torch.device(device or squares.device)
     # What the host is to read must have arrived; a GPU's own operations keep their order.
     return squares.to(target, non_blocking=target.type != "cpu").permute(0, 3, 1, 2) / 255
@@ -207,7 +208,7 @@ def _as_images(squares: Tensor, device: torch.device | str | None) -> Tensor:
 def _pyramid(
     hr: Tensor, name: str, degradation: Degradation, sizes: Sequence[float]
 ) -> list[ImagePair]:
-    """Pairs from the image at every size; one too small for a pair is left out."""
+    """Return pairs of the image at every size; sizes too small for a pair are left out."""
     pairs = []
     for size in sizes:
         scaled = hr if size == 1 else quantize(imresize(hr, size))
@@ -223,7 +224,7 @@ def _in_bytes(image: Tensor) -> Tensor:
 
 
 def _pixels(image: Tensor) -> Tensor:
-    """An image `(3, H, W)` on 256 levels, floats or bytes, as bytes `(H * W, 3)`."""
+    """Return an image `(3, H, W)` on 256 levels, floats or bytes, as bytes `(H * W, 3)`."""
     return _in_bytes(image).permute(1, 2, 0).reshape(-1, 3)
 
 

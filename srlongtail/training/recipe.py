@@ -155,8 +155,9 @@ class Recipe:
     def loss_name(self) -> str:
         """Return the name of the loss, also of one that static, learnable and p describe.
 
-        >>> find_recipe("fsrcnn-fpl-x4").loss_name
-        'fpl'
+        Example:
+            >>> find_recipe("fsrcnn-fpl-x4").loss_name
+            'fpl'
         """
         return loss_of(vars(self))
 
@@ -183,11 +184,12 @@ class Recipe:
         A loss replaces the one that static, learnable and p describe.
 
         Raises:
-            InputError: an unknown key, a value of the wrong kind, or a loss beside static,
+            InputError: An unknown key, a value of the wrong kind, or a loss beside static,
                 learnable or p that contradict it.
 
-        >>> Recipe().changed({"iterations": 10, "pyramid": [1, 0.5]}).pyramid
-        (1.0, 0.5)
+        Example:
+            >>> Recipe().changed({"iterations": 10, "pyramid": [1, 0.5]}).pyramid
+            (1.0, 0.5)
         """
         hints = get_type_hints(Recipe)
         for key in changes:
@@ -222,8 +224,9 @@ HARMLESS = frozenset(
 def differences(old: Recipe, new: Recipe) -> dict[str, tuple[Any, Any]]:
     """Return the differing settings that the weights depend on: key -> (old, new).
 
-    >>> differences(Recipe(), Recipe(seed=1, keep_every=100))
-    {'seed': (0, 1)}
+    Example:
+        >>> differences(Recipe(), Recipe(seed=1, keep_every=100))
+        {'seed': (0, 1)}
     """
     return {
         f.name: (getattr(old, f.name), getattr(new, f.name))
@@ -275,7 +278,7 @@ def find_recipe(source: str | os.PathLike[str]) -> Recipe:
     """Return a recipe by its name (see `RECIPES`) or from a TOML file.
 
     Raises:
-        InputError: no recipe of this name; similar names are suggested.
+        InputError: No recipe of this name; similar names are suggested.
     """
     text = os.fspath(source)
     if text.endswith(".toml"):
@@ -290,7 +293,7 @@ def read_recipe(path: str | os.PathLike[str]) -> Recipe:
     """Read a recipe from TOML. Missing keys have the values of the recipe that `base` names.
 
     Raises:
-        InputError: no such file, no TOML, an unknown key, or a value of the wrong kind.
+        InputError: No such file, no TOML, an unknown key, or a value of the wrong kind.
     """
     path = Path(path)
     try:

@@ -29,11 +29,11 @@ class Report:
     Under `torchrun` every process calls the methods, and the writer alone measures and writes.
 
     Args:
-        recipe, run, bank: of the run.
-        precision: that the network is trained in.
-        done: iterations done before, in another process.
-        state: of the report of that process.
-        tell: is called with a line of text after each validation.
+        recipe, run, bank: Of the run.
+        precision: That the network is trained in.
+        done: Iterations done before, in another process.
+        state: Of the report of that process.
+        tell: Is called with a line of text after each validation.
     """
 
     def __init__(
@@ -130,7 +130,7 @@ class Report:
         return model
 
     def state(self) -> dict[str, Any]:
-        """What the report of the process that resumes the run needs."""
+        """Return what the report needs in the process that resumes the run."""
         return {"seconds": self.seconds, "measured": self._measured}
 
     def _measure(self, model: SRModel, iteration: int) -> dict[str, float]:

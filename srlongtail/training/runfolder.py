@@ -62,17 +62,17 @@ class RunFolder:
         The lock ends with the process, however that ends.
 
         Raises:
-            InUseError: another process trains there.
-            InputError: the folder cannot be made.
+            InUseError: Another process trains there.
+            InputError: The folder cannot be made.
         """
         with locked(self.path) if is_writer() else contextlib.nullcontext():
             yield
 
     def find_state(self, recipe: Recipe, *, resume: bool, force: bool) -> dict[str, Any] | None:
-        """The state to go on from, None for a new run.
+        """Return the state to go on from; None for a new run.
 
         Raises:
-            InputError: a run is there already, or one of another recipe.
+            InputError: A run is there already, or one of another recipe.
         """
         state = self._load_state() if self.state_file.is_file() else None
         if state is not None:
@@ -164,11 +164,11 @@ class RunFolder:
 def find_finished(
     recipe: Recipe, source: Mapping[str, Any], root: str | os.PathLike[str]
 ) -> Path | None:
-    """The folder of a finished run of a recipe, below a folder, whatever it is called there.
+    """Return the folder of a finished run of a recipe below a folder, under any name.
 
     Args:
-        recipe: its name, data paths and intervals do not matter.
-        source: the training images, as `describe` tells.
+        recipe: Its name, data paths and intervals do not matter.
+        source: The training images, as `describe` tells.
     """
     for path in sorted(Path(root).rglob("checkpoint.safetensors")):
         known = Provenance.from_header(read_state(path)[1].get("provenance", {})).training
@@ -180,12 +180,13 @@ def find_finished(
 
 
 def folder_name(recipe: Recipe, source: Mapping[str, Any]) -> str:
-    """A name for the folder of a run of a recipe on these images, and of no other run.
+    """Return a name for the folder of a run that no other recipe or images have.
 
-    >>> folder_name(Recipe(), {}) == folder_name(Recipe(keep_every=10), {})
-    True
-    >>> folder_name(Recipe(), {}) == folder_name(Recipe(iterations=10), {})
-    False
+    Example:
+        >>> folder_name(Recipe(), {}) == folder_name(Recipe(keep_every=10), {})
+        True
+        >>> folder_name(Recipe(), {}) == folder_name(Recipe(iterations=10), {})
+        False
     """
     # Without the defaults, so that a setting that is new in a version renames no run.
     default = Recipe().as_dict()

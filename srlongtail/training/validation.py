@@ -38,17 +38,18 @@ class Fit(BandFit):
     ssim: float
 
     def as_dict(self) -> dict[str, float]:
-        """The four numbers by name."""
+        """Return the four numbers by name."""
         return asdict(self)
 
 
 class Bands:
     """The limits of head and tail, found once for a set of images.
 
-    >>> image = torch.rand(3, 24, 24, generator=torch.Generator().manual_seed(0))
-    >>> bands = Bands([ImagePair("noise", image, image[..., ::4, ::4])])
-    >>> 0 < bands.limits.head_below < bands.limits.tail_above
-    True
+    Example:
+        >>> image = torch.rand(3, 24, 24, generator=torch.Generator().manual_seed(0))
+        >>> bands = Bands([ImagePair("noise", image, image[..., ::4, ::4])])
+        >>> 0 < bands.limits.head_below < bands.limits.tail_above
+        True
     """
 
     def __init__(self, pairs: Iterable[ImagePair]) -> None:
@@ -72,13 +73,14 @@ class Validation:
     """A data set that models are measured on again and again.
 
     Args:
-        name: of the data set.
-        pairs: its images; read anew each time unless they are a list.
+        name: Of the data set.
+        pairs: Its images; read anew each time unless they are a list.
 
-    >>> from srlongtail.models.sr_model import bicubic
-    >>> validation = Validation("photos", photos(4)[1:2])
-    >>> validation.measure(bicubic(4)).psnr_db
-    30.1...
+    Example:
+        >>> from srlongtail.models.sr_model import bicubic
+        >>> validation = Validation("photos", photos(4)[1:2])
+        >>> validation.measure(bicubic(4)).psnr_db
+        30.1...
     """
 
     def __init__(self, name: str, pairs: Sequence[ImagePair]) -> None:
@@ -88,7 +90,7 @@ class Validation:
 
     @classmethod
     def of(cls, recipe: Recipe) -> "Validation":
-        """The validation images of a recipe: a data folder's, else the built-in photos."""
+        """Return the validation images of a recipe: a data folder's, else the built-in photos."""
         images = validation_set(recipe.validation, recipe)
         return cls(images.name, images if recipe.validation else list(images))
 
@@ -112,7 +114,7 @@ class Validation:
 
 
 def validation_set(source: str, recipe: Recipe) -> ImageSet:
-    """A data folder's images, or the built-in photos where it is "", with LR as a recipe's."""
+    """Return the images of a data folder, or the photos if it is "", with LR as in a recipe."""
     if not source:
         return photos(recipe.scale, named_degradation(recipe.degradation, recipe.scale))
     # Stored LR images are made by bicubic.

@@ -109,7 +109,7 @@ def test_the_words(result):
         "moves from the tail to the head with 2 (2 below the margin of 0.02 levels)"
     )
     noisy = result.frame().assign(own_variance=["psnr_db", "", "", "", ""])
-    assert "(paired t, Bonferroni): FPL (psnr_db)." in replace(result, verdicts=noisy).caption()
+    assert "For FPL (psnr_db), runs vary more than" in replace(result, verdicts=noisy).caption()
     assert replace(result, verdicts=noisy).settings()["own_variance"] == {"fpl": "psnr_db"}
     caption = result.caption()
     assert "after 4,000 iterations of fsrcnn x4 on 638 images, on held-out." in caption
