@@ -140,8 +140,15 @@ class RunFolder:
     def _read_log(self, up_to: int) -> list[Mapping[str, Any]]:
         if not self.log_file.is_file():
             return []
-        with self.log_file.open(newline="") as file:
-            return [row for row in csv.DictReader(file) if int(row["iteration"]) <= up_to]
+        try:
+            with self.log_file.open(newline="") as file:
+                rows = list(csv.DictReader(file))
+            known: list[Mapping[str, Any]] = [row for row in rows if int(row["iteration"]) <= up_to]
+            if any(set(row) - set(COLUMNS) for row in known):
+                raise ValueError("a row with more values than columns")
+        except (ValueError, KeyError, TypeError, csv.Error) as error:
+            raise InputError(f"{self.log_file}: damaged, expected a run's log, or none") from error
+        return known
 
     def _sweep(self) -> None:
         """Remove what a killed process was writing."""

@@ -100,6 +100,16 @@ def test_without_a_state_the_run_begins(tmp_path, small):
     assert RunFolder(tmp_path).find_state(small, resume=True, force=False) is None
 
 
+@pytest.mark.parametrize("end", [b"\xff,1\n", b"te,1\n", b"7" + b",1" * 20 + b"\n", b"\0\n"])
+def test_a_damaged_log_is_told(end, begun, small):
+    log = begun / "log.csv"
+    before = log.read_bytes() + end
+    log.write_bytes(before)
+    with pytest.raises(InputError, match=r"log.csv: damaged, expected a run's log, or none"):
+        RunFolder(begun).begin(small, 9)
+    assert log.read_bytes() == before
+
+
 def test_a_damaged_state_is_told(begun, small):
     (begun / "state.pt").write_bytes(b"PK\x03\x04 torn")
     with pytest.raises(InputError, match=r"state.pt: damaged, expected a run's state"):

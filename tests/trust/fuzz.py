@@ -462,7 +462,8 @@ def outside(folder: Path, broken: list[str]) -> Callable[[str, tuple[Any, ...]],
         if event == "open" and isinstance(arguments[0], str | bytes | os.PathLike):
             path, _, flags = arguments
             writes = flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)
-            bad = bool(writes) and not os.fsdecode(path).startswith((str(folder), os.devnull))
+            place = str(Path.cwd() / os.fsdecode(path))
+            bad = bool(writes) and not place.startswith((str(folder), os.devnull))
         if event in WRITING:
             inside, descriptor = Path.cwd(), arguments[-1]
             if event in ("os.remove", "os.rmdir", "os.mkdir") and descriptor not in (-1, None):
