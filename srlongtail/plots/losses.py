@@ -11,6 +11,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import CenteredNorm
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from matplotlib.patheffects import withStroke
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 DIVERGING = "RdBu"  # red: worse than L1, blue: better
@@ -149,6 +150,7 @@ def _number(ax: Axes, rows: pd.DataFrame, x: str, y: str) -> None:
         ax.annotate(
             str(number), tuple(place), tuple(side), textcoords="offset points", fontsize=6,
             ha="center", va="center", zorder=4,
+            path_effects=[withStroke(linewidth=1.5, foreground="white")],
         )  # fmt: skip
 
 
