@@ -21,6 +21,7 @@ from srlongtail.image.degrade import Bicubic
 from srlongtail.image.io import write_image
 from srlongtail.image.resample import upsample_bicubic
 from srlongtail.models.catalog import new_model
+from srlongtail.models.fast.process import keep_memory
 from srlongtail.training.learner import Learner
 from srlongtail.training.loop import train
 from srlongtail.training.patches import PatchBank
@@ -150,6 +151,7 @@ MOST = {"fsrcnn": 1.10, "srresnet": 1.03}  # a step with FPL to one with L1
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 @pytest.mark.parametrize("network", MOST)
 def test_what_the_weights_cost(bench, network, precision):
+    keep_memory()  # as for every run
     device = torch.device(DEVICE)
     batch = 16 if DEVICE == "cuda" or network == "fsrcnn" else 2
     lr, hr = (
