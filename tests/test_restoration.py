@@ -1,5 +1,8 @@
 """SR files of LR files: which are written, from what, and what is named instead."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -9,6 +12,7 @@ from srlongtail.errors import InputError
 from srlongtail.image.dataset import photos
 from srlongtail.image.io import read_image, write_image
 from srlongtail.image.tiles import Tiling
+from srlongtail.models.checkpoint import load_model
 from srlongtail.models.sr_model import bicubic
 from srlongtail.restoration import restore_files
 
@@ -107,3 +111,29 @@ def test_no_name_is_taken_twice_and_no_input_replaced(lr, tmp_path):
     ):
         restore_files(bicubic(4), [lr], lr)
     assert (lr / "eight_x4.png").read_bytes() == before
+
+
+# Runs the command line, and prints the largest memory that it took, in bytes.
+MEASURED = """
+import resource
+import sys
+from srlongtail.cli.main import main
+main()
+largest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+print(largest if sys.platform == "darwin" else 1024 * largest)
+"""
+
+
+@pytest.mark.slow
+def test_40_megapixels_in_tiles_take_less_than_2_gigabytes(tmp_path):
+    large = tmp_path / "large.png"
+    write_image(large, torch.rand(3, 1370, 1826, generator=torch.Generator().manual_seed(0)))
+    restore = ["restore", "fsrcnn-x4", large, "--tile", "128", "--out", tmp_path]
+    command = [sys.executable, "-c", MEASURED, *restore]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert int(done.stdout.splitlines()[-1]) < 2e9
+    sr = read_image(tmp_path / "large_x4.png")
+    assert sr.shape == (3, 5480, 7304)
+    # The first tile's upper left part is in no other tile, and far from the tile's own borders.
+    part = load_model("fsrcnn-x4").restore(read_image(large)[:, :96, :96])
+    assert (sr[:, :320, :320] - part[:, :320, :320]).abs().max() < 0.51 / 255

@@ -222,8 +222,10 @@ def write_image(path: str | os.PathLike[str], image: Tensor, *, bits: int = 8) -
     if image.dim() != 3 or image.shape[0] != 3:
         raise InputError(f"{path}: image of shape {tuple(image.shape)}, expected (3, H, W)")
     levels = 2**bits - 1
-    rounded = image.detach().cpu().double().clamp(0, 1).mul(levels).add(0.5).floor()
-    array = rounded.permute(1, 2, 0).numpy().astype(np.uint16 if bits == 16 else np.uint8)
+    array = np.empty((*image.shape[1:], 3), dtype=np.uint16 if bits == 16 else np.uint8)
+    for top in range(0, len(array), 64):  # in float64, a large image would take much memory
+        rows = image[:, top : top + 64].detach().cpu().double().clamp(0, 1)
+        array[top : top + 64] = rows.mul_(levels).add_(0.5).floor_().permute(1, 2, 0).numpy()
     with replacing(path) as temporary:
         if bits == 16 and suffix == ".png":
             png.from_array(array.reshape(len(array), -1), "RGB;16").save(temporary)
