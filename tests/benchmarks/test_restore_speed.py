@@ -42,7 +42,9 @@ def test_pieces_against_the_whole(bench: Bench, name: str) -> None:
         with torch.no_grad():
             return apply_in_pieces(model, lr, 4, size, margin).clamp(0, 1)
 
-    assert (in_pieces() - model.restore(lr)).abs().max() < 1e-5
+    # Fresh weights give small values, so the difference is compared with the largest of them.
+    expected = model.restore(lr)
+    assert (in_pieces() - expected).abs().max() < 1e-5 * expected.max()
     whole, pieces, tiles = median_seconds(
         lambda: model.restore(lr), in_pieces, lambda: model.restore(lr, TILES), rounds=1
     )
