@@ -3,6 +3,7 @@
 import os
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import closing
 from functools import cache
 from itertools import chain
 from pathlib import Path
@@ -117,8 +118,12 @@ def evaluate_together(
     places = list(share(scoring.places))
     total = sum(scoring.restored_images(sources) for sources, _ in places)
     rows: list[list[tuple[Any, ...]]] = [[] for _ in tasks]
-    with tqdm(total=total, disable=None if is_writer() else True, unit="image") as bar:
-        for (sources, _), found in zip(places, in_threads(scoring.rows, places), strict=True):
+    with (
+        tqdm(total=total, disable=None if is_writer() else True, unit="image") as bar,
+        # Closed at once after an error or Ctrl-C, not when the last traceback is forgotten.
+        closing(in_threads(scoring.rows, places)) as computed,
+    ):
+        for (sources, _), found in zip(places, computed, strict=True):
             for number, row in found:
                 rows[number].append(row)
             bar.update(scoring.restored_images(sources))

@@ -7,7 +7,7 @@ functions for processes do nothing.
 import contextlib
 import os
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
@@ -121,7 +121,7 @@ def gather(value: T) -> list[T]:
     return values  # type: ignore[return-value]  # every entry is filled by now
 
 
-def in_threads(function: Callable[[T], R], items: Sequence[T]) -> Iterator[R]:
+def in_threads(function: Callable[[T], R], items: Sequence[T]) -> Generator[R, None, None]:
     """Return the results for all items, in order, computed side by side.
 
     There are as many threads as torch may use, and each computes an item with one torch thread:
@@ -130,6 +130,9 @@ def in_threads(function: Callable[[T], R], items: Sequence[T]) -> Iterator[R]:
     items is raised; items not begun by then, or when the caller stops early, are left out.
 
     A single item is computed here, with all of torch's threads.
+
+    Close the generator if you do not exhaust it (see `contextlib.closing`): until then, threads go
+    on with what they have begun.
 
     Args:
         function: What to compute of an item; several threads call it at once.

@@ -81,13 +81,14 @@ def main() -> None:
     warnings.showwarning = _show_warning
     keep_memory()
     try:
-        with _ended_by_sigterm():
+        with _ended_by_signals():
             _parse(sys.argv[1:])()
     except InputError as error:
         _refuse(error, error)
-    except _Terminated:
-        print("srlongtail: ended by SIGTERM", file=sys.stderr)
-        sys.exit(128 + signal.SIGTERM)
+    except _Ended as ended:
+        if ended.number == signal.SIGTERM:
+            print("srlongtail: ended by SIGTERM", file=sys.stderr)
+        sys.exit(128 + ended.number)
     except KeyboardInterrupt:
         sys.exit(128 + signal.SIGINT)
     except (MemoryError, RuntimeError) as error:
@@ -102,26 +103,48 @@ def main() -> None:
         sys.exit(128 + signal.SIGPIPE)
 
 
-class _Terminated(KeyboardInterrupt):
-    """SIGTERM: ends a command as Ctrl-C does, past code that catches every `Exception`."""
+class _Ended(KeyboardInterrupt):
+    """Ctrl-C or SIGTERM: ends a command past code that catches every `Exception`."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.number = number
 
 
 @contextlib.contextmanager
-def _ended_by_sigterm() -> Iterator[None]:
-    """Let SIGTERM raise `_Terminated`, so that temporary files are removed."""
+def _ended_by_signals() -> Iterator[None]:
+    """Let Ctrl-C and SIGTERM raise `_Ended`, so that temporary files are removed.
+
+    Code in C can turn the exception into another one, as pandas does while it reads a table, or
+    drop it. So it is raised again at the end.
+    """
+    received: list[int] = []
 
     def end(number: int, frame: FrameType | None) -> None:
-        raise _Terminated
+        received.append(number)
+        raise _Ended(number)
 
-    before = signal.getsignal(signal.SIGTERM)
-    if before != signal.SIG_DFL or threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    signal.signal(signal.SIGTERM, end)
+    usual: dict[int, Any] = {
+        signal.SIGINT: signal.default_int_handler,
+        signal.SIGTERM: signal.SIG_DFL,
+    }
+    if threading.current_thread() is not threading.main_thread():
+        usual = {}
+    ours = [number for number, handler in usual.items() if signal.getsignal(number) == handler]
+    for number in ours:
+        signal.signal(number, end)
     try:
         yield
+    except Exception as error:
+        if received:
+            raise _Ended(received[0]) from error
+        raise
+    else:
+        if received:
+            raise _Ended(received[0])
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number in ours:
+            signal.signal(number, usual[number])
 
 
 def _refuse(error: InputError, cause: BaseException) -> None:
