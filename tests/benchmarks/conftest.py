@@ -74,13 +74,14 @@ class Row:
 
     def __str__(self) -> str:
         """A line of the table, in Markdown."""
-        scale, unit = (1000, "ms") if self.unit == "s" and self.ours < 1 else (1, self.unit)
+        in_ms = self.unit == "s" and max(self.reference or 0, self.ours) < 1
+        scale, unit = (1000, "ms") if in_ms else (1, self.unit)
         reference, ours = (
             "" if x is None else f"{scale * x:.3g} {unit}" for x in (self.reference, self.ours)
         )
         ratio = "" if self.reference is None else f"{self.value:.2f}"
         target = f"{'at least' if self.more_is_better else 'at most'} {self.target:g}"
-        target += unit if self.reference is None and unit == "s" else ""
+        target += f" {self.unit}" if self.reference is None else ""
         met = "yes" if self.reaches(self.target) else "no"
         return f"| {self.what} | {reference} | {ours} | {ratio} | {target} | {met} |"
 
