@@ -39,7 +39,8 @@ def restored(network: nn.Module) -> list[Tensor]:
     model = SRModel(network, 2, value_range=255)
     models = ModelsInThreads()
     pairs = [
-        ImagePair(str(s), torch.rand(3, 2 * s, 2 * s), torch.rand(3, s, s) / 4) for s in (4, 6)
+        ImagePair("a", torch.rand(3, 2 * height, 2 * width), torch.rand(3, height, width) / 4)
+        for height, width in ((4, 6), (6, 4))
     ]
     with ThreadPoolExecutor(2) as pool:
         found = list(pool.map(lambda pair: models.restore_pair(model, pair), pairs))
