@@ -13,7 +13,7 @@ from srlongtail.errors import InputError, Parameter
 from srlongtail.image.dataset import ImageSet
 from srlongtail.image.io import check_image, depth_note, read_checked, write_image
 from srlongtail.image.layouts import images_below
-from srlongtail.image.tiles import Tiling
+from srlongtail.image.tiles import Pieces, Tiling
 from srlongtail.models.sr_images import AnyModel, SRImages
 from srlongtail.models.sr_model import SRModel
 from srlongtail.parallel import gather, is_writer, share
@@ -36,7 +36,7 @@ def restore_files(
     images: Iterable[str | os.PathLike[str]],
     out: str | os.PathLike[str] = ".",
     *,
-    tile: Tiling | None = None,
+    tile: Tiling | Pieces | None = None,
     white: float | None = None,
 ) -> RestoredFiles:
     """Restore LR images, and write `NAME_x4.png` (x2, ...) for each to a folder.
@@ -53,7 +53,7 @@ def restore_files(
         model: The network.
         images: LR image files, and folders of them, without subfolders.
         out: Folder to write to; it is created if necessary.
-        tile: Restore in these tiles; see `SRModel.restore`.
+        tile: Restore in these tiles or pieces; see `SRModel.restore`.
         white: Value that is white in files with more than 8 bits per channel; see `read_image`.
 
     Returns:

@@ -513,6 +513,7 @@ def restore(
     *,
     out: Path = Path("."),
     tile: int | None = None,
+    pieces: int | None = None,
     white: float | None = None,
     model_options: Models = NO_MODEL_OPTIONS,
 ) -> None:
@@ -526,22 +527,30 @@ def restore(
         images: LR images, as files or folders of files.
         out: folder to write NAME_x4.png (x2, ...) to, with 8 bits per channel; no input is
             overwritten.
-        tile: side of the tiles to restore in, in LR pixels; they overlap by a quarter; default: the
-            whole image, or pieces of it if memory is short.
+        tile: side of the tiles to restore in, in LR pixels; they overlap by a quarter, and overlaps
+            are averaged, so that values near a tile's border change; default: the whole image, or
+            pieces of it if memory is short.
+        pieces: side of the pieces to restore in, in LR pixels, a multiple of 32; each is computed
+            with 64 pixels around it, which gives the values of the whole image if no SR pixel
+            depends on LR pixels farther away.
         white: value that is white in images with more than 8 bits, such as 4095 for 12 bits.
     """
     from srlongtail import parallel
-    from srlongtail.image.tiles import Tiling
+    from srlongtail.image.tiles import Pieces, Tiling
     from srlongtail.restoration import restore_files
 
     if not images:
         raise InputError("no image named, expected LR image files, or folders of them")
     if tile is not None and tile < 8:
         raise InputError(f"--tile {tile}, expected at least 8 LR pixels")
-    tiling = Tiling(tile, tile - tile // 4) if tile else None
+    if pieces is not None and (pieces < 32 or pieces % 32):
+        raise InputError(f"--pieces {pieces}, expected a multiple of 32 LR pixels")
+    if tile and pieces:
+        raise InputError("--tile and --pieces exclude each other")
+    parts = Tiling(tile, tile - tile // 4) if tile else Pieces(pieces) if pieces else None
     with parallel.process_group():
         (loaded,) = model_options.load((model,))
-        written, failed = restore_files(loaded, images, out, tile=tiling, white=white)
+        written, failed = restore_files(loaded, images, out, tile=parts, white=white)
         if not parallel.is_writer():
             return
         for path in written:

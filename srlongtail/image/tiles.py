@@ -42,6 +42,26 @@ class Tiling:
         return [(r, c) for r in self.starts(height) for c in self.starts(width)]
 
 
+@dataclass(frozen=True)
+class Pieces:
+    """Square pieces of `size` LR pixels, computed with `margin` more on each side, then cut off.
+
+    Example:
+        >>> Pieces(128)
+        Pieces(size=128, margin=64)
+    """
+
+    size: int = 256
+    margin: int = 64
+
+    def __post_init__(self) -> None:
+        if self.size < 1 or self.margin < 0:
+            raise InputError(
+                f"pieces of size {self.size} with margin {self.margin}, expected size >= 1 and "
+                f"margin >= 0"
+            )
+
+
 def apply_in_tiles(
     enlarge: Callable[[Tensor], Tensor], lr: Tensor, scale: int, tiling: Tiling, batch: int = 32
 ) -> Tensor:
@@ -90,19 +110,18 @@ def _tiles_over(length: int, tiling: Tiling) -> Tensor:
 
 
 def apply_in_pieces(
-    enlarge: Callable[[Tensor], Tensor], lr: Tensor, scale: int, size: int, margin: int
+    enlarge: Callable[[Tensor], Tensor], lr: Tensor, scale: int, pieces: Pieces
 ) -> Tensor:
     """Enlarge an LR image `(C, h, w)` piece by piece, each with a margin that is cut off again.
 
     The result equals that of the whole image if an SR pixel depends only on LR pixels that are at
-    most `margin` away.
+    most the margin away.
 
     Args:
         enlarge: `(N, C, h, w)` -> `(N, C, h * scale, w * scale)`.
         lr: `(C, h, w)`.
         scale: Factor of `enlarge`.
-        size: Side of a piece without its margin, in LR pixels.
-        margin: LR pixels around it, up to the image's border.
+        pieces: Size of the pieces, and their margin, which ends at the image's border.
 
     Returns:
         `(C, h * scale, w * scale)`, on the device of `lr`.
@@ -110,15 +129,16 @@ def apply_in_pieces(
     Example:
         >>> from srlongtail.image.resample import upsample_bicubic
         >>> lr = torch.rand(3, 30, 50)
-        >>> in_pieces = apply_in_pieces(lambda lr: upsample_bicubic(lr, 2), lr, 2, 16, 3)
+        >>> in_pieces = apply_in_pieces(lambda lr: upsample_bicubic(lr, 2), lr, 2, Pieces(16, 3))
         >>> torch.allclose(in_pieces, upsample_bicubic(lr, 2), atol=1e-6)
         True
     """
     channels, height, width = lr.shape
     whole = lr.new_empty(channels, height * scale, width * scale)
+    size = pieces.size
     for top, left in product(range(0, height, size), range(0, width, size)):
         piece = Box(top, left, min(top + size, height), min(left + size, width))
-        around = piece.grown(margin, height, width)
+        around = piece.grown(pieces.margin, height, width)
         enlarged = enlarge(around.cut(lr)[None])[0]
         piece.to_sr(scale).cut(whole).copy_(piece.seen_from(around).to_sr(scale).cut(enlarged))
     return whole

@@ -13,14 +13,14 @@ from srlongtail.device import device_of, eval_mode, is_out_of_memory
 from srlongtail.errors import InputError
 from srlongtail.image.dataset import ImagePair
 from srlongtail.image.resample import imresize, pad_symmetric, upsample_bicubic
-from srlongtail.image.tiles import Tiling, apply_in_pieces, apply_in_tiles
+from srlongtail.image.tiles import Pieces, Tiling, apply_in_pieces, apply_in_tiles
 from srlongtail.models.adapt import Channels, Predicts, Reading, ValueRange, check_size
 from srlongtail.models.diagnose_call import explained
 from srlongtail.models.facts import Provenance
 
-# Sides of the pieces of an image that does not fit in memory, and their margins, in LR pixels. They
-# are multiples of what networks need, so that a piece begins where a block of the network does.
-_PIECES = ((256, 64), (128, 64), (64, 64), (32, 32))
+# For an image that does not fit in memory. Sizes and margins are multiples of what networks need,
+# so that a piece begins where a block of the network does.
+_PIECES: tuple[Pieces, ...] = (Pieces(256, 64), Pieces(128, 64), Pieces(64, 64), Pieces(32, 32))
 
 
 class SRModel(nn.Module):
@@ -243,7 +243,9 @@ class SRModel(nn.Module):
             return output + upsample_bicubic(lr, self.scale)
         return output
 
-    def restore_pair(self, pair: ImagePair, tile: Tiling | None = None, **options: bool) -> Tensor:
+    def restore_pair(
+        self, pair: ImagePair, tile: Tiling | Pieces | None = None, **options: bool
+    ) -> Tensor:
         """Return the SR image of a pair; see `restore`, and `SRImages.restore_pair`.
 
         Args:
@@ -258,15 +260,17 @@ class SRModel(nn.Module):
         facts = ("name", "scale", "predicts", "value_range", "channels")
         return {**{key: getattr(self, key) for key in facts}, **self.provenance.record()}
 
-    def restore(self, lr: Tensor, tile: Tiling | None = None, *, clamp: bool = True) -> Tensor:
+    def restore(
+        self, lr: Tensor, tile: Tiling | Pieces | None = None, *, clamp: bool = True
+    ) -> Tensor:
         """Return the SR image as a user gets it: in eval mode, without gradients.
 
         Args:
             lr: RGB `(3, h, w)` or `(N, 3, h, w)`, in [0, 1].
-            tile: Restore in these tiles and average the overlaps; default: the whole image, or,
-                if memory is short, pieces of it, with a warning. Pieces have a margin of 64 LR
-                pixels (32 if memory is very short): the result is the same to 1e-5 if no SR pixel
-                depends on LR pixels farther away.
+            tile: Restore in these tiles and average the overlaps, or in these pieces; default: the
+                whole image, or, if memory is short, pieces of it, with a warning. Pieces have a
+                margin of 64 LR pixels (32 if memory is very short): the result is the same to 1e-5
+                if no SR pixel depends on LR pixels farther away.
             clamp: Clamp the values to [0, 1].
 
         Returns:
@@ -310,7 +314,7 @@ class SRModel(nn.Module):
                 stacklevel=3,
             )
 
-    def _restore_one(self, lr: Tensor, tile: Tiling | None, clamp: bool) -> Tensor:
+    def _restore_one(self, lr: Tensor, tile: Tiling | Pieces | None, clamp: bool) -> Tensor:
         ways = self._ways(lr, tile, clamp)
         size = f"an LR image of {lr.shape[-2]} x {lr.shape[-1]}"
         for number, (words, restore) in enumerate(ways.items()):
@@ -328,7 +332,7 @@ class SRModel(nn.Module):
         raise InputError(f"{self.name}: {size} does not fit in memory, not even {words}")
 
     def _ways(
-        self, lr: Tensor, tile: Tiling | None, clamp: bool
+        self, lr: Tensor, tile: Tiling | Pieces | None, clamp: bool
     ) -> dict[str, Callable[[], Tensor]]:
         """Return ways to restore an image, each of which takes less memory than the one before."""
 
@@ -341,22 +345,25 @@ class SRModel(nn.Module):
         def in_tiles(tiling: Tiling, batch: int) -> Tensor:
             return clamped(apply_in_tiles(enlarge, lr, self.scale, tiling, batch))
 
-        def in_pieces(size: int, margin: int) -> Tensor:
+        def in_pieces(pieces: Pieces) -> Tensor:
             # Clamped piece by piece: a second image of this size may not fit.
-            return apply_in_pieces(
-                lambda part: clamped(enlarge(part)), lr, self.scale, size, margin
-            )
+            return apply_in_pieces(lambda part: clamped(enlarge(part)), lr, self.scale, pieces)
 
-        if tile is not None:
+        if isinstance(tile, Tiling):
             return {
                 f"with {batch} tile{'s' * (batch > 1)} at a time": partial(in_tiles, tile, batch)
                 for batch in (32, 8, 1)
             }
-        pieces = {
-            f"in pieces of {size} with a margin of {margin}": partial(in_pieces, size, margin)
-            for size, margin in _PIECES
-        }
-        return {"as a whole": lambda: clamped(enlarge(lr[None])[0])} | pieces
+        ways: dict[str, Callable[[], Tensor]] = {}
+        if tile is None:
+            ways["as a whole"] = lambda: clamped(enlarge(lr[None])[0])
+            sizes = _PIECES
+        else:
+            sizes = (tile, *(smaller for smaller in _PIECES if smaller.size < tile.size))
+        for pieces in sizes:
+            words = f"in pieces of {pieces.size} with a margin of {pieces.margin}"
+            ways[words] = partial(in_pieces, pieces)
+        return ways
 
 
 class ZeroResidual(nn.Module):

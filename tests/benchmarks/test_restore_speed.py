@@ -6,7 +6,7 @@ import sys
 import pytest
 import torch
 
-from srlongtail.image.tiles import Tiling, apply_in_pieces
+from srlongtail.image.tiles import Pieces, Tiling
 from srlongtail.models.catalog import new_model
 from srlongtail.models.fast.layers import prepared
 from tests.benchmarks.conftest import Bench, Row, median_seconds
@@ -36,20 +36,19 @@ def test_pieces_against_the_whole(bench: Bench, name: str) -> None:
     torch.manual_seed(0)
     height, width = (540, 960) if name == "fsrcnn" else (270, 480)
     model, lr = prepared(new_model(name, 4)), torch.rand(3, height, width)
-    size, margin = (128, 16) if name == "fsrcnn" else (128, 24)
+    pieces = Pieces(128, 16 if name == "fsrcnn" else 24)
 
     def in_pieces() -> torch.Tensor:
-        with torch.no_grad():
-            return apply_in_pieces(model, lr, 4, size, margin).clamp(0, 1)
+        return model.restore(lr, pieces)
 
     # Fresh weights give small values, so the difference is compared with the largest of them.
     expected = model.restore(lr)
     assert (in_pieces() - expected).abs().max() < 1e-5 * expected.max()
-    whole, pieces, tiles = median_seconds(
+    whole, parts, tiles = median_seconds(
         lambda: model.restore(lr), in_pieces, lambda: model.restore(lr, TILES), rounds=1
     )
     image = f"LR of {width} x {height}, {name}"
-    for how, ours in ((f"pieces of {size}", pieces), ("tiles of 32", tiles)):
+    for how, ours in ((f"pieces of {pieces.size}", parts), ("tiles of 32", tiles)):
         row = Row(f"{how} against the whole, {image}", whole, ours, 1.2, more_is_better=False)
         bench.record(row, asserted=1.4)
 

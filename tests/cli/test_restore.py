@@ -3,10 +3,17 @@
 import subprocess
 import sys
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from srlongtail.image.dataset import photos
 from srlongtail.image.io import write_image
+
+
+def read_levels(path):
+    with Image.open(path) as image:
+        return np.asarray(image)
 
 
 @pytest.fixture
@@ -23,6 +30,15 @@ def test_paths_are_printed(lr, run):
     assert (code, out.split(), err) == (0, [f"sr/{name}_x4.png" for name in names], "")
 
 
+def test_pieces_write_the_same_image_as_the_whole(lr, run, tmp_path):
+    write_image(lr / "tall.png", photos(4)[0].lr.repeat(1, 3, 1))
+    for out, options in [("whole", []), ("pieces", ["--pieces", 32])]:
+        assert run("restore", "fsrcnn-x4", "lr/tall.png", "--out", out, *options)[0] == 0
+    whole, pieces = (read_levels(tmp_path / out / "tall_x4.png") for out in ("whole", "pieces"))
+    assert np.abs(whole.astype(int) - pieces).max() <= 1  # rounding may tip
+    assert (whole == pieces).mean() > 0.9999
+
+
 def test_a_bad_file_is_named_and_the_exit_code_tells(lr, run):
     (lr / "coffee.png").write_text("<html>not found</html>")
     code, out, err = run("restore", "bicubic", "lr/coffee.png", "lr/chelsea.png")
@@ -37,6 +53,8 @@ def test_a_bad_file_is_named_and_the_exit_code_tells(lr, run):
     [
         (["bicubic"], "no image named"),
         (["bicubic", "lr", "--tile", 4], "--tile 4, expected at least 8 LR pixels"),
+        (["bicubic", "lr", "--pieces", 48], "--pieces 48, expected a multiple of 32 LR pixels"),
+        (["bicubic", "lr", "--pieces", 32, "--tile", 32], "--tile and --pieces exclude each other"),
         (["nothing.pth", "lr"], "nothing.pth: no such model"),
         (["bicubic", "lr", "lr/../chelsea_x4.png"], "--out DIR"),
     ],
