@@ -114,6 +114,8 @@ def evaluate_together(
         paths = save_paths(
             [model for task in tasks for model in task.models], [task.data for task in tasks], save
         )
+        # Of this moment: threads write to them later.
+        paths = {key: path.absolute() for key, path in paths.items()}
     scoring = _Scoring(tasks, paths)
     places = list(share(scoring.places))
     total = sum(scoring.restored_images(sources) for sources, _ in places)

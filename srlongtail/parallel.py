@@ -6,9 +6,10 @@ functions for processes do nothing.
 
 import contextlib
 import os
+import threading
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from typing import TypeVar
 
 import torch
@@ -132,7 +133,8 @@ def in_threads(function: Callable[[T], R], items: Sequence[T]) -> Generator[R, N
     A single item is computed here, with all of torch's threads.
 
     Close the generator if you do not exhaust it (see `contextlib.closing`): until then, threads go
-    on with what they have begun.
+    on with what they have begun. No thread computes after it has ended or was closed, even if
+    Ctrl-C was pressed several times.
 
     Args:
         function: What to compute of an item; several threads call it at once.
@@ -148,14 +150,47 @@ def in_threads(function: Callable[[T], R], items: Sequence[T]) -> Generator[R, N
         yield from map(function, items)
         return
     waiting: deque[Future[R]] = deque()
+    computing: set[threading.Event] = set()
+    closed = threading.Event()
+
+    def compute(item: T) -> R:
+        over = threading.Event()
+        computing.add(over)  # before it looks at `closed`: see the end
+        try:
+            if closed.is_set():
+                raise CancelledError
+            return function(item)
+        finally:
+            computing.discard(over)
+            over.set()
+
     pool = ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,))
     try:
         for item in items:
-            waiting.append(pool.submit(function, item))
+            waiting.append(pool.submit(compute, item))
             if len(waiting) > workers:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
     finally:
-        pool.shutdown(cancel_futures=True)
-        torch.set_num_threads(threads)
+        closed.set()
+        try:
+            pool.shutdown(cancel_futures=True)
+        finally:
+            # The pool does not wait for all threads if Ctrl-C is pressed again, or if it was
+            # pressed while a thread was started.
+            torch.set_num_threads(threads)
+            _wait_for(tuple(computing))
+
+
+def _wait_for(events: Iterable[threading.Event]) -> None:
+    """Wait for all events, and raise Ctrl-C only afterwards, however often it is pressed."""
+    pressed = None
+    for event in events:
+        while not event.is_set():
+            try:
+                event.wait()
+            except KeyboardInterrupt as again:
+                pressed = again
+    if pressed is not None:
+        raise pressed

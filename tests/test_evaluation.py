@@ -1,5 +1,6 @@
 """The table of scores: the published numbers, streaming, and sharing over processes."""
 
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -134,6 +135,16 @@ def test_saved_images_of_several_data_sets(folder, tmp_path):
     found = sorted(path.relative_to(tmp_path / "sr") for path in tmp_path.glob("sr/**/*.png"))
     names = ["one/bicubic/a", "one/bicubic/b", "two/bicubic/a", "two/bicubic/b"]
     assert [path.with_suffix("").as_posix() for path in found] == names
+
+
+def test_images_are_saved_where_the_folder_was_when_it_was_named(folder, tmp_path, monkeypatch):
+    model, elsewhere = bicubic(4), tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(tmp_path)
+    model.network.register_forward_pre_hook(lambda *_: os.chdir(elsewhere))
+    evaluate([model], [open_data(folder)], save="sr")
+    assert len(list(tmp_path.glob("sr/bicubic/*.png"))) == 3
+    assert list(elsewhere.iterdir()) == []
 
 
 def test_images_are_not_saved_over_others(folder, tmp_path):

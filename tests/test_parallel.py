@@ -1,6 +1,8 @@
 """The group of processes: really two of them, and what each gets."""
 
 import json
+import os
+import signal
 import subprocess
 import sys
 import threading
@@ -143,3 +145,41 @@ def test_the_first_error_in_order_is_raised_and_the_rest_left_out(two_threads, e
     with pytest.raises(error, match="item 1"):
         list(in_threads(compute, range(100)))
     assert len(begun) < 8
+
+
+def test_no_thread_computes_when_a_second_ctrl_c_has_ended_the_call(two_threads):
+    begun, ended = threading.Event(), []
+
+    def compute(item):
+        if item == 0:
+            begun.wait()
+            raise ValueError
+        begun.set()
+        time.sleep(0.2)
+        os.kill(os.getpid(), signal.SIGINT)  # while the call waits for this thread
+        time.sleep(0.2)
+        ended.append(item)
+
+    with pytest.raises(KeyboardInterrupt):
+        list(in_threads(compute, [0, 1]))
+    assert ended == [1]
+
+
+def test_no_thread_computes_when_ctrl_c_at_its_start_has_ended_the_call(two_threads, monkeypatch):
+    """The pool does not know this thread, and does not wait for it."""
+    begun, ended, start = threading.Event(), [], threading.Thread.start
+
+    def compute(item):
+        begun.set()
+        time.sleep(0.2)
+        ended.append(item)
+
+    def interrupted(thread):
+        start(thread)
+        begun.wait()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(threading.Thread, "start", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        list(in_threads(compute, [0, 1]))
+    assert ended == [0]

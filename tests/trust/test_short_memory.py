@@ -150,6 +150,7 @@ resource.setrlimit(resource.RLIMIT_DATA, (data + 400 * 2**20, -1))
 with warnings.catch_warnings(record=True) as said:
     warnings.simplefilter("always")
     pieces = model.restore(lr)
+resource.setrlimit(resource.RLIMIT_DATA, (-1, -1))
 print(said[-1].message)
 print(float(max((a - b).abs().max() for a, b in zip(pieces, whole))))
 """
