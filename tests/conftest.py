@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +18,9 @@ from srlongtail.training.recipe import Recipe
 # The networks of the tests are too small to share out: on a busy machine several threads that
 # wait for each other after every operation take many times as long as one.
 torch.set_num_threads(1)
+
+# Shells start background jobs with Ctrl-C ignored; the tests that press it need Python's own way.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

@@ -160,7 +160,10 @@ def sensitivity(
     """
 
     def explain_as_captum_asks(images: Tensor | tuple[Tensor]) -> Tensor | tuple[Tensor]:
-        return (explain(images[0]),) if isinstance(images, tuple) else explain(images)
+        # Contiguous, because captum takes views of what it gets, whatever layout a network has.
+        if isinstance(images, tuple):
+            return (explain(images[0]).contiguous(),)
+        return explain(images).contiguous()
 
     with seeded(seed):
         return float(

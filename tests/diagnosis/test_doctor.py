@@ -452,7 +452,8 @@ def test_the_sets_without_departures_are_what_evaluate_measures(network_bench, m
     for protocol in (PAPER, Y_CHANNEL):
         expected = summarize(evaluate([model], [restorations.data], protocol)).iloc[0]
         score = restorations.score(space.protocols[protocol.name])
-        assert score == pytest.approx((expected["psnr_db"], expected["ssim"]), rel=1e-9)
+        # evaluate computes SSIM in whole numbers, to 5e-9
+        assert score == pytest.approx((expected["psnr_db"], expected["ssim"]), rel=2e-8)
 
 
 def test_images_are_restored_once_for_each_input(model, folder):
