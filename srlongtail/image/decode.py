@@ -2,6 +2,7 @@
 
 import itertools
 import logging
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -198,6 +199,9 @@ def _tiff_pixels(page: tifffile.TiffPage, path: Path) -> Pixels | None:
     for_pillow = page.bitspersample <= 8 or plain
     if for_pillow and not floating and _ALPHA.get(alphas[0] if alphas else 0) != "premultiplied":
         return None
+    present, parts = len(page.dataoffsets), math.prod(page.chunked)
+    if present < parts and not page.is_contiguous:  # each missing part would be made up
+        raise ValueError(f"{present} of {parts} strips or tiles")
     array = page.asarray()
     if array.dtype.kind not in "uf" or (array.dtype.kind == "u" and array.dtype.itemsize > 2):
         raise InputError(

@@ -209,7 +209,7 @@ def main() -> None:
     srlongtail.ablation.losses.photos = lambda *rule: photos(*rule)[:1]
     srlongtail.ablation.work_queue.PAUSE_S = 0.05
     ended = {}
-    printed, messages = os.dup(1), os.open(MESSAGES, os.O_WRONLY | os.O_CREAT)
+    printed, messages = os.dup(1), os.open(MESSAGES, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     os.dup2(messages, 1)
     os.dup2(messages, 2)
     for word in sys.argv[1:]:

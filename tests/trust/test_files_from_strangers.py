@@ -262,6 +262,19 @@ def test_images_that_claim_more_pixels_than_allowed(tmp_path, monkeypatch, suffi
             read(path)
 
 
+def test_a_tiff_file_that_claims_more_strips_than_it_has(tmp_path):
+    """They would be made up, one by one: half a million take ten seconds."""
+    path = tmp_path / "a.tif"
+    pixels = np.ones((9, 9, 3), np.uint16)
+    tifffile.imwrite(path, pixels, photometric="rgb", rowsperstrip=9, compression="deflate")
+    with tifffile.TiffFile(path, mode="r+b") as file:
+        for name in ("ImageLength", "RowsPerStrip"):
+            tag = file.pages.first.tags[name]
+            tag.overwrite({"ImageLength": 500_000, "RowsPerStrip": 1}[name])
+    with pytest.raises(InputError, match=r"a\.tif: .*1 of 500000 strips or tiles"):
+        read_image(path)
+
+
 # ---- cards
 
 

@@ -155,6 +155,7 @@ from pathlib import Path
 from tests.trust.scene import small_zoo
 small_zoo(Path.cwd(), setattr)
 from srlongtail.cli import main
+signal.signal(signal.SIGINT, signal.default_int_handler)  # in the background, it is ignored
 def press():
     time.sleep(delay)
     os.kill(os.getpid(), number)
