@@ -116,9 +116,14 @@ def _ended_by_signals() -> Iterator[None]:
     """Let Ctrl-C and SIGTERM raise `_Ended`, so that temporary files are removed.
 
     Code in C can turn the exception into another one, as pandas does while it reads a table, or
-    drop it. So it is raised again at the end.
+    drop it, as finalizers do. So it is raised again at the end.
     """
     received: list[int] = []
+    report = sys.unraisablehook  # prints the traceback of what a finalizer raises
+
+    def report_others(dropped: Any) -> None:
+        if not isinstance(dropped.exc_value, _Ended):
+            report(dropped)
 
     def end(number: int, frame: FrameType | None) -> None:
         received.append(number)
@@ -133,6 +138,7 @@ def _ended_by_signals() -> Iterator[None]:
     ours = [number for number, handler in usual.items() if signal.getsignal(number) == handler]
     for number in ours:
         signal.signal(number, end)
+    sys.unraisablehook = report_others
     try:
         yield
     except Exception as error:
@@ -143,6 +149,7 @@ def _ended_by_signals() -> Iterator[None]:
         if received:
             raise _Ended(received[0])
     finally:
+        sys.unraisablehook = report
         for number in ours:
             signal.signal(number, usual[number])
 

@@ -84,6 +84,26 @@ def test_a_signal_that_other_code_swallows(number, instead, scene, monkeypatch, 
 
 
 @pytest.mark.parametrize("number", CODES)
+def test_a_signal_that_a_finalizer_drops(number, scene, monkeypatch, capfd):
+    """Python itself would print a traceback."""
+    read = pd.read_csv
+
+    class Interrupted:
+        def __del__(self):
+            signal.raise_signal(number)
+
+    def interrupted(*args, **kwargs):
+        Interrupted()
+        return read(*args, **kwargs)
+
+    monkeypatch.setattr(pd, "read_csv", interrupted)
+    monkeypatch.setattr(sys, "unraisablehook", sys.__unraisablehook__)
+    assert run("losses bench/losses.csv --out out", monkeypatch) == CODES[number]
+    assert sys.unraisablehook is sys.__unraisablehook__
+    check_after(scene / "out", capfd.readouterr().err)
+
+
+@pytest.mark.parametrize("number", CODES)
 def test_a_signal_while_threads_compute(number, scene, monkeypatch, capfd):
     forward, begun = torch.nn.Conv2d.forward, []
 
@@ -178,7 +198,9 @@ def pressed(name: str, number: int, delay: float, scene: Path) -> int:
     return done.returncode
 
 
-@pytest.mark.parametrize("number", CODES)
+@pytest.mark.parametrize(
+    "number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)]
+)
 def test_a_signal_from_outside(number, scene):
     assert pressed("evaluate", number, 0.02, scene) == CODES[number]
 

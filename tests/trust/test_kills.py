@@ -40,7 +40,7 @@ def disturbed(*words: str, before: Sequence[str] = ()) -> dict[str, dict[str, in
 
 
 def test_a_few_kills_and_two_processes_at_once(scene):
-    ended = disturbed("kill:zoo=5", "kill:ablate=5", "twice:restore=1")
+    ended = disturbed("kill:zoo=7", "kill:ablate=3", "twice:restore=1")
     assert sum(of["stopped"] for name, of in ended.items() if "kill" in name) == 10
     assert ended["twice:restore=1"] == {"0": 2}
 
