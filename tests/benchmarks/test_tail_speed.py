@@ -70,5 +70,6 @@ def test_histogram_and_tenths_of_2k_images(bench: Bench) -> None:
         lambda: plain(images),
         lambda: ours(images),
         target=3,
+        asserted=2.5,
         rounds=3,
     )
