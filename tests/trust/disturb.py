@@ -68,6 +68,8 @@ def start(line: str, **environment: str) -> int:
         return child
     code = 1
     os.environ |= environment
+    # torch makes its pool of threads anew in a fork, and fails if several threads ask for it first.
+    torch.set_num_threads(1)
     try:
         code = run(line)
     except BaseException:
