@@ -24,6 +24,7 @@ from srlongtail.ablation.work_queue import train_runs
 from srlongtail.image.dataset import ImagePair, ImageSet, open_files, photos
 from srlongtail.image.degrade import named_degradation
 from srlongtail.image.resample import upsample_bicubic
+from srlongtail.longtail.bands import Measure, means_by_tenth
 from srlongtail.longtail.difference import absolute_difference
 from srlongtail.longtail.gradients import gradient_shares
 from srlongtail.longtail.tail import TENTHS, Ranking, difficulty, tenth_of_pixels
@@ -392,15 +393,19 @@ class _Tests:
         """
         tables = []
         for name, images in self._images.items():
-            scores, parts = [], []
+            scores, rows = [], []
             for pair, tenths in images:
                 sr = model.restore(pair.lr).cpu()
                 scores.append(PAPER.score(sr, pair.hr, pair.scale))
-                error = absolute_difference(sr, pair.hr).flatten().double()
-                parts.append(_means_by_tenth(error, tenths))
-            table = (
-                pd.concat(parts).groupby(["ranked_by", "tenth"], sort=False).mean().reset_index()
-            )
+                error = absolute_difference(sr, pair.hr)
+                rows += [
+                    (ranking, tenth, *means)
+                    for ranking, of_pixel in tenths.items()
+                    for tenth, _, *means in means_by_tenth(error, of_pixel)
+                ]
+            columns = ["ranked_by", "tenth", *get_args(Measure)]
+            by_tenth = pd.DataFrame(rows, columns=columns).groupby(columns[:2], sort=False)
+            table = by_tenth.mean().reset_index()
             psnr = mean_psnr(score.psnr_db for score in scores)
             ssim = sum(score.ssim for score in scores) / len(scores)
             tables.append(table.assign(dataset=name, psnr_db=psnr, ssim=ssim))
@@ -446,27 +451,9 @@ def _tenths(pair: ImagePair) -> dict[str, Tensor]:
     """Return the tenth, from 1, of each pixel by each ranking."""
     bicubic = upsample_bicubic(pair.lr, pair.scale)
     return {
-        ranking: tenth_of_pixels(difficulty(pair.hr, bicubic, ranking)).flatten()
+        ranking: tenth_of_pixels(difficulty(pair.hr, bicubic, ranking))
         for ranking in get_args(Ranking)
     }
-
-
-def _means_by_tenth(error: Tensor, tenths: dict[str, Tensor]) -> pd.DataFrame:
-    """Return mean AD and squared error of the pixels of each tenth, as `measure_bands` does."""
-    tables = []
-    for ranking, of_pixel in tenths.items():
-        counts, sums, squares = (
-            of_pixel.bincount(weights, minlength=TENTHS + 1)[1:]
-            for weights in (None, error, error.square())
-        )
-        columns = {
-            "ranked_by": ranking,
-            "tenth": range(1, TENTHS + 1),
-            "ad_levels": (sums / counts).tolist(),
-            "squared_error": (squares / counts).tolist(),
-        }
-        tables.append(pd.DataFrame(columns))
-    return pd.concat(tables)
 
 
 def _at_step(loss: nn.Module, done: int) -> Callable[[Tensor, Tensor, Tensor], Tensor]:

@@ -256,7 +256,8 @@ class BandError:
             self._images += 1
             label = (self.model, self.dataset, str(self._images))
             tenths = tenth_of_pixels(difficulty(image, low, self.ranked_by))
-            self._rows += _band_rows(label, absolute_difference(own, image), tenths)
+            found = means_by_tenth(absolute_difference(own, image), tenths)
+            self._rows += [[*label, *row] for row in found]
 
     def compute(self) -> BandTable:
         """Return the table of all images since the last reset, numbered from 1.
@@ -316,19 +317,33 @@ def _measure(
                 f"{tuple(pair.hr.shape)}"
             )
         error = absolute_difference(sr.to(pair.hr.device), pair.hr)
-        rows += _band_rows((name, pair.dataset, pair.name), error, tenths)
+        label = (name, pair.dataset, pair.name)
+        rows += [[*label, *row] for row in means_by_tenth(error, tenths)]
     return rows
 
 
-def _band_rows(label: tuple[str, str, str], error: Tensor, tenths: Tensor) -> list[list[Any]]:
+def means_by_tenth(error: Tensor, tenths: Tensor) -> list[tuple[int, int, float, float]]:
+    """Return the mean error of one image's pixels in each tenth.
+
+    Args:
+        error: The AD of each pixel, in levels of 255.
+        tenths: The tenth that each pixel is in, as `tenth_of_pixels` returns it.
+
+    Returns:
+        For each tenth: its number, its pixels, and the means of AD and of its square; NaN where
+        there is no pixel.
+
+    Example:
+        >>> means_by_tenth(torch.tensor([1.0, 3.0, 8.0]), torch.tensor([1, 1, 10]))[0]
+        (1, 2, 2.0, 5.0)
+    """
     values = error.cpu().double().numpy().ravel()
     bins = tenths.cpu().numpy().ravel() - 1
     counts = np.bincount(bins, minlength=TENTHS)
     sums = (np.bincount(bins, weights, TENTHS) for weights in (values, values**2))
     with np.errstate(invalid="ignore"):  # the mean of no pixel is NaN
         means = ((of_values / counts).tolist() for of_values in sums)
-        rows = zip(range(1, TENTHS + 1), counts.tolist(), *means, strict=True)
-        return [[*label, *row] for row in rows]
+        return list(zip(range(1, TENTHS + 1), counts.tolist(), *means, strict=True))
 
 
 def _table(rows: list[list[Any]]) -> pd.DataFrame:

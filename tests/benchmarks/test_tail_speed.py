@@ -6,7 +6,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from srlongtail.longtail.bands import _band_rows
+from srlongtail.longtail.bands import means_by_tenth
 from srlongtail.longtail.difference import EDGES, DifferenceHistogram
 from srlongtail.longtail.tail import tenth_of_pixels
 from tests.benchmarks.conftest import Bench
@@ -48,7 +48,7 @@ def ours(images: list[tuple[dict[str, Tensor], Tensor]]) -> dict[str, list[NDArr
     for ads, hard in images:
         total += DifferenceHistogram.of(ads)
         tenths = tenth_of_pixels(hard)
-        rows.append([_band_rows((model, "", ""), ads[model], tenths) for model in MODELS])
+        rows.append([means_by_tenth(ads[model], tenths) for model in MODELS])
     return {
         model: [
             total.counts[model],
