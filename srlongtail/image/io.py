@@ -59,6 +59,16 @@ def to_levels(image: Tensor) -> Tensor:
     return image.clamp(0, 1).mul_(255).add_(0.5).floor_()
 
 
+def to_rgb8(image: Tensor) -> NDArray[np.uint8]:
+    """Return an image `(3, H, W)` in [0, 1] as 8-bit RGB, `(H, W, 3)`; see `quantize`.
+
+    Example:
+        >>> to_rgb8(torch.ones(3, 4, 6)).shape
+        (4, 6, 3)
+    """
+    return to_levels(image.detach().cpu().double()).byte().permute(1, 2, 0).numpy()
+
+
 @dataclass(frozen=True)
 class ImageFacts:
     """Result of checking an image file.

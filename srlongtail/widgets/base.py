@@ -9,10 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
-from torch import Tensor
 
 from srlongtail.errors import InputError
-from srlongtail.image.io import to_levels
 
 try:
     import anywidget
@@ -84,12 +82,6 @@ def display_once(shown: Any) -> None:
     display(shown)
     if isinstance(shown, Figure):
         pyplot.close(shown)
-
-
-def pixels_of(image: Tensor) -> Pixels:
-    """Return an image `(3, H, W)` in [0, 1] as 8-bit RGB, `(H, W, 3)`."""
-    levels = to_levels(image.detach().cpu().double()).byte()
-    return levels.permute(1, 2, 0).numpy()
 
 
 def data_uri(pixels: Pixels) -> str:

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from srlongtail.errors import InputError
 from srlongtail.focal.weights import FocalParameters, focal_map
-from srlongtail.widgets.base import FOLDER, Pixels, Widget, contact_sheet, data_uri, pixels_of
+from srlongtail.image.io import to_rgb8
+from srlongtail.widgets.base import FOLDER, Pixels, Widget, contact_sheet, data_uri
 
 SCALE = (0.25, 4.0)  # weights at the ends of the color scale, which is logarithmic
 
@@ -72,7 +73,7 @@ class FocalDials(Widget):
         super().__init__(
             **dials,
             parameters=start,
-            patches=[data_uri(pixels_of(patch)) for patch in hr],
+            patches=[data_uri(to_rgb8(patch)) for patch in hr],
             legend={"url": data_uri(ramp), "low": SCALE[0], "high": SCALE[1]},
         )
         self._compute()
@@ -109,7 +110,7 @@ class FocalDials(Widget):
         """Return a JPEG file of the patches and their weight maps."""
         pairs: dict[str, Pixels] = {}
         for number, patch in enumerate(self._hr, start=1):
-            pairs[f"patch {number}"] = pixels_of(patch)
+            pairs[f"patch {number}"] = to_rgb8(patch)
             mean = self.maps[number - 1]["mean"]
             pairs[f"weights {number}: mean {mean:.2f}"] = self._maps[number - 1]
         return contact_sheet(pairs)

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from srlongtail.errors import InputError
 from srlongtail.geometry import Window, check_window
-from srlongtail.widgets.base import FOLDER, Widget, contact_sheet, data_uri, pixels_of
+from srlongtail.image.io import to_rgb8
+from srlongtail.widgets.base import FOLDER, Widget, contact_sheet, data_uri
 from srlongtail.widgets.viewer import WINDOW_COLOR
 
 
@@ -55,7 +56,7 @@ class WindowPicker(Widget):
         if window is None:
             size = min(64, height, width)
             window = ((height - size) // 2, (width - size) // 2, size)
-        self._pixels = pixels_of(image)
+        self._pixels = to_rgb8(image)
         super().__init__(
             url=data_uri(self._pixels), name=name, height=height, width=width, window=window
         )

@@ -11,10 +11,11 @@ from torch import Tensor
 from srlongtail.errors import InputError
 from srlongtail.geometry import Window, check_window
 from srlongtail.image.dataset import ImagePair
+from srlongtail.image.io import to_rgb8
 from srlongtail.image.resample import upsample_bicubic
 from srlongtail.longtail.restorers import PairRestorer, Restorer, restorers_by_name
 from srlongtail.longtail.tail import gradient_magnitude, tenth_of_pixels
-from srlongtail.widgets.base import FOLDER, Pixels, Widget, contact_sheet, data_uri, pixels_of
+from srlongtail.widgets.base import FOLDER, Pixels, Widget, contact_sheet, data_uri
 
 WINDOW_COLOR = "#d55e00"
 
@@ -87,7 +88,7 @@ class ComparisonViewer(Widget):
 
 def _layers(pair: ImagePair, restorers: Mapping[str, PairRestorer]) -> dict[str, Pixels]:
     enlarged = upsample_bicubic(pair.lr[None], pair.scale)[0]
-    layers = {"HR": pixels_of(pair.hr), "bicubic": pixels_of(enlarged)}
+    layers = {"HR": to_rgb8(pair.hr), "bicubic": to_rgb8(enlarged)}
     for name, restore in restorers.items():
         if name == "bicubic":
             continue
@@ -96,7 +97,7 @@ def _layers(pair: ImagePair, restorers: Mapping[str, PairRestorer]) -> dict[str,
             raise InputError(
                 f"{name}: SR of {tuple(sr.shape)} for {pair.name}, expected {tuple(pair.hr.shape)}"
             )
-        layers[name] = pixels_of(sr)
+        layers[name] = to_rgb8(sr)
     return layers
 
 

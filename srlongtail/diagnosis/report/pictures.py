@@ -11,7 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from srlongtail.geometry import Box
-from srlongtail.image.io import to_levels
+from srlongtail.image.io import to_rgb8
 from srlongtail.longtail.tail import difficulty, tenth_of_pixels
 from srlongtail.models.sr_images import AnyModel
 from srlongtail.models.sr_model import bicubic
@@ -202,8 +202,7 @@ def _largest_mean(values: Tensor, height: int, width: int) -> Box:
 
 def webp(image: Tensor) -> bytes:
     """Return an RGB image `(3, H, W)` as a lossless WebP file of 8 bits."""
-    levels = to_levels(image.detach().cpu().double()).byte()
-    return _encoded(levels.permute(1, 2, 0).numpy())
+    return _encoded(to_rgb8(image))
 
 
 def _encoded(pixels: np.ndarray) -> bytes:
