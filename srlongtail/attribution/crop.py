@@ -94,6 +94,19 @@ def choose_part(
     return Part(reads, f"the output on the receptive field equals {beside} to {difference:.1g}")
 
 
+def pixels_read(target: WindowTarget, field: ReceptiveField, height: int, width: int) -> Box:
+    """Return the LR pixels that a target depends on, in an LR image of this size.
+
+    Example:
+        >>> from srlongtail.attribution.target import GradientDetector
+        >>> field = ReceptiveField(4, (-2, 2), (-2, 2))
+        >>> pixels_read(GradientDetector((40, 40, 16)), field, 32, 32)
+        Box(top=10, left=10, bottom=15, right=15)
+    """
+    row, column, size = target.window
+    return field.box(row, column, size + target.reach, height, width)
+
+
 def seen_from(target: Moved, box: Box, scale: int) -> Moved:
     """Return the target in the coordinates of the SR image of a part of the LR image.
 

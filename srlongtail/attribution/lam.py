@@ -16,7 +16,7 @@ from captum.attr._utils.attribution import GradientAttribution
 from captum.log import log_usage
 from torch import Tensor
 
-from srlongtail.attribution.crop import Part, choose_part, seen_from
+from srlongtail.attribution.crop import Part, choose_part, pixels_read, seen_from
 from srlongtail.attribution.diffusion import map_gini
 from srlongtail.attribution.integral import Model, PathIntegral, integrate, keeping_input
 from srlongtail.attribution.path import BlurPath, Path
@@ -290,8 +290,7 @@ def local_attribution(
         aim = target(window)
         reads = whole = Box(0, 0, height, width)
         if isinstance(aim, WindowTarget):
-            row, column, size = aim.window
-            reads = field.box(row, column, size + aim.reach, height, width)
+            reads = pixels_read(aim, field, height, width)
         part = Part(whole, "as published")
         if not published:
             spare = n_steps * reads.pixels // 4

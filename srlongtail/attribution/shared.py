@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from srlongtail.attribution.crop import Part, seen_from
+from srlongtail.attribution.crop import Part, pixels_read, seen_from
 from srlongtail.attribution.integral import (
     Line,
     Model,
@@ -102,8 +102,7 @@ def attribute_windows(
     reads = []
     for aim in targets:
         check_window(aim.window, *sr.shape[-2:])
-        row, column, size = aim.window
-        reads.append(field.box(row, column, size + aim.reach, height, width))
+        reads.append(pixels_read(aim, field, height, width))
     for block in _blocks(reads, finite=not field.reason):
         together = _maps_together(
             model,
