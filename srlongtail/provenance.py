@@ -28,13 +28,18 @@ def provenance(
     """
     models = list(models)
     return {
-        "command": shlex.join(["srlongtail", *sys.argv[1:]]),
+        "command": command_line(),
         "settings": settings,
         "training": training_budget(models),
         "models": [model.record() for model in models],
         "data": [_describe_data(data) for data in datasets],
         "versions": versions(),
     }
+
+
+def command_line() -> str:
+    """Return the command that this process runs, as a person would type it."""
+    return shlex.join(["srlongtail", *sys.argv[1:]])
 
 
 def training_budget(models: Iterable[AnyModel]) -> str:

@@ -37,7 +37,7 @@ SHORT = {"--iterations": "4", "--keep-every": "2"}
 SMALL = {
     "analyze": "--quick",
     "train": "--patch 8 --batch 2 --validation data/Set5 --validate-every 4 --save-every 4",
-    "ablate": "--test data/Set5 --seeds 0 1",
+    "ablate": "--test data/Set5",
 }
 
 
@@ -56,6 +56,7 @@ def run_line(line: str) -> None:
         target = Path(words[-1]).expanduser() if ">" in words else None
         words = words[: words.index(">")] if target else words
         words += shlex.split(SMALL.get(words[1], "")) if "--data" in words else []
+        words += ["--seeds", "0", "1"] if words[1] == "ablate" and "--seeds" not in words else []
         sys.argv = words
         try:
             cli.main()

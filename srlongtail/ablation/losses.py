@@ -19,6 +19,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
+from srlongtail.ablation.timing import step_time_ratio
 from srlongtail.ablation.verdicts import CONTROL, PERTURBED
 from srlongtail.ablation.work_queue import train_runs
 from srlongtail.image.dataset import ImagePair, ImageSet, open_files, photos
@@ -55,7 +56,7 @@ COLUMNS = (
     "psnr_db", "ssim",
 )  # fmt: skip
 GRADIENT_COLUMNS = (
-    "loss", "seed", "iterations", "seconds_per_iteration", "ranked_by", "tenth", "share_at_start",
+    "loss", "seed", "iterations", "time_ratio", "ranked_by", "tenth", "share_at_start",
     "share_at_end",
 )  # fmt: skip
 
@@ -296,7 +297,10 @@ class _Bench:
         model = load_model(folder / "checkpoint.safetensors", device=device or "cpu")
         keys = {"loss": run.loss, "seed": run.recipe.seed, "iterations": run.recipe.iterations}
         shares = self._tests.gradients(model, run.recipe, allow_code=self._allow_code)
-        shares.insert(0, "seconds_per_iteration", seconds_per_iteration(folder))
+        precision = precision_of(folder / "checkpoint.safetensors")
+        settled = replace(run.recipe, precision=precision or run.recipe.precision)
+        ratio = self._tests.time_ratio(settled, device, allow_code=self._allow_code)
+        shares.insert(0, "time_ratio", ratio)
         write_table(self._gradients(folder), shares.assign(**keys)[list(GRADIENT_COLUMNS)])
         scores = self._tests.scores(model)
         write_table(self._scores(folder), scores.assign(**keys)[list(COLUMNS)])
@@ -347,25 +351,16 @@ class _Bench:
 
 
 def completeness(grid: LossGrid, done: Sequence[LossRun]) -> list[dict[str, Any]]:
-    """Return how many seeds of each loss and length are done, and how many are planned."""
-    keys = ["loss", "iterations"]
-    counts = [
-        pd.DataFrame([(run.loss, run.recipe.iterations) for run in runs], columns=keys)
-        .groupby(keys, sort=False)
-        .size()
-        for runs in (list(grid.runs()), done)
+    """Return the seeds of each loss and length that are planned, and those that are done."""
+    seeds: dict[tuple[str, int], dict[str, list[int]]] = {}
+    for state, runs in (("planned", list(grid.runs())), ("done", done)):
+        for run in runs:
+            key = run.loss, run.recipe.iterations
+            seeds.setdefault(key, {"planned": [], "done": []})[state].append(run.recipe.seed)
+    return [
+        {"loss": loss, "iterations": iterations, **states}
+        for (loss, iterations), states in seeds.items()
     ]
-    table = pd.DataFrame({"seeds_planned": counts[0], "seeds_done": counts[1]})
-    return table.reindex(counts[0].index).fillna(0).astype(int).reset_index().to_dict("records")
-
-
-def seconds_per_iteration(run: Path) -> float:
-    """Return the time of an iteration, from the fastest tenth of the rows of a run's log.
-
-    What else the machine does makes iterations slower and never faster.
-    """
-    rates = pd.read_csv(run / "log.csv")["iterations_per_s"].dropna()
-    return float(1 / rates.quantile(0.9)) if len(rates) else math.nan
 
 
 class _Tests:
@@ -435,6 +430,10 @@ class _Tests:
             ]
         rows = [(ranking, t) for ranking in get_args(Ranking) for t in range(1, TENTHS + 1)]
         return pd.DataFrame(rows, columns=["ranked_by", "tenth"]).assign(**shares)
+
+    def time_ratio(self, recipe: Recipe, device: str | None, *, allow_code: bool) -> float:
+        """Return the time of a step over that with L1, on the batch of `gradients`."""
+        return step_time_ratio(recipe, *self._sample, device, allow_code=allow_code)
 
     @cached_property
     def _images(self) -> dict[str, list[tuple[ImagePair, dict[str, Tensor]]]]:

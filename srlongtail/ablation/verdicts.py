@@ -374,7 +374,7 @@ def loss_verdicts(effects: pd.DataFrame) -> pd.DataFrame:
 
 
 def with_time(
-    verdicts: pd.DataFrame, runs: pd.DataFrame, seconds: pd.Series, iterations: int
+    verdicts: pd.DataFrame, runs: pd.DataFrame, time_ratios: pd.Series, iterations: int
 ) -> pd.DataFrame:
     """Add what the gain in PSNR is worth in L1's iterations, and what remains at equal time.
 
@@ -384,11 +384,11 @@ def with_time(
     Args:
         verdicts: As `loss_verdicts` returns it, for runs of this many iterations.
         runs: As `runs_of` returns it, for one data set and all numbers of iterations.
-        seconds: Of an iteration, by loss.
+        time_ratios: Time of an iteration over that of L1, by loss.
         iterations: Of the runs that were compared.
 
     Returns:
-        The verdicts with three more columns. `time_ratio`: time of an iteration over that of L1.
+        The verdicts with three more columns. `time_ratio`, as given.
         `gain_at_equal_time_db`: PSNR less that of L1 trained for the same time. `l1_iterations`:
         iterations with which L1 has the same PSNR, in multiples of its own: 1 where there is no
         gain, infinite where the longest runs of L1 do not reach it. NaN where nothing was measured.
@@ -398,7 +398,7 @@ def with_time(
     gains = {1.0: 0.0} | {n / iterations: (l1[n] - l1[iterations]).mean() for n in longer}
     ratios, known = np.array(list(gains)), np.array(list(gains.values()))
     table = verdicts.copy()
-    table["time_ratio"] = table["loss"].map(seconds / seconds.get(CONTROL, np.nan))
+    table["time_ratio"] = table["loss"].map(time_ratios)
     if len(gains) < 2 or np.isnan(known).any():
         return table.assign(gain_at_equal_time_db=np.nan, l1_iterations=np.nan)
     within = table["time_ratio"].where(table["time_ratio"] <= ratios[-1])

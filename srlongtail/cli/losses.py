@@ -1,18 +1,26 @@
 """The command `losses`: which losses differ from L1, by the tables of `ablate losses`."""
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 from tyro.conf import Positional
 
 from srlongtail.cli.messages import note
+from srlongtail.errors import InputError
 
-Table = Annotated[Positional[Path | None], tyro.conf.arg(metavar="TABLE", help_behavior_hint="")]
+if TYPE_CHECKING:
+    from srlongtail.ablation.joining import LossBench
+
+Tables = Annotated[
+    Positional[tuple[Path, ...]], tyro.conf.arg(metavar="TABLE...", help_behavior_hint="")
+]
 
 
 def losses(
-    table: Table = None,
+    tables: Tables = (),
     /,
     *,
     dataset: str | None = None,
@@ -25,20 +33,44 @@ def losses(
     seed and the record.
 
     Args:
-        table: losses.csv of 'srlongtail ablate losses', or its folder; default: the bench that
-            ships.
+        tables: losses.csv of 'srlongtail ablate losses', or its folder; several with other seeds
+            each are joined; default: the bench that ships.
         dataset: data set of the table; default: held-out, or the first one.
         iterations: length of the runs to compare; default: the shortest.
         out: folder to write losses-verdicts.png, .pdf, .csv, .json and .md to, and
-            losses-verdicts-seeds.csv.
+            losses-verdicts-seeds.csv; of several tables, also losses.csv and what goes with it.
     """
-    from srlongtail.studies.losses import BENCH
+    from srlongtail.ablation.joining import join_benches
+    from srlongtail.studies.losses import BENCH, load_bench
 
-    show_losses(table or BENCH, out, dataset, iterations)
+    benches = [load_bench(table) for table in tables or (BENCH,)]
+    if len(benches) == 1:
+        show_losses(benches[0], out, dataset, iterations)
+        return
+    joined = replace(join_benches(benches), name=str(out / "losses.csv"))
+    _write_bench(joined, [bench.name for bench in benches])
+    show_losses(joined, out, dataset, iterations)
+
+
+def _write_bench(bench: "LossBench", sources: Sequence[str]) -> None:
+    """Write a joined bench as `ablate losses` writes one, beside none of its sources."""
+    from srlongtail.provenance import command_line
+    from srlongtail.results import write_record, write_table
+
+    path = Path(bench.name)
+    for source in sources:
+        if path.resolve() == Path(source).resolve():
+            raise InputError(
+                f"--out {path.parent}: {path.name} there is one of the tables, expected another "
+                f"folder"
+            )
+    write_table(path, bench.scores)
+    write_table(path.with_name(f"{path.stem}-gradients.csv"), bench.gradients)
+    write_record(path.with_suffix(".json"), {**bench.record, "command": command_line()})
 
 
 def show_losses(
-    table: Path, out: Path, dataset: str | None = None, iterations: int | None = None
+    bench: "LossBench", out: Path, dataset: str | None = None, iterations: int | None = None
 ) -> None:
     """Write the verdicts on a bench of losses, and print them."""
     from srlongtail.files import replacing
@@ -46,10 +78,12 @@ def show_losses(
     from srlongtail.studies import losses as study
     from srlongtail.studies.writing import write_result
 
-    scores, gradients, record = study.read_bench(table)
-    result = study.compute(scores, gradients, record=record, dataset=dataset, iterations=iterations)
+    record = bench.record
+    result = study.compute(
+        bench.scores, bench.gradients, record=record, dataset=dataset, iterations=iterations
+    )
     stem = out / "losses-verdicts"
-    settings = {"table": table.name, "bench": record.get("settings", {})}
+    settings = {"table": Path(bench.name).name, "bench": record.get("settings", {})}
     kept = {"command": record.get("command", ""), "training": "", "settings": settings}
     picture = write_result(stem, study.draw, result, kept)
     write_table(stem.with_name(f"{stem.name}-seeds.csv"), result.differences)

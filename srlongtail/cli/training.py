@@ -191,12 +191,13 @@ def _compare_losses(
     """Run a bench of losses, and say which of them differ from L1."""
     from srlongtail.ablation.losses import run_losses
     from srlongtail.cli.losses import show_losses
+    from srlongtail.studies.losses import load_bench
 
     images, tests = _absolute(flatten(data)), _open(test, bench.base)
     with _stopping("the same command goes on"):
         # Losses are named by the user on the command line, never by a file.
         run_losses(bench, out, images, tests=tests or (), device=device, tell=tell, allow_code=True)
-    show_losses(out / f"{bench.name}.csv", out)
+    show_losses(load_bench(out / f"{bench.name}.csv"), out)
 
 
 def zoo(

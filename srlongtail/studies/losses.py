@@ -1,6 +1,6 @@
 """Whether losses mend the tail: verdicts on a bench of losses, as a picture and a table."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
+from srlongtail.ablation.joining import LossBench, join_benches
 from srlongtail.ablation.losses import COLUMNS, GRADIENT_COLUMNS, HELD_OUT_NAME, NAME
 from srlongtail.ablation.noise import CONFIDENCE
 from srlongtail.ablation.verdicts import (
@@ -115,10 +116,8 @@ class LossStudy:
 
     def incomplete(self) -> str:
         """Return which runs of the bench are still to be made; empty where all are done."""
-        planned = pd.DataFrame(self.record.get("complete", []))
-        if planned.empty:
-            return ""
-        done, all_runs = planned["seeds_done"].sum(), planned["seeds_planned"].sum()
+        complete = self.record.get("complete", [])
+        done, all_runs = (sum(len(row[k]) for row in complete) for k in ("done", "planned"))
         return f"{done} of {all_runs} planned runs are done" if done < all_runs else ""
 
     def markdown(self) -> str:
@@ -205,8 +204,8 @@ def compute(
     runs = all_runs[all_runs["iterations"] == iterations].reset_index(drop=True)
     effects = paired_effects(runs)
     timed = gradients[gradients["iterations"] == iterations]
-    seconds = timed.groupby("loss")["seconds_per_iteration"].median()
-    verdicts = with_time(loss_verdicts(effects), all_runs, seconds, iterations)
+    time_ratios = timed.groupby("loss")["time_ratio"].median()
+    verdicts = with_time(loss_verdicts(effects), all_runs, time_ratios, iterations)
     verdicts = verdicts.sort_values("psnr_db", ascending=False, ignore_index=True)
     verdicts.insert(0, "number", range(1, len(verdicts) + 1))
     verdicts.insert(2, "title", [_title(loss) for loss in verdicts["loss"]])
@@ -221,15 +220,18 @@ def compute(
     )
 
 
-def read_bench(path: Path = BENCH) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, Any]]:
-    """Return the two tables and the record of a bench.
+def read_bench(
+    path: Path = BENCH, *more: Path
+) -> tuple[pd.DataFrame, pd.DataFrame, Mapping[str, Any]]:
+    """Return the two tables and the record of a bench, or of several as one.
 
     Args:
         path: Of `losses.csv`, or of its folder; the others lie beside it. By default the bench that
             ships.
+        more: Of benches with other seeds, such as those of other machines.
 
     Raises:
-        InputError: A file is not there, or is not such a table.
+        InputError: A file is not there, or is not such a table; or see `join_benches`.
 
     Example:
         >>> table, gradients, record = read_bench()
@@ -237,17 +239,21 @@ def read_bench(path: Path = BENCH) -> tuple[pd.DataFrame, pd.DataFrame, dict[str
         >>> study.dataset, study.iterations
         ('held-out', 4000)
     """
+    joined = join_benches([load_bench(each) for each in (path, *more)])
+    return joined.scores, joined.gradients, joined.record
+
+
+def load_bench(path: Path = BENCH) -> LossBench:
+    """Return a bench from its files; see `read_bench`."""
     path = path / f"{NAME}.csv" if path.is_dir() else path
-    tables = []
     beside = path.with_name(f"{path.stem}-gradients.csv")
-    texts = ["loss", "dataset", "ranked_by"]
-    for file, columns in ((path, COLUMNS), (beside, GRADIENT_COLUMNS)):
-        named = [name for name in columns if name in texts]
-        numbers = [name for name in columns if name not in texts]
-        tables.append(read_table(file, "srlongtail ablate losses", numbers=numbers, texts=named))
     record = path.with_suffix(".json")
-    known = read_record(record) if record.is_file() else {}
-    return tables[0], tables[1], known
+    return LossBench(
+        str(path),
+        _read(path, COLUMNS),
+        _read(beside, GRADIENT_COLUMNS),
+        read_record(record) if record.is_file() else {},
+    )
 
 
 def draw(result: LossStudy) -> Figure:
@@ -271,6 +277,12 @@ def draw(result: LossStudy) -> Figure:
     add_psnr_colorbar(figure, axes[:2], norm)
     figure.suptitle(result.message(), fontsize=8)
     return figure
+
+
+def _read(path: Path, columns: Sequence[str]) -> pd.DataFrame:
+    texts = [name for name in columns if name in ("loss", "dataset", "ranked_by")]
+    numbers = [name for name in columns if name not in texts]
+    return read_table(path, "srlongtail ablate losses", numbers=numbers, texts=texts)
 
 
 def _differences(runs: pd.DataFrame) -> pd.DataFrame:

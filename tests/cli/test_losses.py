@@ -67,7 +67,7 @@ def test_without_a_table_the_bench_that_ships_is_shown(tmp_path, capsys):
     assert "FPL" in printed.out
     assert ", on held-out after 4,000 iterations." in printed.out
     record = json.loads((ZOO / "losses.json").read_text())["complete"]
-    done, planned = (sum(row[f"seeds_{key}"] for row in record) for key in ("done", "planned"))
+    done, planned = (sum(len(row[key]) for row in record) for key in ("done", "planned"))
     assert (f"{done} of {planned} planned runs are done" in printed.err) == (done < planned)
     shipped = pd.read_csv(ZOO / "losses.csv").query("iterations == 4000 and dataset == 'held-out'")
     table = pd.read_csv(tmp_path / "losses-verdicts.csv").set_index("loss")
@@ -75,6 +75,41 @@ def test_without_a_table_the_bench_that_ships_is_shown(tmp_path, capsys):
     scores = shipped.groupby(["seed", "loss"])["psnr_db"].first().unstack()
     gain = (scores["fpl"] - scores["l1"]).mean()
     assert table.loc["fpl", "psnr_db"] == pytest.approx(gain, abs=1e-6)
+
+
+def part_of_the_bench(folder, seeds):
+    """Write the runs of some seeds of the bench that ships."""
+    folder.mkdir()
+    for name in ("losses.csv", "losses-gradients.csv"):
+        table = pd.read_csv(ZOO / name)
+        table[table["seed"].isin(seeds)].to_csv(folder / name, index=False)
+    record = json.loads((ZOO / "losses.json").read_text())
+    for row in record["complete"]:
+        row["done"] = [seed for seed in row["done"] if seed in seeds]
+    (folder / "losses.json").write_text(json.dumps(record))
+    return folder
+
+
+def test_tables_of_several_machines(tmp_path, capsys):
+    parts = part_of_the_bench(tmp_path / "a", range(3)), part_of_the_bench(tmp_path / "b", (3, 4))
+    out = tmp_path / "out"
+    verdicts.losses(tuple(parts), out=out)
+    whole = pd.read_csv(ZOO / "losses.csv").query("seed < 5")
+    keys = ["loss", "seed", "iterations", "dataset", "ranked_by", "tenth"]
+    joined = pd.read_csv(out / "losses.csv")
+    pd.testing.assert_frame_equal(
+        joined.sort_values(keys, ignore_index=True), whole.sort_values(keys, ignore_index=True)
+    )
+    printed = capsys.readouterr().out
+    verdicts.losses((out,), out=tmp_path / "again")  # what was written is read again
+    assert capsys.readouterr().out.splitlines()[:-1] == printed.splitlines()[:-1]
+    record = json.loads((out / "losses.json").read_text())
+    shipped_parts = json.loads((ZOO / "losses.json").read_text()).get("parts", [None])
+    assert len(record["parts"]) == 2 * len(shipped_parts)
+    with pytest.raises(InputError, match=r"losses\.csv there is one of the tables"):
+        verdicts.losses((parts[0], parts[1]), out=parts[0])
+    with pytest.raises(InputError, match="expected runs that are not in"):
+        verdicts.losses((parts[0], out), out=tmp_path / "twice")
 
 
 def test_mistakes(tmp_path):

@@ -42,7 +42,7 @@ from tests.trust.scene import COMMANDS, UNFINISHED, check_files, small_zoo
 
 OUT, MESSAGES = Path("out"), Path("messages.txt")
 # Columns of tables that hold times, or what follows from them.
-TIMES = ["elapsed_s", "iterations_per_s", "seconds_per_iteration", "time_ratio"]
+TIMES = ["elapsed_s", "iterations_per_s", "time_ratio"]
 TIMES += ["gain_at_equal_time_db", "l1_iterations"]
 LINES = COMMANDS | {
     "losses-bench": "ablate losses --data data/train --loss sobel --recipe small.toml --seeds 0 "
