@@ -7,6 +7,7 @@ CVPR 2021. The defaults are the settings of their published code.
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from dataclasses import field as dataclass_field
 from functools import cached_property
 from typing import Any
 
@@ -117,7 +118,7 @@ class AttributionMap:
         quantized: Whether the output lies on whole levels of 255.
     """
 
-    attributions: Tensor
+    attributions: Tensor = dataclass_field(repr=False)
     window: Window
     field: Box
     computed_on: Part

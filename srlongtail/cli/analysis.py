@@ -1,5 +1,6 @@
 """The commands that analyze networks; each imports heavy modules only when it runs."""
 
+import textwrap
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated, Literal
@@ -499,7 +500,8 @@ def claims(
         everyone = [model for arm in models.values() for model in arm]
         png = write_result(out / "claims", study.draw, result, provenance(everyone, datasets))
         print(result.frame().round(4).to_string(index=False))
-        print(result.limits())
+        for limit in result.limits():
+            print(textwrap.fill(limit, 80, initial_indent="- ", subsequent_indent="  "))
         print(png)
 
 

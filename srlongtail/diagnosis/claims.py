@@ -170,28 +170,30 @@ class Claims:
             f"below). Images: {data}. A verdict needs an interval that excludes this value and a "
             f"p-value of at most {LEVEL:.0%} after Holm's correction for the whole table; "
             f"{ENOUGH_IMAGES} images, or {ENOUGH_SEEDS} seeds of each arm for what is said about "
-            f"training. {self.limits()}"
+            f"training. {' '.join(self.limits())}"
         )
 
-    def limits(self) -> str:
-        """Return what these numbers cannot say."""
+    def limits(self) -> tuple[str, ...]:
+        """Return what these numbers cannot say, point by point."""
         return (
             "Intervals over images hold for these networks, not for others trained in the same "
-            "way. At the output, L1 gives every tenth of the pixels 10% of the gradient by "
-            "definition, so the gradient is measured in the parameters, at the end of training. "
-            "A head whose gradient is larger than the tail's is easily found, because the head has "
-            "five times as many pixels: below a ratio of 5 (ln 1.61), a pixel of the tail sends "
-            "more than one of the head. "
+            "way.",
+            "At the output, L1 gives every tenth of the pixels 10% of the gradient by definition, "
+            "so the gradient is measured in the parameters, at the end of training. A head whose "
+            "gradient is larger than the tail's is easily found, because the head has five times "
+            "as many pixels: below a ratio of 5 (ln 1.61), a pixel of the tail sends more than one "
+            "of the head.",
             f"A band counts as over-fitted if its error on unseen images exceeds that on seen ones "
             f"by more than {SMALL_GAP:.2f}%, which costs it {SMALL_GAP_DB:g} dB, and otherwise as "
             f"under-fitted: what error it has, the training images have, too. This depends on the "
-            f"number of training images. "
-            f"{LUCK_BETWEEN_NETWORKS} "
-            "FPL differs from the baseline in "
-            "its bicubic skip, too, and what sets it apart from the baseline is not due to its "
-            "weights alone. A long tail is no fault: a better model has a higher Gini, because it "
-            "removes error from the easy pixels first. More pixels used are not pixels better "
-            "used. Undecided is not refuted."
+            f"number of training images.",
+            LUCK_BETWEEN_NETWORKS,
+            "FPL differs from the baseline in its bicubic skip, too, and what sets it apart from "
+            "the baseline is not due to its weights alone.",
+            "A long tail is no fault: a better model has a higher Gini, because it removes error "
+            "from the easy pixels first.",
+            "More pixels used are not pixels better used.",
+            "Undecided is not refuted.",
         )
 
 

@@ -164,6 +164,12 @@ def test_a_known_field_and_output_are_not_looked_for_again(network, lr):
     assert torch.equal(found.attributions, local_attribution(network, lr, WINDOW).attributions)
 
 
+def test_a_map_fits_into_a_line_of_a_notebook(network, lr):
+    found = local_attribution(network, lr, WINDOW)
+    assert "AttributionMap(window=" in repr(found)
+    assert "tensor" not in repr(found)
+
+
 @pytest.mark.parametrize("value", [0.0, 0.5, 1.0])
 def test_flat_images_give_no_nan(value):
     model = SRModel(nn.Upsample(scale_factor=4), 4)

@@ -275,8 +275,11 @@ def test_attribute_maps_the_whole_image(run, data, network):
 def test_claims(run, data, network):
     code, out, err = run("claims", "--data", data, "--out", "c")
     assert code == 0
-    assert "Undecided is not refuted." in out
-    assert out.splitlines()[-1] == "c/claims.png"
+    lines = out.splitlines()
+    assert lines[-2] == "- Undecided is not refuted."
+    limits = lines[lines.index(next(line for line in lines if line.startswith("- "))) : -1]
+    assert all(len(line) <= 80 and line[:2] in ("- ", "  ") for line in limits)
+    assert lines[-1] == "c/claims.png"
     table = pd.read_csv("c/claims.csv")
     columns = ["claim", "measure", "estimate", "low", "high", "n", "verdict"]
     assert (list(table), len(table)) == (columns, 9)
