@@ -33,7 +33,7 @@ from srlongtail.ablation.effects import effects
 from srlongtail.focal.weights import FocalParameters
 from srlongtail.geometry import crop
 from srlongtail.longtail.gradients import output_gradient_share
-from srlongtail.models.checkpoint import ZOO
+from srlongtail.models.find import ZOO
 
 # %% [markdown]
 # More imports, and the data of this notebook.

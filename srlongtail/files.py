@@ -54,6 +54,13 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
             temporary.unlink()
 
 
+def write_bytes(path: Path, content: bytes) -> Path:
+    """Write a whole file; see `replacing`."""
+    with replacing(path) as temporary:
+        temporary.write_bytes(content)
+    return path
+
+
 def _why_not_written(error: BaseException) -> str | None:
     """Return what is said if an error means that a file cannot be written, or not all of it.
 

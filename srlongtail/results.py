@@ -11,14 +11,17 @@ import pandas as pd
 from torch import Tensor
 
 from srlongtail.errors import InputError
-from srlongtail.files import replacing
+from srlongtail.files import replacing, write_bytes
 
 
 def write_table(path: Path, table: pd.DataFrame) -> Path:
     """Write a table as CSV with eight significant digits."""
-    with replacing(path) as temporary:
-        table.to_csv(temporary, index=False, float_format="%.8g")
-    return path
+    return write_bytes(path, table_bytes(table))
+
+
+def table_bytes(table: pd.DataFrame) -> bytes:
+    """Return what `write_table` writes."""
+    return str(table.to_csv(index=False, float_format="%.8g")).encode()
 
 
 def as_json(value: Any) -> Any:
@@ -46,9 +49,12 @@ def as_json(value: Any) -> Any:
 
 def write_record(path: Path, record: Mapping[str, Any]) -> Path:
     """Write a record as JSON; see `as_json` for numbers that are not finite."""
-    with replacing(path) as temporary:
-        temporary.write_text(json.dumps(as_json(record), indent=2, allow_nan=False) + "\n")
-    return path
+    return write_bytes(path, record_bytes(record))
+
+
+def record_bytes(record: Mapping[str, Any]) -> bytes:
+    """Return what `write_record` writes."""
+    return (json.dumps(as_json(record), indent=2, allow_nan=False) + "\n").encode()
 
 
 def write_maps(path: Path, maps: Mapping[str, Tensor]) -> Path:

@@ -92,7 +92,7 @@ def test_plots_take_results_and_never_a_network():
         assert not names & {"SRModel", "load_model", "read_image", "open_data", "Path"}, path
 
 
-def imported_by(*command: str) -> set[str]:
+def imported_by(*command: str | Path) -> set[str]:
     run = subprocess.run(
         [sys.executable, "-X", "importtime", *command],
         capture_output=True,
@@ -110,6 +110,12 @@ def imported_by(*command: str) -> set[str]:
 def test_importing_and_asking_for_help_is_light(command):
     heavy = {"torch", "matplotlib", "captum", "pandas", "skimage", "scipy", "anywidget"}
     assert not imported_by(*command) & heavy
+
+
+def test_figures_that_are_up_to_date_are_found_without_heavy_modules(tmp_path):
+    command = ("-m", "srlongtail.cli", "figures", "--only", "fig4", "--out", tmp_path)
+    assert {"torch", "pandas"} <= imported_by(*command)
+    assert not imported_by(*command) & {"torch", "captum", "pandas", "scipy", "seaborn", "skimage"}
 
 
 def test_every_public_name_is_there():

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from srlongtail.models.checkpoint import ZOO
+from srlongtail.models.find import ZOO
 
 SPREAD = ZOO / "seed-spread.csv"
 

@@ -18,8 +18,8 @@ from srlongtail.device import find_device
 from srlongtail.errors import InputError, suggestion
 from srlongtail.files import replacing
 from srlongtail.image.dataset import ImageSet
-from srlongtail.models.checkpoint import ZOO as SHIPPED
 from srlongtail.models.facts import Provenance, Training
+from srlongtail.models.find import ZOO as SHIPPED
 from srlongtail.models.state import read_state
 from srlongtail.training.images import describe, find_images
 from srlongtail.training.lock import InUseError

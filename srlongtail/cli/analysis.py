@@ -1,9 +1,10 @@
 """The commands that analyze networks; each imports heavy modules only when it runs."""
 
+import sys
 import textwrap
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 from tyro.conf import Positional
@@ -22,6 +23,9 @@ from srlongtail.cli.options import (
     flatten,
 )
 from srlongtail.errors import InputError
+
+if TYPE_CHECKING:
+    from srlongtail.studies.current import Written
 
 
 def figures(
@@ -48,20 +52,55 @@ def figures(
         force: recompute everything, not only what changed.
         out: folder to write to.
     """
-    from srlongtail.models.checkpoint import default_networks
-    from srlongtail.paper.build import build_figures
-    from srlongtail.paper.inputs import FigureInputs
+    from srlongtail.models.find import default_networks
+    from srlongtail.paper.gallery import FIGURE_TITLES, write_gallery
 
     names = flatten(models) or default_networks()
     if not names:
         note("no network ships with this version: bicubic alone is shown; --models names others")
-    networks = tuple(m for m in model_options.load(names) if m.name != "bicubic")
-    scale = networks[0].scale if networks else model_options.scale or 4
-    inputs = FigureInputs(networks, data_options.open_one(scale), image, window)
-    if ablation is not None:
-        inputs = replace(inputs, ablation=ablation)
-    for path in build_figures(inputs, out, flatten(only), force):
-        print(path)
+    chosen = flatten(only) or tuple(FIGURE_TITLES)
+    written = _written(out, names, ablation, data_options, model_options)
+    current = [name for name in chosen if written and not force and written.is_current(name)]
+    if current:
+        note(f"{', '.join(current)}: up to date, not drawn again (--force draws all)")
+    changed = [name for name in chosen if name not in current]
+    if changed:
+        from srlongtail.paper.build import build_figures
+        from srlongtail.paper.inputs import FigureInputs
+
+        networks = tuple(m for m in model_options.load(names) if m.name != "bicubic")
+        scale = networks[0].scale if networks else model_options.scale or 4
+        inputs = FigureInputs(networks, data_options.open_one(scale), image, window)
+        if ablation is not None:
+            inputs = replace(inputs, ablation=ablation)
+        build_figures(inputs, out, changed, force, written)
+    else:
+        write_gallery(out)
+    for name in chosen:
+        print(out / f"{name}.png")
+
+
+def _written(
+    out: Path,
+    networks: tuple[str, ...],
+    ablation: Path | None,
+    data_options: Data,
+    model_options: Models,
+) -> "Written | None":
+    """Return which figures earlier runs wrote; None if not all inputs are known without torch.
+
+    Known are the built-in photos, and networks that one file holds.
+    """
+    from srlongtail.models.find import find_file
+    from srlongtail.studies.current import Written, dependencies_sha256
+
+    files = [find_file(name) for name in networks]
+    known = [file for file in files if file and file.suffix != ".toml"]
+    if len(known) < len(files) or model_options.network or data_options.data:
+        return None
+    if ablation is not None and ablation.is_file():
+        known += [ablation, ablation.with_suffix(".json")]
+    return Written(out, dependencies_sha256(sys.argv[1:], known))
 
 
 def tables(
@@ -82,7 +121,7 @@ def tables(
         force: recompute all scores, not only what changed.
         out: folder to write to.
     """
-    from srlongtail.models.checkpoint import zoo_names
+    from srlongtail.models.find import zoo_names
     from srlongtail.paper.build import TABLES, build_tables
     from srlongtail.paper.tables import subject
 

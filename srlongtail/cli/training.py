@@ -227,7 +227,7 @@ def zoo(
     """
     prepare_process()
     from srlongtail.ablation import zoo as networks
-    from srlongtail.models.checkpoint import BUILT
+    from srlongtail.models.find import BUILT
 
     out = out or BUILT
     if action == "build":

@@ -26,7 +26,7 @@ from srlongtail.longtail.gradients import parameter_gradients
 from srlongtail.longtail.restorers import map_pairs
 from srlongtail.longtail.tail import TAIL, TENTHS, difficulty, measure_tail
 from srlongtail.metrics import PAPER
-from srlongtail.models.checkpoint import ZOO
+from srlongtail.models.find import ZOO
 from srlongtail.models.sr_model import SRModel, bicubic
 from srlongtail.plots.style import PAGE
 from srlongtail.results import read_record, read_table

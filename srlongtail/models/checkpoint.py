@@ -21,16 +21,13 @@ from srlongtail.models.card import ModelCard
 from srlongtail.models.catalog import CATALOG, build, recognize
 from srlongtail.models.facts import Provenance, Source
 from srlongtail.models.fast.layers import prepared
+from srlongtail.models.find import RUN_CHECKPOINT, find_file, zoo_names
 from srlongtail.models.load_weights import check_finite, load_weights
 from srlongtail.models.probe import find_out
 from srlongtail.models.spandrel_network import build_with_spandrel
 from srlongtail.models.sr_images import AnyModel
 from srlongtail.models.sr_model import WITHOUT_WEIGHTS, SRModel
 from srlongtail.models.state import StateFile, first_fit, read_state_file, write_state
-
-ZOO = Path(__file__).parents[1] / "zoo"
-BUILT = Path("runs/zoo")  # where `srlongtail zoo build` puts networks that do not ship
-RUN_CHECKPOINT = "checkpoint.safetensors"  # in the folder of a training run
 
 # As in edsr_x4, PANx4_DF2K, x4plus and 4xNomos, and not as in 64x48 or max2.
 _SCALE_IN_NAME = re.compile(r"(?<![a-z0-9])(?:[xX]([2-8])|([2-8])[xX])(?![0-9])")
@@ -194,16 +191,6 @@ def save_model(path: str | os.PathLike[str], model: SRModel) -> None:
     state = {k: v for k, v in model.network.state_dict().items() if not k.endswith(constant)}
     kept = replace(model.provenance, source=None, determined_by={}, probe="", notes=())
     write_state(path, state, {**model.settings, "provenance": kept.record()})
-
-
-def zoo_names() -> list[str]:
-    """Return the names of the trained networks that ship with the package."""
-    return sorted(path.stem for path in ZOO.glob("*.safetensors"))
-
-
-def default_networks() -> tuple[str, ...]:
-    """Return the shipped networks to show by default: a baseline and its FPL twin."""
-    return tuple(name for name in ("fsrcnn-x4", "fsrcnn-fpl-x4") if name in zoo_names())
 
 
 _STATED = ("file's header", "card", "option")
@@ -490,15 +477,6 @@ def _find_card(source: str) -> ModelCard:
         f"card, module:callable, or one of: {', '.join(names)} (srlongtail zoo list shows what "
         f"zoo build adds)"
     )
-
-
-def find_file(source: str) -> Path | None:
-    """Return the checkpoint or card that a path or a name refers to, if any."""
-    in_zoo = [folder / f"{source}.safetensors" for folder in (ZOO, BUILT)]
-    for path in (Path(source), Path(source) / RUN_CHECKPOINT, *in_zoo):
-        if os.path.isfile(path):  # Path.is_file raises an error for names that are too long
-            return path
-    return None
 
 
 def _no_network(label: str, folder: Path) -> InputError:

@@ -8,8 +8,9 @@ from typing import Any
 from srlongtail.errors import InputError, Parameter
 from srlongtail.image.layouts import folder_says, images_below
 from srlongtail.models.card import ModelCard
-from srlongtail.models.checkpoint import RUN_CHECKPOINT, find_file, load_models, tell_apart
+from srlongtail.models.checkpoint import load_models, tell_apart
 from srlongtail.models.facts import Provenance
+from srlongtail.models.find import RUN_CHECKPOINT, find_file
 from srlongtail.models.sr_images import AnyModel, SRImages
 from srlongtail.models.sr_model import WITHOUT_WEIGHTS
 

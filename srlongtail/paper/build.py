@@ -20,8 +20,9 @@ from srlongtail.paper.layout import latex, layout, markdown
 from srlongtail.paper.tables import TABLES, PaperTable, subject
 from srlongtail.provenance import provenance
 from srlongtail.results import write_record, write_table
+from srlongtail.studies.current import Written
 from srlongtail.studies.saved import Saved, key_of
-from srlongtail.studies.writing import write_result
+from srlongtail.studies.writing import drawn, write_files
 
 
 class FigureModule(Protocol):
@@ -76,7 +77,11 @@ FIGURES = {
 
 
 def build_figures(
-    inputs: FigureInputs, out: Path, only: Iterable[str] = (), force: bool = False
+    inputs: FigureInputs,
+    out: Path,
+    only: Iterable[str] = (),
+    force: bool = False,
+    written: Written | None = None,
 ) -> list[Path]:
     """Write the requested figures, and a gallery of all figures in the folder.
 
@@ -88,6 +93,7 @@ def build_figures(
         out: Folder to write to.
         only: Names from `FIGURES`; default: all.
         force: Recompute all.
+        written: Where to note what was written, so that a later run can tell that it is current.
 
     Returns:
         Paths of the PNG files.
@@ -101,20 +107,22 @@ def build_figures(
         raise InputError(f"no figure {unknown[0]!r}, expected one of {', '.join(FIGURES)}")
     all_needs = {name: FIGURES[name].needs(inputs) for name in names}
     saved = Saved(out, force)
-    results = {
-        name: saved.result(
-            name,
-            key_of(f"srlongtail.paper.{name}", needs.models, needs.data, **needs.settings),
-            partial(FIGURES[name].module.compute, inputs),
-        )
+    keys = {
+        name: key_of(f"srlongtail.paper.{name}", needs.models, needs.data, **needs.settings)
         for name, needs in all_needs.items()
     }
-    paths = []
+    results = {
+        name: saved.result(name, key, partial(FIGURES[name].module.compute, inputs))
+        for name, key in keys.items()
+    }
     for name, needs in all_needs.items():
         record = provenance(needs.models, needs.data, **needs.settings)
-        paths.append(write_result(out / name, FIGURES[name].module.draw, results[name], record))
+        files = drawn(FIGURES[name].module.draw, results[name], record)
+        write_files(out / name, files)
+        if written is not None and keys[name] is not None:  # else code may change unnoticed
+            written.keep(name, {f"{name}{suffix}": content for suffix, content in files.items()})
     write_gallery(out)
-    return paths
+    return [out / f"{name}.png" for name in names]
 
 
 def build_tables(

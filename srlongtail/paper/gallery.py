@@ -6,12 +6,15 @@ from pathlib import Path
 from srlongtail.files import replacing
 
 _MARK = "<!-- Written by srlongtail: changes are lost when figures or tables are made again. -->"
-_TITLES = {
+FIGURE_TITLES = {
     "fig1": "Figure 1: the long tail",
     "fig3": "Figure 3: a crop side by side",
     "fig4": "Figure 4: the dials of Focal Pixel Learning",
     "fig5": "Figure 5: which pixels the loss attends to",
     "fig6": "Figure 6: which pixels a network draws from",
+}
+_TITLES = {
+    **FIGURE_TITLES,
     "table1": "Table 1: x4",
     "table2": "Table 2: x2",
     "table3": "Table 3: x4 with multiple degradations",

@@ -11,7 +11,7 @@ from srlongtail.evaluation import check_scales
 from srlongtail.geometry import Window, check_window
 from srlongtail.image.dataset import ImageSet
 from srlongtail.longtail.difference import DifferenceHistogram
-from srlongtail.models.checkpoint import ZOO
+from srlongtail.models.find import ZOO
 from srlongtail.models.sr_model import SRModel, bicubic
 from srlongtail.studies import crop, tail
 from srlongtail.studies.restored import RestoredImage

@@ -2,12 +2,14 @@
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
-from matplotlib.axes import Axes
 
 from srlongtail.models.facts import Subject, shortened
+
+if TYPE_CHECKING:  # slow to import, and only drawing needs it
+    from matplotlib.axes import Axes
 
 COLUMN = 3.25  # inches, one column of a two-column paper
 PAGE = 6.875  # inches, both columns
@@ -79,6 +81,29 @@ def paper_style() -> Iterator[None]:
     mpl.interactive(interactive)
 
 
+def settings() -> dict[str, str]:
+    """Return all of matplotlib's settings in this style, also those that it leaves to the user.
+
+    >>> settings()["font.size"]
+    '7.0'
+    """
+    with paper_style():
+        # To ask for the backend is to import it, and the contents of files do not depend on it.
+        return {key: str(mpl.rcParams[key]) for key in mpl.rcParams if "backend" not in key}
+
+
+def font_files() -> list[str]:
+    """Return the files of this style's fonts; another version may be installed on this machine.
+
+    >>> any(file.endswith("DejaVuSans.ttf") for file in font_files())
+    True
+    """
+    from matplotlib.font_manager import fontManager
+
+    families = _PAPER["font.sans-serif"]
+    return sorted({font.fname for font in fontManager.ttflist if font.name in families})
+
+
 def network_colors(subjects: Iterable[Subject]) -> dict[str, str]:
     """Return the color of each model by name: a network has one color everywhere, bicubic is gray.
 
@@ -108,7 +133,7 @@ def line_style(subject: Subject) -> LineStyle:
     return {"FPL": "-", "baseline": _DASHED}.get(subject.arm, _DASH_DOTTED)
 
 
-def letter(ax: Axes, index: int, text: str = "", *, columns: int = 1) -> Axes:
+def letter(ax: "Axes", index: int, text: str = "", *, columns: int = 1) -> "Axes":
     """Title a panel as the paper does: (a), (b), ..., (z), (aa), ..., followed by a text.
 
     Args:

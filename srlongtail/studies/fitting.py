@@ -18,7 +18,8 @@ from srlongtail.longtail.bands import LUCK_BETWEEN_NETWORKS
 from srlongtail.longtail.fitting import FittingTable, measure_fitting
 from srlongtail.longtail.tail import Ranking
 from srlongtail.models.catalog import subject_of
-from srlongtail.models.checkpoint import RUN_CHECKPOINT, load_model
+from srlongtail.models.checkpoint import load_model
+from srlongtail.models.find import RUN_CHECKPOINT
 from srlongtail.models.sr_model import SRModel
 from srlongtail.plots.fitting import plot_errors, plot_gaps, plot_gaps_by_tenth
 from srlongtail.plots.style import PAGE, letter

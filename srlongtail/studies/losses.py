@@ -28,7 +28,7 @@ from srlongtail.ablation.verdicts import (
 )
 from srlongtail.errors import InputError
 from srlongtail.losses.catalog import LOSSES
-from srlongtail.models.checkpoint import ZOO
+from srlongtail.models.find import ZOO
 from srlongtail.plots.losses import add_psnr_colorbar, plot_head_and_tail, plot_psnr, psnr_norm
 from srlongtail.plots.style import PAGE, letter
 from srlongtail.results import read_record, read_table

@@ -19,9 +19,8 @@ from srlongtail.models.sr_images import AnyModel
 from srlongtail.models.sr_model import SRModel
 from srlongtail.models.state import read_state, write_state
 from srlongtail.provenance import versions
+from srlongtail.studies.current import FOLDER
 from srlongtail.studies.source import source_sha256
-
-FOLDER = ".saved"
 
 T = TypeVar("T")
 

@@ -1,5 +1,6 @@
 """Write the result of a study: the picture, its data, and how both were made."""
 
+import io
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -7,9 +8,9 @@ from typing import Any, Protocol
 import pandas as pd
 from matplotlib.figure import Figure
 
-from srlongtail.files import replacing
+from srlongtail.files import write_bytes
 from srlongtail.plots.style import paper_style
-from srlongtail.results import write_record, write_table
+from srlongtail.results import record_bytes, table_bytes
 
 
 class Result(Protocol):
@@ -36,18 +37,41 @@ def write_result(
     Returns:
         Path of the PNG file.
     """
-    png = stem.with_suffix(".png")
+    return write_files(stem, drawn(draw, result, record))
+
+
+def drawn(
+    draw: Callable[[Any], Figure], result: Result, record: Mapping[str, Any]
+) -> dict[str, bytes]:
+    """Return the files of a result by their suffix; see `write_result`."""
+    png, pdf = io.BytesIO(), io.BytesIO()
     with paper_style():
         figure = draw(result)
-        with replacing(png) as path:
-            figure.savefig(path, metadata={"Software": None})
-        with replacing(stem.with_suffix(".pdf")) as path:
-            figure.savefig(path, metadata={"CreationDate": None})
-    write_table(stem.with_suffix(".csv"), result.frame())
+        figure.savefig(png, format="png", metadata={"Software": None})
+        figure.savefig(pdf, format="pdf", metadata={"CreationDate": None})
     caption = f"{result.caption()} {record['training']}".strip()
     settings = {**record["settings"], **result.settings()}
-    write_record(stem.with_suffix(".json"), {"caption": caption, **record, "settings": settings})
-    return png
+    return {
+        ".png": png.getvalue(),
+        ".pdf": pdf.getvalue(),
+        ".csv": table_bytes(result.frame()),
+        ".json": record_bytes({"caption": caption, **record, "settings": settings}),
+    }
+
+
+def write_files(stem: Path, contents: Mapping[str, bytes]) -> Path:
+    """Write the files of a result.
+
+    Args:
+        stem: Path of the files without their suffix.
+        contents: See `drawn`.
+
+    Returns:
+        Path of the PNG file.
+    """
+    for suffix, content in contents.items():
+        write_bytes(stem.with_suffix(suffix), content)
+    return stem.with_suffix(".png")
 
 
 def counted(number: int, what: str) -> str:

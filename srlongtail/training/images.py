@@ -22,7 +22,7 @@ from srlongtail.image.layouts import (
     is_training,
     visible_in,
 )
-from srlongtail.models.checkpoint import ZOO
+from srlongtail.models.find import ZOO
 
 HELD_OUT = ZOO / "held-out.txt"
 

@@ -18,6 +18,8 @@ from srlongtail.ablation.run import SETTINGS
 from srlongtail.image.io import write_image
 from srlongtail.models.catalog import build
 from srlongtail.models.checkpoint import load_model, save_model
+from srlongtail.models.sr_model import SRModel
+from srlongtail.studies.writing import drawn
 
 
 @pytest.fixture
@@ -325,6 +327,41 @@ def test_figures_repeat_to_the_byte(run, data, network, ablation):
     assert "## Figure 3" in Path("one/README.md").read_text()
 
 
+def test_figures_that_are_up_to_date_are_not_drawn_again(run, network, ablation, monkeypatch):
+    count = []
+
+    def counted(*of):
+        count.append(of)
+        return drawn(*of)
+
+    def drawn_by(*more):
+        count.clear()
+        code, out, err = run("figures", *options, *more)
+        assert (code, out.split()) == (0, ["f/fig4.png", "f/fig5.png"])
+        return len(count), err.count("up to date")
+
+    monkeypatch.setattr("srlongtail.paper.build.drawn", counted)
+
+    options = ("--models", network, "--ablation", ablation, "--only", "fig4", "fig5", "--out", "f")
+    assert drawn_by() == (2, 0)
+    files = {path: path.read_bytes() for path in Path("f").iterdir() if path.is_file()}
+    assert drawn_by() == (0, 1)
+    assert drawn_by("--force") == (2, 0)
+    assert drawn_by() == (2, 0)  # the records say how they were made: with --force
+    Path("f/fig4.pdf").write_bytes(b"edited")
+    assert drawn_by() == (1, 1)
+    Path("f/fig5.json").unlink()
+    assert drawn_by() == (1, 1)
+    Path("f/README.md").unlink()
+    assert drawn_by() == (0, 1)
+    assert {path: path.read_bytes() for path in files} == files
+    ablation.write_bytes(ablation.read_bytes().replace(b"27.5", b"27.6"))
+    assert drawn_by() == (2, 0)
+    save_model(network, SRModel(build("fsrcnn", scale=4), 4, predicts="residual"))
+    assert drawn_by() == (2, 0)
+    assert drawn_by() == (0, 1)
+
+
 def test_tables(run, data, network):
     options = ("--models", network, "--data", f"Set5={data}", "--out", "t")
     code, out, err = run("tables", *options)
@@ -376,7 +413,7 @@ def test_a_network_without_a_table_is_said_to_be_left_out(run, data, network):
 
 
 def test_figures_without_a_network_say_so(run, data, monkeypatch):
-    monkeypatch.setattr("srlongtail.models.checkpoint.zoo_names", lambda: [])
+    monkeypatch.setattr("srlongtail.models.find.zoo_names", lambda: [])
     code, out, err = run("figures", "--only", "fig3", "--data", data, "--out", "f")
     assert (code, out) == (0, "f/fig3.png\n")
     assert "bicubic alone is shown" in err

@@ -12,7 +12,7 @@ from srlongtail.cli import training as commands
 from srlongtail.errors import InputError
 from srlongtail.image.dataset import photos
 from srlongtail.image.io import write_image
-from srlongtail.models.checkpoint import ZOO
+from srlongtail.models.find import ZOO
 from srlongtail.training.recipe import write_recipe
 
 MINE = """

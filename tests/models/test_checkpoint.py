@@ -11,12 +11,13 @@ import torch
 from safetensors.torch import save_file
 
 from srlongtail.errors import InputError
-from srlongtail.models import checkpoint
+from srlongtail.models import checkpoint, find
 from srlongtail.models.catalog import CATALOG, build, new_model
-from srlongtail.models.checkpoint import load_model, load_models, save_model, zoo_names
+from srlongtail.models.checkpoint import load_model, load_models, save_model
 from srlongtail.models.complexity import count_operations, count_parameters
 from srlongtail.models.facts import Training
 from srlongtail.models.fast.layers import prepared
+from srlongtail.models.find import zoo_names
 from srlongtail.models.spandrel_network import import_spandrel
 from srlongtail.models.sr_model import SRModel, bicubic
 from srlongtail.models.state import read_state
@@ -277,7 +278,7 @@ def test_run_folders_and_equal_names(tmp_path):
 
 
 def test_shipped_names(tmp_path, monkeypatch):
-    monkeypatch.setattr(checkpoint, "ZOO", tmp_path)
+    monkeypatch.setattr(find, "ZOO", tmp_path)
     save_model(tmp_path / "fsrcnn-x4.safetensors", sample("fsrcnn"))
     assert zoo_names() == ["fsrcnn-x4"]
     assert load_model("fsrcnn-x4").name == "fsrcnn-x4"

@@ -13,7 +13,7 @@ from srlongtail.models.catalog import build as build_network
 from srlongtail.models.sr_model import SRModel
 from srlongtail.paper import build
 from srlongtail.paper.build import FIGURES, build_figures, build_tables
-from srlongtail.paper.gallery import write_gallery
+from srlongtail.paper.gallery import FIGURE_TITLES, write_gallery
 from srlongtail.paper.inputs import FigureInputs
 from srlongtail.paper.tables import PaperTable
 
@@ -47,7 +47,7 @@ def inputs_of(data, ablation, *, first=0.0, second=0.02, **more):
 
 
 def test_only_what_depends_on_a_change_is_computed(computed, tmp_path, data, ablation, monkeypatch):
-    monkeypatch.setattr(build, "write_result", lambda stem, *_: stem)  # drawing takes its time
+    monkeypatch.setattr(build, "drawn", lambda *_: {})  # drawing takes its time
     out = tmp_path / "out"
 
     def build_with(**changes):
@@ -172,6 +172,10 @@ def test_tables_are_written_in_every_form(tmp_path, data):
     assert "| mine-x4" in (out / "README.md").read_text()
     with pytest.raises(InputError, match="no table 'table5', expected one of table1, table2"):
         build_tables(models, open_sets, out, ["table5"])
+
+
+def test_every_figure_has_a_title():
+    assert list(FIGURE_TITLES) == list(FIGURES)
 
 
 def test_the_gallery_shows_what_lies_there(tmp_path, data, ablation):

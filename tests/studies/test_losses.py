@@ -11,7 +11,7 @@ import scipy.stats
 from srlongtail.ablation.losses import COLUMNS, GRADIENT_COLUMNS
 from srlongtail.ablation.verdicts import paired_effects
 from srlongtail.errors import InputError
-from srlongtail.models.checkpoint import ZOO
+from srlongtail.models.find import ZOO
 from srlongtail.plots.style import paper_style
 from srlongtail.studies import losses as study
 

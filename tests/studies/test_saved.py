@@ -17,7 +17,8 @@ from srlongtail.models.facts import Provenance
 from srlongtail.models.sr_model import SRModel, bicubic
 from srlongtail.models.state import write_state
 from srlongtail.studies import saved as saved_module
-from srlongtail.studies.saved import FOLDER, Saved, identity, key_of
+from srlongtail.studies.current import FOLDER
+from srlongtail.studies.saved import Saved, identity, key_of
 from srlongtail.studies.source import source_sha256
 
 

@@ -17,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 from srlongtail import cli
 from srlongtail.errors import InputError
 from srlongtail.image.io import write_image
-from srlongtail.models.checkpoint import ZOO
+from srlongtail.models.find import ZOO
 from srlongtail.training.loop import train
 from srlongtail.training.recipe import write_recipe
 from tests.conftest import SMALL, soft_noise
