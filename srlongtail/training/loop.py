@@ -15,7 +15,7 @@ from srlongtail.device import find_device, is_out_of_memory
 from srlongtail.errors import InputError, Parameter
 from srlongtail.models.catalog import check_arguments
 from srlongtail.models.sr_model import SRModel
-from srlongtail.parallel import process_group
+from srlongtail.parallel import is_writer, process_group
 from srlongtail.training.interruption import Interruption, StoppedError
 from srlongtail.training.learner import Learner, Replay, cosine_rate, with_loss_code
 from srlongtail.training.patches import PatchBank
@@ -53,7 +53,7 @@ def train(
         device: "cpu", "cuda", "cuda:1", ...; by default CUDA if available.
         find_bank: Returns the recipe's training images; `SharedBank.of` if runs share them.
         deadline: When to stop as if by Ctrl-C, on the clock of `time.monotonic`.
-        tell: Called with a line of text after each validation.
+        tell: Called with a line of text after each validation, and where there is nothing to do.
         allow_code: Import and call a loss `module:callable` although a file may have named it; see
             `Call.import_and_call`.
         precision: What "auto" of the recipe stands for in a new run; by default what
@@ -110,6 +110,8 @@ def train(
 
         if not done:
             report.row(0, learner, validate=True)
+        if done == recipe.iterations and tell is not None and is_writer():
+            tell(f"{run.path}: nothing to do, all {done:,} iterations are done")
         for iteration in range(done + 1, recipe.iterations + 1):
             learner.prepare(iteration - 1, cosine_rate(recipe, iteration - 1))
             next_step()

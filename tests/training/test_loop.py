@@ -183,7 +183,9 @@ def test_a_deadline_stops_a_run(recipe, tmp_path):
 def test_a_finished_run_is_not_trained_on(recipe, tmp_path):
     train(recipe, tmp_path)
     before = (tmp_path / "checkpoint.safetensors").read_bytes()
-    again = train(recipe, tmp_path, resume=True)
+    told: list[str] = []
+    again = train(recipe, tmp_path, resume=True, tell=told.append)
+    assert told[-1] == f"{tmp_path}: nothing to do, all 12 iterations are done"
     assert (tmp_path / "checkpoint.safetensors").read_bytes() == before
     assert again.provenance.training.run["validation"]["iteration"] == 12
 
