@@ -118,13 +118,13 @@ def ssim(a: Tensor, b: Tensor, kernel: KernelName = "uniform", data_range: float
             f"{size}x{size}"
         )
     of_levels = kernel == "uniform" and a.dtype == b.dtype == torch.uint8
-    a, b = (image.int() if of_levels else image.double() for image in (a, b))
-    planes_at_once = max(1, _TILE_BYTES // (height * width * a.itemsize))
+    dtype = torch.int32 if of_levels else torch.float64
+    planes_at_once = max(1, _TILE_BYTES // (height * width * dtype.itemsize))
     pairs = zip(
         a.flatten(0, -3).split(planes_at_once), b.flatten(0, -3).split(planes_at_once), strict=True
     )
     with _one_thread():
-        means = torch.cat([_plane_ssim(x, y, settings, data_range) for x, y in pairs])
+        means = torch.cat([_plane_ssim(x, y, settings, data_range, dtype) for x, y in pairs])
     return means.reshape(a.shape[:-2]).mean(-1)
 
 
@@ -242,9 +242,10 @@ _KERNELS = {
     "gaussian": _Kernel(tuple(tap / sum(_GAUSSIAN) for tap in _GAUSSIAN), covariance_factor=1.0),
 }
 
-# Tiles of this size stay in the cache, which makes SSIM several times faster than on whole images.
-# Much smaller ones are slower because they overlap.
-_TILE_BYTES = 2**18  # of one plane
+# Planes of a tile of this size, in bytes, stay in the cache, which makes SSIM several times faster
+# than on whole images. Smaller tiles are slower because they overlap, and because an operation on
+# few values takes as long as on many.
+_TILE_BYTES = 2**19
 _TILE_COLUMNS = 512
 
 
@@ -269,16 +270,18 @@ def _kernel(name: str) -> _Kernel:
     return _KERNELS[name]
 
 
-def _plane_ssim(x: Tensor, y: Tensor, kernel: _Kernel, data_range: float) -> Tensor:
-    """Return the mean SSIM of each plane of `(N, H, W)`, computed in tiles."""
+def _plane_ssim(
+    x: Tensor, y: Tensor, kernel: _Kernel, data_range: float, dtype: torch.dtype
+) -> Tensor:
+    """Return the mean SSIM of each plane of `(N, H, W)`, computed in tiles, in float64 or int32."""
     overlap = len(kernel.taps) - 1
     height, width = (side - overlap for side in x.shape[-2:])
     columns = min(width, _TILE_COLUMNS)
-    rows = max(1, _TILE_BYTES // (columns * x.itemsize))
+    rows = max(1, _TILE_BYTES // (columns * dtype.itemsize))
     total = x.new_zeros(len(x), dtype=torch.float64)
     for top, left in product(range(0, height, rows), range(0, width, columns)):
         tile = (..., slice(top, top + rows + overlap), slice(left, left + columns + overlap))
-        tile_map = _ssim_map(x[tile], y[tile], kernel, data_range)
+        tile_map = _ssim_map(x[tile].to(dtype), y[tile].to(dtype), kernel, data_range)
         total = total + tile_map.sum((-2, -1), dtype=torch.float64)
     return total / (height * width)
 
@@ -289,27 +292,37 @@ def _ssim_map(x: Tensor, y: Tensor, kernel: _Kernel, data_range: float) -> Tenso
     Means are sums over the kernel here, and products of means and covariances are multiplied by
     the square of the kernel's total. Of 8-bit integers, they fit in 32 bits.
     """
-    moments = torch.stack((x, y, x * x + y * y, x * y))
-    for dim in (-2, -1):
-        moments = _weighted_sum(moments, dim, kernel.taps)
-    sum_x, sum_y, sum_squares, sum_xy = moments
+    # Reading and writing planes takes most of the time, so the terms are arranged for few
+    # operations: covariances are negative, and both factors of the numerator are halved.
+    squares_of_both = torch.addcmul(x * x, y, y)
+    sum_x, sum_y, sum_squares, sum_xy = (
+        _weighted_sums(plane, kernel.taps) for plane in (x, y, squares_of_both, x * y)
+    )
     total = sum(kernel.taps) ** 2
     means, squares = sum_x * sum_y, torch.addcmul(sum_x * sum_x, sum_y, sum_y)
-    # In place, which halves the time, wherever no value is overwritten that a gradient needs.
-    terms = means, squares, (sum_xy * total).sub_(means), (sum_squares * total).sub_(squares)
+    covariance = torch.sub(means, sum_xy, alpha=total)
+    variances = torch.sub(squares, sum_squares, alpha=total)
     means, squares, covariance, variances = (
-        term if term.is_floating_point() else term.float() for term in terms
+        term if term.is_floating_point() else term.float()
+        for term in (means, squares, covariance, variances)
     )
     c1, c2 = ((k * data_range * total) ** 2 for k in (0.01, 0.03))
     c2 /= kernel.covariance_factor  # divides two terms whose quotient is all that counts
-    luminance = means.mul_(2).add_(c1) / squares.add_(c1)
-    return luminance * covariance.mul_(2).add_(c2) / variances.add_(c2)
+    # In place wherever no value is overwritten that a gradient needs.
+    numerator = means.add_(c1 / 2) * covariance.sub_(c2 / 2)
+    return (numerator / (squares.add_(c1) * variances.sub_(c2))).mul_(4)
+
+
+def _weighted_sums(plane: Tensor, taps: tuple[float, ...]) -> Tensor:
+    """Return the sums over the kernel around every inner position; faster than a convolution."""
+    if set(taps) == {1}:
+        columns = plane.unfold(-2, len(taps), 1).sum(-1, dtype=plane.dtype)
+        return _box_sum(columns, -1, len(taps))
+    return _weighted_sum(_weighted_sum(plane, -2, taps), -1, taps)
 
 
 def _weighted_sum(images: Tensor, dim: int, taps: tuple[float, ...]) -> Tensor:
-    """Return the sums over the kernel along an axis; faster than a convolution."""
-    if set(taps) == {1}:
-        return _box_sum(images, dim, len(taps))
+    """Return the sums over the kernel along an axis."""
     length = images.shape[dim] - len(taps) + 1
     total = images.narrow(dim, 0, length) * taps[0]
     for shift, tap in enumerate(taps[1:], start=1):
