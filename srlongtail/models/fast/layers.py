@@ -130,8 +130,13 @@ def _enlarge(
     taps = F.pad(weight, (before, after, before, after))
     # With growing d, the input is read backward; conv2d reads it forward. Hence the flip.
     kernels = F.pixel_unshuffle(taps, scale).flip(2, 3).transpose(0, 1)
-    phases = F.conv2d(x, kernels.contiguous(), bias.repeat_interleave(scale**2), padding=reach)
-    return F.pixel_shuffle(phases, scale)
+    # The channels of an output pixel lie side by side, so that in the channels_last format a row of
+    # phases is a row of the output, and the shuffle copies rows. This takes a quarter of the time.
+    kernels = kernels.unflatten(0, (-1, scale**2)).transpose(0, 1).flatten(0, 1)
+    phases = F.conv2d(x, kernels.contiguous(), bias.repeat(scale**2), padding=reach)
+    rows = phases.unflatten(1, (scale, scale, -1)).permute(0, 4, 1, 5, 2, 3)
+    enlarged = rows.flatten(3, 4).flatten(1, 2).permute(0, 3, 1, 2)
+    return enlarged.contiguous() if phases.is_contiguous() else enlarged
 
 
 @torch.library.register_fake(_ENLARGE)
