@@ -338,7 +338,7 @@ def means_by_tenth(error: Tensor, tenths: Tensor) -> list[tuple[int, int, float,
         (1, 2, 2.0, 5.0)
     """
     values = error.cpu().double().numpy().ravel()
-    bins = tenths.cpu().numpy().ravel() - 1
+    bins = tenths.cpu().numpy().ravel().astype(np.intp) - 1
     counts = np.bincount(bins, minlength=TENTHS)
     sums = (np.bincount(bins, weights, TENTHS) for weights in (values, values**2))
     with np.errstate(invalid="ignore"):  # the mean of no pixel is NaN

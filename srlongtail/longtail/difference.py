@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
@@ -76,14 +77,18 @@ class DifferenceHistogram:
         sums: dict[str, NDArray[np.float64]] = {}
         zeros: dict[str, int] = {}
         for model, difference in differences.items():
-            values = difference.detach().cpu().double().numpy().ravel()
-            values = values[~np.isnan(values)]
-            # The edges are exact in binary, so this is numpy.histogram, which takes 25 times as
-            # long. The largest AD may exceed the last edge by rounding.
-            bins = (values / BIN_WIDTH).astype(np.intp).clip(max=len(EDGES) - 2)
+            found = difference.detach().cpu()
+            values = (found if found.dtype == torch.float64 else found.float()).numpy().ravel()
+            missing = np.isnan(values)
+            if missing.any():
+                values = values[~missing]
+            # The edges are exact in binary, also in float32, so this is numpy.histogram, which
+            # takes 25 times as long. The largest AD may exceed the last edge by rounding.
+            bins = (values / BIN_WIDTH).astype(np.intp)
+            np.minimum(bins, len(EDGES) - 2, out=bins)
             counts[model] = np.bincount(bins, minlength=len(EDGES) - 1).astype(np.int64)
             sums[model] = np.bincount(bins, values, len(EDGES) - 1).astype(np.float64)
-            zeros[model] = int((values == 0).sum())
+            zeros[model] = int(np.count_nonzero(values == 0))
         return cls(counts, sums, zeros, images=1)
 
     def __add__(self, other: "DifferenceHistogram") -> "DifferenceHistogram":

@@ -138,11 +138,16 @@ def tenth_of_pixels(values: Tensor) -> Tensor:
     # A third of the time of sorting: the values of these ranks, and comparisons with them.
     limits = np.partition(flat, inner)[inner]
     tenths = np.ones(len(flat), np.uint8)
-    for limit in limits:
-        tenths += flat >= limit
-    for limit in set(limits.tolist()):  # equal values keep the order of the pixels
+    tied = {}  # values that pixels on both sides of a border have -> number of pixels below
+    for first, limit in zip(inner.tolist(), limits.tolist(), strict=True):
+        above = flat >= limit
+        tenths += above
+        below = len(flat) - np.count_nonzero(above)
+        if below < first:
+            tied[limit] = below
+    for limit, below in tied.items():  # equal values keep the order of the pixels
         equal = np.flatnonzero(flat == limit)
-        ranks = np.count_nonzero(flat < limit) + np.arange(len(equal))
+        ranks = below + np.arange(len(equal))
         tenths[equal] = 1 + np.searchsorted(firsts, ranks, side="right")
     return torch.from_numpy(tenths).reshape(values.shape).to(values.device)
 

@@ -1,5 +1,10 @@
 """AD histograms and tenths of 2K images, from the difference maps of three models."""
 
+import subprocess
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -9,12 +14,24 @@ from torch import Tensor
 from srlongtail.longtail.bands import means_by_tenth
 from srlongtail.longtail.difference import EDGES, DifferenceHistogram
 from srlongtail.longtail.tail import tenth_of_pixels
-from tests.benchmarks.conftest import Bench
+from tests.benchmarks.conftest import Bench, Row
 
 pytestmark = pytest.mark.benchmark
 
 MODELS = ("bicubic", "FSRCNN", "CARN")
 IMAGES = 4  # of 100: every image takes the same time, and nothing of it is kept
+MANY = 100
+
+# Measures images in a process of its own, and prints the largest memory that it took.
+MEASURE = """
+import resource
+import sys
+import torch
+from tests.benchmarks.test_tail_speed import maps, ours
+torch.set_num_threads(1)
+ours(map(maps, range(int(sys.argv[1]))))
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
 
 
 def maps(image: int) -> tuple[dict[str, Tensor], Tensor]:
@@ -43,7 +60,9 @@ def plain(images: list[tuple[dict[str, Tensor], Tensor]]) -> dict[str, list[NDAr
     return {model: [counts[model], sums[model], np.array(means[model])] for model in MODELS}
 
 
-def ours(images: list[tuple[dict[str, Tensor], Tensor]]) -> dict[str, list[NDArray[np.float64]]]:
+def ours(
+    images: Iterable[tuple[dict[str, Tensor], Tensor]],
+) -> dict[str, list[NDArray[np.float64]]]:
     total, rows = DifferenceHistogram.empty(MODELS), []
     for ads, hard in images:
         total += DifferenceHistogram.of(ads)
@@ -73,3 +92,22 @@ def test_histogram_and_tenths_of_2k_images(bench: Bench) -> None:
         asserted=2.5,
         rounds=3,
     )
+
+
+def test_memory_does_not_grow_with_the_images(bench: Bench) -> None:
+    few, many = (
+        int(
+            subprocess.run(
+                [sys.executable, "-c", MEASURE, str(count)],
+                cwd=Path(__file__).parents[2],
+                capture_output=True,
+                text=True,
+                check=True,
+            ).stdout
+        )
+        for count in (IMAGES, MANY)
+    )
+    # Of one image, a single map kept would add 1 GB. The heap is a few arrays larger after many.
+    to_gb = (1 if sys.platform == "darwin" else 1024) / 1e9
+    what = f"memory of AD histograms and tenths, {MANY} 2K images against {IMAGES}"
+    bench.record(Row(what, few * to_gb, many * to_gb, 1.3, more_is_better=False, unit="GB"))
