@@ -1,6 +1,6 @@
 """What `srlongtail` prints without arguments: what one can do first."""
 
-from srlongtail import __version__
+import srlongtail
 
 FIRST_STEPS = """\
 srlongtail {version}: see where a super-resolution (SR) network fails. First steps:
@@ -21,4 +21,4 @@ def first_steps() -> str:
     >>> len(first_steps().splitlines())
     10
     """
-    return FIRST_STEPS.format(version=__version__)
+    return FIRST_STEPS.format(version=srlongtail.__version__)

@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
+from functools import cache
 from itertools import product
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
@@ -144,7 +145,7 @@ class Recipe:
         self._expect("pyramid", bool(sizes) and all(0 < s <= 1 for s in sizes), "sizes up to 1")
         self._expect("batch", self.batch % self.accumulate == 0, "a multiple of accumulate")
         for key in ("degradation", "scope", "precision"):
-            choices = get_args(get_type_hints(Recipe)[key])
+            choices = get_args(_kinds()[key])
             self._expect(key, getattr(self, key) in choices, " or ".join(map(repr, choices)))
 
     def _expect(self, key: str, holds: bool, expected: str) -> None:
@@ -191,7 +192,7 @@ class Recipe:
             >>> Recipe().changed({"iterations": 10, "pyramid": [1, 0.5]}).pyramid
             (1.0, 0.5)
         """
-        hints = get_type_hints(Recipe)
+        hints = _kinds()
         for key in changes:
             if key not in hints:
                 raise InputError(f"{source}: unknown key {key!r}{suggestion(key, hints)}")
@@ -254,6 +255,12 @@ _TASKS: dict[str, dict[str, Any]] = {
     "-x2": {"scale": 2},
     "-x4-degraded": {"scale": 4, "degradation": "blur-noise"},
 }
+
+
+@cache  # three times a recipe would be a fifth of the time of `srlongtail --help`
+def _kinds() -> dict[str, Any]:
+    """Return the type of each setting of a recipe."""
+    return get_type_hints(Recipe)
 
 
 def _named_recipes() -> dict[str, Recipe]:
