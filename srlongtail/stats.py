@@ -352,8 +352,6 @@ def mean_interval(
         >>> mean_interval([1.0, 2.0, 3.0])
         Interval(estimate=2.0, low=-0.48..., high=4.48..., method="Student's t")
     """
-    from scipy.stats import t as student
-
     array = _one_an_image(values, confidence, "mean_interval")
     if array.size >= BOOTSTRAP_FROM:
         return bootstrap_interval(
@@ -365,8 +363,20 @@ def mean_interval(
     if np.ptp(array) == 0:  # rounding may make the mean differ from the values
         return Interval(float(array[0]), float(array[0]), float(array[0]), STUDENT)
     error = array.std(ddof=1) / np.sqrt(array.size)
-    half = float(student.ppf((1 + confidence) / 2, array.size - 1) * error)
+    half = student_quantile((1 + confidence) / 2, array.size - 1) * float(error)
     return Interval(mean, mean - half, mean + half, STUDENT)
+
+
+def student_quantile(probability: float, freedom: float) -> float:
+    """Return a quantile of Student's t: `scipy.stats.t.ppf`, without the import of scipy.stats.
+
+    Example:
+        >>> round(student_quantile(0.975, 10), 3)
+        2.228
+    """
+    from scipy.special import stdtrit
+
+    return float(stdtrit(freedom, probability))
 
 
 def sign_test(values: ArrayLike) -> SignTest:
@@ -409,13 +419,13 @@ def smallest_detectable_mean(values: ArrayLike, power: float = 0.8, level: float
         >>> round(smallest_detectable_mean([0.1, 0.2, 0.3, 0.4]), 3)
         0.275
     """
-    from scipy.special import nctdtrinc, stdtrit
+    from scipy.special import nctdtrinc
 
     array = np.asarray(values, dtype=np.float64).ravel()
     if array.size < 2:
         return np.nan
     freedom = array.size - 1
-    distance = nctdtrinc(freedom, 1 - power, stdtrit(freedom, 1 - level / 2))
+    distance = nctdtrinc(freedom, 1 - power, student_quantile(1 - level / 2, freedom))
     return float(distance * array.std(ddof=1) / np.sqrt(array.size)) if np.ptp(array) else 0.0
 
 

@@ -2,7 +2,8 @@
 
 import numpy as np
 import pandas as pd
-from scipy.stats import t as student
+
+from srlongtail.stats import student_quantile
 
 CONFIDENCE = 0.95
 
@@ -39,4 +40,4 @@ def noise_floor(runs: pd.DataFrame, metric: str, confidence: float = CONFIDENCE)
     rest = values - values.mean(0) - values.mean(1, keepdims=True) + values.mean()
     freedom = (arms - 1) * (seeds - 1)
     spread = np.sqrt((rest**2).sum() / freedom * 2 / seeds)
-    return float(student.ppf((1 + confidence) / 2, freedom) * spread)
+    return float(student_quantile((1 + confidence) / 2, freedom) * spread)

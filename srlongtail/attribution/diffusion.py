@@ -5,7 +5,6 @@ import math
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.signal import fftconvolve
 from torch import Tensor
 
 from srlongtail.errors import InputError
@@ -97,6 +96,8 @@ def density(absolute: Tensor) -> Tensor:
         >>> density(torch.rand(8, 8)).max().item()
         1.0
     """
+    from scipy.signal import fftconvolve  # slow to import, and what is drawn again needs it not
+
     weights = absolute.double().cpu().numpy()
     covariance = _kernel_covariance(weights)
     smooth = weights

@@ -39,7 +39,7 @@ from srlongtail.longtail.restorers import (
     restorers_by_name,
 )
 from srlongtail.longtail.spectrum import radial_power, ring_edges, ring_shares
-from srlongtail.longtail.tail import TENTHS, Ranking, difficulty, split_by_rank
+from srlongtail.longtail.tail import TENTHS, Ranking, difficulty, tenth_of_pixels
 from srlongtail.parallel import gather
 from srlongtail.stats import (
     Interval,
@@ -519,13 +519,17 @@ def orientation_of(plane: ArrayLike, sigma: float = 2.0) -> NDArray[np.int64]:
     down, right = (sobel(array, axis) / 8 for axis in (0, 1))
     products = (right * right, down * down, right * down)
     xx, yy, xy = (gaussian_filter(product, sigma) for product in products)
-    energy = xx + yy
-    coherent = np.hypot(xx - yy, 2 * xy) >= _COHERENT * energy
-    # Rows count downwards: a slope that falls at angle t is crossed by lines that rise at 90 - t.
-    slope = 0.5 * np.degrees(np.arctan2(2 * xy, xx - yy))
-    directions = np.round((90 - slope) / 45).astype(np.int64) % 4
-    kinds = np.where(coherent, directions, ORIENTATIONS.index("mixed"))
-    return np.where(np.sqrt(energy) < _FLAT, ORIENTATIONS.index("flat"), kinds)
+    energy, straight, oblique = xx + yy, xx - yy, 2 * xy
+    # The slope is strongest at half the angle of (straight, oblique); each direction has a quarter
+    # of a turn of that angle. Rows count downward: lines across a slope to the lower right rise.
+    kinds = np.where(straight > 0, *map(ORIENTATIONS.index, ("vertical", "horizontal")))
+    is_oblique = np.abs(oblique) > np.abs(straight)
+    kinds[is_oblique & (oblique > 0)] = ORIENTATIONS.index("rising")
+    kinds[is_oblique & (oblique < 0)] = ORIENTATIONS.index("falling")
+    mixed = straight**2 + oblique**2 < (_COHERENT * energy) ** 2
+    kinds[mixed] = ORIENTATIONS.index("mixed")
+    kinds[energy < _FLAT**2] = ORIENTATIONS.index("flat")
+    return kinds
 
 
 def _restorers(networks: Networks, side: str) -> dict[str, PairRestorer]:
@@ -570,9 +574,10 @@ def _measure(
     weights = _weights(scored, pair)
     signed = _weighted(weights, scored)
     parts, shares = {}, {}
-    for by, groups in _pixel_groups(pair, inside).items():
-        parts[by] = np.array([signed.ravel()[group].sum() for group in groups]) / signed.size
-        shares[by] = np.array([len(group) for group in groups]) / signed.size
+    for by, labels in _parts_of_pixels(pair, inside).items():
+        count = len(PARTS[by])
+        parts[by] = np.bincount(labels, signed.ravel(), minlength=count) / signed.size
+        shares[by] = np.bincount(labels, minlength=count) / signed.size
     powers = differences.map(lambda difference: radial_power(difference[inside], FREQUENCIES))
     parts["frequency"] = _weighted(weights, powers) / hr[inside].size
     shares["frequency"] = ring_shares(height, width, FREQUENCIES)
@@ -668,16 +673,17 @@ def _mean_change(changes: Iterable[Change]) -> Change:
     return Change(*(float(np.mean(values)) for values in zip(*changes, strict=True)))
 
 
-def _pixel_groups(pair: ImagePair, inside: Any) -> dict[str, Sequence[NDArray[np.int64]]]:
-    """Return decomposition -> the indices of each part's pixels, among those scored."""
+@torch.no_grad()
+def _parts_of_pixels(pair: ImagePair, inside: Any) -> dict[str, NDArray[np.integer[Any]]]:
+    """Return decomposition -> the part, from 0, that each pixel scored is in."""
     enlarged = upsample_bicubic(pair.lr, pair.scale)
-    groups: dict[str, Sequence[NDArray[np.int64]]] = {}
+    labels: dict[str, NDArray[np.integer[Any]]] = {}
     for by, ranking in _RANKINGS.items():
-        ranks = split_by_rank(difficulty(pair.hr, enlarged, ranking)[inside])
-        groups[by] = [tenth.cpu().numpy() for tenth in ranks]
-    directions = orientation_of(luma(pair.hr)[0].double().cpu().numpy() * 255)[inside].ravel()
-    groups["orientation"] = [np.flatnonzero(directions == i) for i in range(len(ORIENTATIONS))]
-    return groups
+        tenths = tenth_of_pixels(difficulty(pair.hr, enlarged, ranking)[inside])
+        labels[by] = tenths.numpy().ravel() - 1
+    directions = orientation_of(luma(pair.hr)[0].double().cpu().numpy() * 255)
+    labels["orientation"] = directions[inside].ravel()
+    return labels
 
 
 def _gain_in_window(errors: _Sides, window: Window | None) -> WindowGain | None:

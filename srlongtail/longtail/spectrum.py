@@ -6,6 +6,7 @@ An LR image of scale s holds frequencies up to 1 / (2 s) along each axis, its Ny
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -344,8 +345,14 @@ def _hann(size: int) -> Array:
 
 def _rings(shape: tuple[int, ...], edges: ArrayLike) -> tuple[NDArray[np.int64], Array]:
     """Return the ring of each frequency of a real transform, and its multiplicity (1 or 2)."""
+    return _rings_between(shape, tuple(np.asarray(edges, dtype=np.float64).tolist()))
+
+
+@lru_cache(maxsize=1)  # for all networks of an image, and the next image if it is as large
+def _rings_between(
+    shape: tuple[int, ...], limits: tuple[float, ...]
+) -> tuple[NDArray[np.int64], Array]:
     height, width = shape
-    limits = np.asarray(edges, dtype=np.float64)
     along = scipy.fft.rfftfreq(width)
     radius = np.hypot(scipy.fft.fftfreq(height)[:, None], along)
     # The corners lie at sqrt(1/2), which may round to either side of the last limit.

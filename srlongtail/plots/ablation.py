@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 
 import pandas as pd
-import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, NullLocator
 
@@ -30,6 +29,8 @@ def plot_gains(
         >>> ax.lines[0].get_ydata().round(3).tolist()
         [0.2, 0.4]
     """
+    import seaborn as sns  # slow to import, and most figures need it not
+
     for (label, table), (color, marker, line) in zip(gains.items(), _STYLES, strict=False):
         runs = {"data": table, "x": "value", "y": "gain", "ax": ax, "legend": False}
         look = {"color": color, "marker": marker}

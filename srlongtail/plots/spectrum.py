@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 
 import pandas as pd
-import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.transforms import ScaledTranslation
 
@@ -94,6 +93,8 @@ def plot_tail_frequency(table: pd.DataFrame, ax: Axes) -> Axes:
         >>> [text.get_text() for text in ax.texts]
         ['75', '25']
     """
+    import seaborn as sns  # slow to import, and most figures need it not
+
     sns.heatmap(
         100 * table.iloc[::-1],  # the hardest tenth on top
         ax=ax,

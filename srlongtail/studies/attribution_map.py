@@ -6,7 +6,6 @@ from typing import Any
 import pandas as pd
 import torch
 from matplotlib.figure import Figure
-from scipy.stats import spearmanr
 from torch import Tensor
 
 from srlongtail.attribution.trust import COMPLETE
@@ -137,6 +136,8 @@ def compute(
         >>> found.map.shape, len(found.frame())
         (torch.Size([2, 3]), 6)
     """
+    from scipy.stats import spearmanr  # slow to import
+
     step = size if step is None else step
     lr, sr = (values.to(model.device) for values in (image.pair.lr, image.output(model)))
     grid = attribute_grid(model, lr, size, step, sr=sr, published=published)
