@@ -118,6 +118,12 @@ def test_figures_that_are_up_to_date_are_found_without_heavy_modules(tmp_path):
     assert not imported_by(*command) & {"torch", "captum", "pandas", "scipy", "seaborn", "skimage"}
 
 
+def test_what_is_slow_to_import_and_seldom_used_is_imported_late():
+    code = "import sys, srlongtail.paper.build, srlongtail.studies.comparison; print(*sys.modules)"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not {"scipy.stats", "scipy.signal", "seaborn", "skimage"} & set(run.stdout.split())
+
+
 def test_every_public_name_is_there():
     for name in srlongtail.__all__:
         assert getattr(srlongtail, name) is not None

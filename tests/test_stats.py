@@ -22,10 +22,17 @@ from srlongtail.stats import (
     pareto_shape,
     sign_test,
     smallest_detectable_mean,
+    student_quantile,
     top_share,
 )
 
 VALUES = st.lists(st.floats(0, 1e6, allow_subnormal=False), min_size=1, max_size=60)
+
+
+def test_students_quantiles_are_scipys():
+    for freedom in (1, 2, 3, 9, 28, 1000):
+        for level in (0.025, 0.5, 0.9, 0.975):
+            assert student_quantile(level, freedom) == scipy.stats.t.ppf(level, freedom)
 
 
 @pytest.mark.parametrize("count", [1, 2, 7, 1000])
