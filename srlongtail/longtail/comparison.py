@@ -680,7 +680,7 @@ def _parts_of_pixels(pair: ImagePair, inside: Any) -> dict[str, NDArray[np.integ
     labels: dict[str, NDArray[np.integer[Any]]] = {}
     for by, ranking in _RANKINGS.items():
         tenths = tenth_of_pixels(difficulty(pair.hr, enlarged, ranking)[inside])
-        labels[by] = tenths.numpy().ravel() - 1
+        labels[by] = tenths.cpu().numpy().ravel() - 1
     directions = orientation_of(luma(pair.hr)[0].double().cpu().numpy() * 255)
     labels["orientation"] = directions[inside].ravel()
     return labels
