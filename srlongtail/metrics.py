@@ -1,7 +1,7 @@
 """Image quality: PSNR, SSIM, and the evaluation protocols of papers."""
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import product
@@ -295,9 +295,7 @@ def _ssim_map(x: Tensor, y: Tensor, kernel: _Kernel, data_range: float) -> Tenso
     # Reading and writing planes takes most of the time, so the terms are arranged for few
     # operations: covariances are negative, and both factors of the numerator are halved.
     squares_of_both = torch.addcmul(x * x, y, y)
-    sum_x, sum_y, sum_squares, sum_xy = (
-        _weighted_sums(plane, kernel.taps) for plane in (x, y, squares_of_both, x * y)
-    )
+    sum_x, sum_y, sum_squares, sum_xy = _weighted_sums((x, y, squares_of_both, x * y), kernel.taps)
     total = sum(kernel.taps) ** 2
     means, squares = sum_x * sum_y, torch.addcmul(sum_x * sum_x, sum_y, sum_y)
     covariance = torch.sub(means, sum_xy, alpha=total)
@@ -313,12 +311,16 @@ def _ssim_map(x: Tensor, y: Tensor, kernel: _Kernel, data_range: float) -> Tenso
     return (numerator / (squares.add_(c1) * variances.sub_(c2))).mul_(4)
 
 
-def _weighted_sums(plane: Tensor, taps: tuple[float, ...]) -> Tensor:
+def _weighted_sums(planes: Sequence[Tensor], taps: tuple[float, ...]) -> Sequence[Tensor]:
     """Return the sums over the kernel around every inner position; faster than a convolution."""
     if set(taps) == {1}:
-        columns = plane.unfold(-2, len(taps), 1).sum(-1, dtype=plane.dtype)
-        return _box_sum(columns, -1, len(taps))
-    return _weighted_sum(_weighted_sum(plane, -2, taps), -1, taps)
+        size = len(taps)
+        rows = (plane.unfold(-2, size, 1).sum(-1, dtype=plane.dtype) for plane in planes)
+        return [_box_sum(row, -1, size) for row in rows]
+    together = torch.stack(tuple(planes))  # many operations, so that fewer and longer ones pay
+    for dim in (-2, -1):
+        together = _weighted_sum(together, dim, taps)
+    return together.unbind()
 
 
 def _weighted_sum(images: Tensor, dim: int, taps: tuple[float, ...]) -> Tensor:
