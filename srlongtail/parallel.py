@@ -122,6 +122,35 @@ def gather(value: T) -> list[T]:
     return values  # type: ignore[return-value]  # every entry is filled by now
 
 
+def map_shared(function: Callable[[T], R], items: Sequence[T]) -> list[R]:
+    """Return the results for all items, in order, each computed in one process.
+
+    All processes must make this call. An error of `function` ends its process; return errors that
+    all processes are to know.
+
+    Args:
+        function: What to compute of an item.
+        items: The items, the same in all processes.
+
+    Raises:
+        InputError: The number of items differs between the processes.
+
+    Example:
+        >>> map_shared(str.upper, "abc")
+        ['A', 'B', 'C']
+    """
+    of_processes = gather((len(items), list(map(function, share(items)))))
+    counts = [count for count, _ in of_processes]
+    if len(set(counts)) > 1:
+        raise InputError(
+            f"{', '.join(map(str, counts))} items in the processes, expected the same in all"
+        )
+    results: list[R] = [None] * len(items)  # type: ignore[list-item]  # filled below
+    for rank, (_, part) in enumerate(of_processes):
+        results[rank :: len(of_processes)] = part
+    return results
+
+
 def in_threads(function: Callable[[T], R], items: Sequence[T]) -> Generator[R, None, None]:
     """Return the results for all items, in order, computed side by side.
 

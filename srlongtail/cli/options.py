@@ -142,6 +142,7 @@ class FolderOptions:
         """
         from srlongtail.image.dataset import open_data, photos
         from srlongtail.models.sr_images import SRImages
+        from srlongtail.parallel import map_shared
 
         folders = flatten(self.data)
         if self.lr_dir is not None and len(folders) != 1:
@@ -158,6 +159,7 @@ class FolderOptions:
                 white=self.white,
                 skip_bad=self.skip_bad,
                 degradation=rule,
+                for_each=map_shared,
             )
             for folder in folders
         ] or [photos(scale, rule)]

@@ -5,9 +5,9 @@ import os
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
-from typing import Literal, overload
+from typing import Any, Literal, overload
 
 from torch import Tensor
 
@@ -130,6 +130,7 @@ class Stored:
 
 Source = Stored | Photo  # where the pixels of an image come from
 Reader = Callable[[Source], Tensor]
+ForEach = Callable[[Callable[..., Any], Sequence[Any]], Iterable[Any]]
 
 
 def read_source(source: Source) -> Tensor:
@@ -443,6 +444,7 @@ def open_data(
     white: float | None = None,
     skip_bad: bool = False,
     degradation: Degradation | None = None,
+    for_each: ForEach = map,
 ) -> ImageSet:
     """Open a data folder, or a single HR image, and check every file.
 
@@ -464,6 +466,9 @@ def open_data(
         skip_bad: Leave out unusable images, with a warning that names each, instead of raising an
             error.
         degradation: How LR images are made; implies `make_lr`; default: `Bicubic(scale)`.
+        for_each: Function that calls a function with each of some items, and returns the results;
+            `srlongtail.parallel.map_shared`, if all processes of `torchrun` make this call, so
+            that each checks a part of the files.
 
     Raises:
         InputError: The location does not exist or holds no image, LR images do not fit or are not
@@ -489,7 +494,7 @@ def open_data(
     else:
         raise InputError(f"{path}: no such folder or image, expected HR images")
     name = name or path.stem
-    entries = _checked(layout, name, rule, white=white, skip_bad=skip_bad)
+    entries = _checked(layout, name, rule, white=white, skip_bad=skip_bad, for_each=for_each)
     return ImageSet(name, entries, rule, _inside(layout.lr_folder, path), layout.other_scales)
 
 
@@ -508,7 +513,8 @@ def open_files(
     """
     rule = degradation or Bicubic(4)
     layout = Layout(tuple(PairFile(*named) for named in files.items()), Path(), None)
-    return ImageSet(name, _checked(layout, name, rule, white=None, skip_bad=False), rule)
+    entries = _checked(layout, name, rule, white=None, skip_bad=False, for_each=map)
+    return ImageSet(name, entries, rule)
 
 
 def stated_scales(
@@ -531,15 +537,24 @@ def stated_scales(
 
 
 def _checked(
-    layout: Layout, dataset: str, rule: Degradation, *, white: float | None, skip_bad: bool
+    layout: Layout,
+    dataset: str,
+    rule: Degradation,
+    *,
+    white: float | None,
+    skip_bad: bool,
+    for_each: ForEach,
 ) -> list[_Entry]:
     """Return the usable images; the others are named in an error or in warnings."""
     entries: list[_Entry] = []
     facts: list[ImageFacts] = []
     bad: dict[str, InputError] = {}
-    for files in layout.files:
+    check = partial(_check, white=white)
+    for files, found in zip(layout.files, for_each(check, layout.files), strict=True):
         try:
-            entry, found = _check(files, dataset, rule, white)
+            if isinstance(found, InputError):
+                raise found
+            entry = _entry(files, found, dataset, rule, white)
         except InputError as error:
             bad[files.name] = error
         else:
@@ -560,26 +575,32 @@ def _checked(
     return entries
 
 
-def _check(
-    files: PairFile, dataset: str, rule: Degradation, white: float | None
-) -> tuple[_Entry, list[ImageFacts]]:
-    if files.problem is not None:
-        raise files.problem
+def _check(files: PairFile, white: float | None) -> list[ImageFacts] | InputError:
+    """Return the facts of an image's files, or why they cannot be used."""
+    try:
+        if files.problem is not None:
+            raise files.problem
+        return [check_image(path, white) for path in (files.hr, files.lr) if path is not None]
+    except InputError as error:
+        return error
+
+
+def _entry(
+    files: PairFile, facts: list[ImageFacts], dataset: str, rule: Degradation, white: float | None
+) -> _Entry:
     label = _label(files.name, dataset)
-    hr = check_image(files.hr, white)
-    stored_hr = Stored(files.hr, white)
+    hr, stored_hr = facts[0], Stored(files.hr, white)
     if files.lr is None:
         size = _cropped_size((hr.height, hr.width), rule.scale, label)
-        return _Entry(files.name, stored_hr, hr_size=size), [hr]
-    lr = check_image(files.lr, white)
+        return _Entry(files.name, stored_hr, hr_size=size)
+    lr = facts[1]
     full, small = (hr.height, hr.width), (lr.height, lr.width)
     height, width = (side * rule.scale for side in _common_size(full, small, rule.scale, label))
     crop = max(
         _crop_px(side, less * rule.scale, common, rule.scale)
         for side, less, common in zip(full, small, (height, width), strict=True)
     )
-    stored_lr = Stored(files.lr, white)
-    return _Entry(files.name, stored_hr, stored_lr, (height, width), crop), [hr, lr]
+    return _Entry(files.name, stored_hr, Stored(files.lr, white), (height, width), crop)
 
 
 def _inside(folder: Path | None, root: Path) -> str:

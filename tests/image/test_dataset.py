@@ -1,5 +1,8 @@
 """Data folders in the layouts people have."""
 
+import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -333,3 +336,53 @@ def test_files_of_several_folders_are_one_set(tmp_path):
     put(tmp_path / "c.png", 8, 8)
     with pytest.raises(InputError, match="mine/small: HR image of 8 x 8 pixels, expected at"):
         open_files("mine", {"small": tmp_path / "c.png"})
+
+
+TOGETHER = """
+import json, os, sys
+import srlongtail.image.dataset as dataset
+from srlongtail.parallel import map_shared, process_group
+
+checked, check = [], dataset.check_image
+
+def counted(path, white):
+    checked.append(path.name)
+    return check(path, white)
+
+dataset.check_image = counted
+seen = {}
+with process_group():
+    for kind in ("good", "bad", "unequal"):
+        folder = os.path.join(sys.argv[1], kind)
+        folder += os.environ["RANK"] if kind == "unequal" else ""
+        checked.clear()
+        try:
+            seen[kind] = dataset.open_data(folder, for_each=map_shared).hr_sizes, sorted(checked)
+        except dataset.InputError as error:
+            seen[kind] = str(error), sorted(checked)
+with open(os.path.join(sys.argv[1], os.environ["RANK"]), "w") as file:
+    json.dump(seen, file)
+"""
+
+
+def test_processes_check_the_files_together(tmp_path):
+    for kind in ("good", "bad", "unequal0", "unequal1"):
+        for index, name in enumerate("abc", start=1):
+            put(tmp_path / kind / f"{name}.png", 24 * index, 24)
+    for name in "bc":
+        (tmp_path / "bad" / f"{name}.png").write_bytes(b"no image")
+    (tmp_path / "unequal1" / "c.png").unlink()
+    script = tmp_path / "script.py"
+    script.write_text(TOGETHER)
+    launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    subprocess.run([sys.executable, *launch, script, tmp_path], check=True, capture_output=True)
+
+    first, second = (json.loads((tmp_path / rank).read_text()) for rank in "01")
+
+    sizes = [list(size) for size in open_data(tmp_path / "good").hr_sizes]
+    assert (first["good"], second["good"]) == ([sizes, ["a.png", "c.png"]], [sizes, ["b.png"]])
+    assert first["bad"] == [second["bad"][0], ["a.png", "c.png"]]
+    assert "b.png: " in first["bad"][0]
+    assert "(2 of 3 images: b, c)" in first["bad"][0]
+    assert first["unequal"][0].endswith("3, 2 items in the processes, expected the same in all")
+    assert second["unequal"][0].endswith("3, 2 items in the processes, expected the same in all")
