@@ -18,6 +18,7 @@ import pytest
 import torch
 
 HEADER = ("| what | reference | ours | ratio | target | met |", "| --- " * 6 + "|")
+MACHINE = "Measured on:"
 TABLE_STARTS, TABLE_ENDS = "<!-- benchmarks -->", "<!-- end of benchmarks -->"
 
 
@@ -157,34 +158,48 @@ def machine() -> str:
     capability = torch.backends.cpu.get_cpu_capability()
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     gpu = f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ""
-    return f"Measured on: {cpu} ({capability}), {cores} cores{gpu}; torch {torch.__version__}."
+    return f"{MACHINE} {cpu} ({capability}), {cores} cores{gpu}; torch {torch.__version__}."
 
 
-def table(lines: Iterable[str]) -> str:
-    """The table of rows, as a page of the docs has it."""
-    return "\n".join([machine(), "", *HEADER, *lines])
+def table(lines: Iterable[str], where: str) -> str:
+    """A table of rows, as a page of the docs has it, below the machine that measured them."""
+    return "\n".join([where, "", *HEADER, *lines])
 
 
 def updated_page(page: str, rows: Sequence[Row]) -> str:
-    """A page with new rows in the table between the two marks.
+    """A page with new rows in the tables between the two marks, one table for each machine.
 
-    Rows keep their places, and new ones follow. Rows of another machine are dropped.
+    A row stands once, below the machine that measured it last. Rows keep their places, and new
+    ones follow.
     """
     before, rest = page.split(TABLE_STARTS)
     old, after = rest.split(TABLE_ENDS)
-    lines = {}
-    if old.strip().startswith(machine()):
-        found = [line for line in old.splitlines() if line.startswith("| ")]
-        lines = {line.split(" | ")[0]: line for line in found[len(HEADER) :]}
-    lines |= {str(row).split(" | ")[0]: str(row) for row in rows}
-    return f"{before}{TABLE_STARTS}\n{table(lines.values())}\n{TABLE_ENDS}{after}"
+    tables: dict[str, dict[str, str]] = {}
+    for line in old.splitlines():
+        if line.startswith(MACHINE):
+            kept = tables.setdefault(line, {})
+        elif line.startswith("| ") and line not in HEADER:
+            kept[_name(line)] = line
+    here = tables.setdefault(machine(), {})
+    for line in map(str, rows):
+        for others in tables.values():
+            if others is not here:
+                others.pop(_name(line), None)
+        here[_name(line)] = line
+    parts = [table(kept.values(), where) for where, kept in tables.items() if kept]
+    return "\n".join([f"{before}{TABLE_STARTS}", "\n\n".join(parts), f"{TABLE_ENDS}{after}"])
+
+
+def _name(line: str) -> str:
+    """What a line of a table measures."""
+    return line.split(" | ")[0]
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     config = terminalreporter.config
     rows = config.stash[_BENCH].rows
     if rows:
-        terminalreporter.write_line("\n" + table(map(str, rows)))
+        terminalreporter.write_line("\n" + table(map(str, rows), machine()))
         page = config.getoption("--speed-page")
         if page is not None:
             page.write_text(updated_page(page.read_text(), rows))

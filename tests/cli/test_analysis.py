@@ -287,7 +287,7 @@ def test_claims(run, data, network):
     assert (list(table), len(table)) == (columns, 9)
     # Two images give no verdict; what is said about training comes from the seeds that ship.
     assert set(table["verdict"][:3]) == {"too few images"}
-    assert table["n"][5:7].tolist() == [3, 3]
+    assert table["n"][5:8].tolist() == [3, 3, 3]
     record = json.loads(Path("c/claims.json").read_text())
     assert record["settings"]["networks"]["fpl"] == ["fsrcnn-fpl-x4"]
     assert {"command", "models", "versions", "caption"} <= set(record)

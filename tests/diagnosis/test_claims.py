@@ -13,6 +13,7 @@ import torch
 from scipy.stats import ttest_1samp
 
 import srlongtail
+from srlongtail.ablation.grids import find_grid
 from srlongtail.diagnosis import claims
 from srlongtail.diagnosis.claims import COLUMNS, Claim, Claims, compute, judge, paired, weakest
 from srlongtail.errors import InputError
@@ -115,6 +116,20 @@ def test_smaller_networks_gain_more_if_the_gain_falls_with_size(tmp_path):
     assert "6,000 to 48,000 parameters" in claim.measure
     missing = claims._smaller_networks(None)
     assert judge(missing, missing.p_value) == "not measured"
+
+
+def test_the_grid_of_sizes_that_ships_is_whole():
+    table = pd.read_csv(claims.CAPACITY)
+    planned = {(arm, recipe.seed) for arm, recipe in find_grid("capacity").runs()}
+    for _, rows in table.groupby("dataset"):
+        assert sorted(zip(rows["arm"], rows["seed"], strict=True)) == sorted(planned)
+    assert sorted(set(table["parameters"])) == [4243, 10503, 24515, 97019]
+    claim = claims._smaller_networks(claims.CAPACITY)
+    means = table.groupby(["seed", "parameters", "static"])["psnr_db"].mean().unstack()
+    gains = (means[True] - means[False]).unstack("seed")
+    slopes = np.polynomial.Polynomial.fit(np.log2(gains.index), gains.mean(axis=1), 1).convert()
+    assert claim.found.estimate == pytest.approx(-slopes.coef[1])
+    assert claim.n == 3
 
 
 def test_tables_that_say_nothing_of_the_size(tmp_path):
