@@ -17,9 +17,10 @@ def seconds(command: str, rounds: int = 1) -> float:
     return median(cost(command)[0] for _ in range(rounds))
 
 
+# Targets in seconds are for the machine they were set on; others may take twice as long.
 @pytest.mark.parametrize(
     ("command", "target", "asserted"),
-    [("--help", 0.2, 0.4), ("inspect fsrcnn-fpl-x4", 2, 3), ("analyze {report} --quick", 30, 30)],
+    [("--help", 0.2, 0.6), ("inspect fsrcnn-fpl-x4", 2, 4), ("analyze {report} --quick", 30, 30)],
 )
 def test_a_command(
     bench: Bench, tmp_path: Path, command: str, target: float, asserted: float
@@ -31,7 +32,7 @@ def test_a_command(
 
 
 def test_figures(bench: Bench, tmp_path: Path) -> None:
-    cases = (("from nothing", 9, 16), ("again", 3, 3), ("again, drawn from saved results", 9, 14))
+    cases = (("from nothing", 9, 24), ("again", 3, 3), ("again, drawn from saved results", 9, 22))
     for what, target, asserted in cases:
         if "drawn" in what:
             for current in (tmp_path / FOLDER).glob("*.json"):
@@ -51,8 +52,8 @@ def test_compare_beside_evaluate(bench: Bench, tmp_path: Path) -> None:
 
 
 def test_compare_beside_evaluate_for_many_images(bench: Bench, tmp_path: Path) -> None:
-    """What an image more costs, without what a command costs once."""
-    few, many = 4, 68
+    """What an image more costs, without what a command costs once, bootstrap included."""
+    few, many = 32, 96
     for count in (few, many):
         write_images(tmp_path / str(count), count, 384)
     both = []
