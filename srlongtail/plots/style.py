@@ -9,7 +9,7 @@ import matplotlib as mpl
 from srlongtail.models.facts import Subject, shortened
 
 if TYPE_CHECKING:  # slow to import, and only drawing needs it
-    from matplotlib.axes import Axes
+    import matplotlib.axes
 
 COLUMN = 3.25  # inches, one column of a two-column paper
 PAGE = 6.875  # inches, both columns
@@ -133,7 +133,9 @@ def line_style(subject: Subject) -> LineStyle:
     return {"FPL": "-", "baseline": _DASHED}.get(subject.arm, _DASH_DOTTED)
 
 
-def letter(ax: "Axes", index: int, text: str = "", *, columns: int = 1) -> "Axes":
+def letter(
+    ax: "mpl.axes.Axes", index: int, text: str = "", *, columns: int = 1
+) -> "mpl.axes.Axes":
     """Title a panel as the paper does: (a), (b), ..., (z), (aa), ..., followed by a text.
 
     Args:
