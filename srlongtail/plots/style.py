@@ -133,9 +133,7 @@ def line_style(subject: Subject) -> LineStyle:
     return {"FPL": "-", "baseline": _DASHED}.get(subject.arm, _DASH_DOTTED)
 
 
-def letter(
-    ax: "mpl.axes.Axes", index: int, text: str = "", *, columns: int = 1
-) -> "mpl.axes.Axes":
+def letter(ax: "mpl.axes.Axes", index: int, text: str = "", *, columns: int = 1) -> "mpl.axes.Axes":
     """Title a panel as the paper does: (a), (b), ..., (z), (aa), ..., followed by a text.
 
     Args:
