@@ -1,6 +1,6 @@
 """Benches of losses that were run apart, as one: each machine has seeds of its own."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from typing import Any
@@ -55,6 +55,33 @@ def join_benches(benches: Sequence[LossBench]) -> LossBench:
         True
     """
     return reduce(_join, benches)
+
+
+def seeds_by_loss(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return the seeds of each loss and length that are planned, and those that are done.
+
+    Args:
+        rows: Mappings with the keys `loss`, `iterations`, `planned` and `done`, any number of them
+            for a loss and length; the last two are lists of seeds.
+
+    Returns:
+        One such mapping for each loss and length, in order of appearance.
+
+    Example:
+        >>> run = {"loss": "l1", "iterations": 4000, "planned": [0]}
+        >>> seeds_by_loss([{**run, "done": [0]}, {**run, "planned": [1], "done": []}])
+        [{'loss': 'l1', 'iterations': 4000, 'planned': [0, 1], 'done': [0]}]
+    """
+    seeds: dict[tuple[str, int], dict[str, set[int]]] = {}
+    for row in rows:
+        states = seeds.setdefault((row["loss"], row["iterations"]), {})
+        for state in ("planned", "done"):
+            states.setdefault(state, set()).update(row[state])
+    return [
+        {"loss": loss, "iterations": iterations}
+        | {state: sorted(known) for state, known in states.items()}
+        for (loss, iterations), states in seeds.items()
+    ]
 
 
 def _join(one: LossBench, two: LossBench) -> LossBench:
@@ -115,26 +142,13 @@ def _joined_record(one: Mapping[str, Any], two: Mapping[str, Any]) -> dict[str, 
     return {
         **one,
         "training": {**one["training"], "precisions": _precisions([one, two])},
-        "complete": _joined_seeds([*one["complete"], *two["complete"]]),
+        "complete": seeds_by_loss([*one["complete"], *two["complete"]]),
         "parts": [*_parts(one), *_parts(two)],
     }
 
 
 def _precisions(records: Sequence[Mapping[str, Any]]) -> list[str]:
     return sorted({name for record in records for name in record["training"]["precisions"]})
-
-
-def _joined_seeds(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    seeds: dict[tuple[str, int], dict[str, set[int]]] = {}
-    for row in rows:
-        states = seeds.setdefault((row["loss"], row["iterations"]), {})
-        for state in ("planned", "done"):
-            states.setdefault(state, set()).update(row[state])
-    return [
-        {"loss": loss, "iterations": iterations}
-        | {state: sorted(known) for state, known in states.items()}
-        for (loss, iterations), states in seeds.items()
-    ]
 
 
 def _parts(record: Mapping[str, Any]) -> list[dict[str, Any]]:

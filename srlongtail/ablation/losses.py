@@ -19,6 +19,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
+from srlongtail.ablation.joining import seeds_by_loss
 from srlongtail.ablation.timing import step_time_ratio
 from srlongtail.ablation.verdicts import CONTROL, PERTURBED
 from srlongtail.ablation.work_queue import train_runs
@@ -352,15 +353,16 @@ class _Bench:
 
 def completeness(grid: LossGrid, done: Sequence[LossRun]) -> list[dict[str, Any]]:
     """Return the seeds of each loss and length that are planned, and those that are done."""
-    seeds: dict[tuple[str, int], dict[str, list[int]]] = {}
-    for state, runs in (("planned", list(grid.runs())), ("done", done)):
-        for run in runs:
-            key = run.loss, run.recipe.iterations
-            seeds.setdefault(key, {"planned": [], "done": []})[state].append(run.recipe.seed)
-    return [
-        {"loss": loss, "iterations": iterations, **states}
-        for (loss, iterations), states in seeds.items()
-    ]
+    finished = {run.recipe.name for run in done}
+    return seeds_by_loss(
+        {
+            "loss": run.loss,
+            "iterations": run.recipe.iterations,
+            "planned": [run.recipe.seed],
+            "done": [run.recipe.seed] if run.recipe.name in finished else [],
+        }
+        for run in grid.runs()
+    )
 
 
 class _Tests:
