@@ -23,6 +23,13 @@ torch.set_num_threads(1)
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+@pytest.fixture(autouse=True)
+def one_thread(request, monkeypatch):
+    """The same holds for the processes that tests start; benchmarks choose for themselves."""
+    if request.node.get_closest_marker("benchmark") is None:
+        monkeypatch.setenv("OMP_NUM_THREADS", "1")
+
+
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """The folder with research images and the published checkpoint, beside the repository."""

@@ -1,7 +1,6 @@
 """The notebooks: clean as they are stored, and running from top to bottom."""
 
-import asyncio
-import os
+import copy
 import re
 from itertools import pairwise
 from pathlib import Path
@@ -17,7 +16,8 @@ NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
 # Text such as /home/me/photo.png, but neither </div> nor n/a nor an address.
 ABSOLUTE_PATH = re.compile(r"(?<![\w.:/<])/(?:\w[\w.+-]*/)+\w|\b[A-Z]:\\")
 
-pytestmark = pytest.mark.parametrize("path", NOTEBOOKS, ids=[path.stem for path in NOTEBOOKS])
+NAMES = [path.stem for path in NOTEBOOKS]
+each_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=NAMES)
 
 
 def texts(notebook: nbformat.NotebookNode) -> list[str]:
@@ -47,6 +47,7 @@ def pictures(notebook: nbformat.NotebookNode) -> list[str]:
     ]
 
 
+@each_notebook
 def test_stored_notebook_is_clean(path):
     notebook = nbformat.read(path, as_version=4)
     nbformat.validate(notebook)
@@ -64,6 +65,7 @@ def test_stored_notebook_is_clean(path):
     assert [ABSOLUTE_PATH.findall(text) for text in texts(notebook)] == [[]] * len(texts(notebook))
 
 
+@each_notebook
 def test_cells_are_short_and_those_of_the_paired_script(path):
     cells = nbformat.read(path, as_version=4).cells
     code = [cell.source for cell in cells if cell.cell_type == "code"]
@@ -74,6 +76,7 @@ def test_cells_are_short_and_those_of_the_paired_script(path):
     ]
 
 
+@each_notebook
 def test_every_code_cell_is_announced(path):
     cells = nbformat.read(path, as_version=4).cells
     kinds = [cell.cell_type for cell in cells]
@@ -81,33 +84,22 @@ def test_every_code_cell_is_announced(path):
     assert all(before == "markdown" for before, kind in pairwise(kinds) if kind == "code")
 
 
-@pytest.fixture(scope="module")
-def runs(tmp_path_factory):
-    """What each notebook is once it has run, or why it did not; two run at a time."""
-    turns = asyncio.Semaphore(2)
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}  # see conftest.py
-
-    async def run(path: Path) -> nbformat.NotebookNode:
-        async with turns:
-            folder = str(tmp_path_factory.mktemp(path.stem))
-            # Outputs may come late on a busy machine; by default late ones are dropped.
-            patience = {"timeout": 300, "iopub_timeout": 300, "raise_on_iopub_timeout": True}
-            client = NotebookClient(
-                nbformat.read(path, as_version=4),
-                resources={"metadata": {"path": folder}},
-                **patience,
-            )
-            return await client.async_execute(env=environment)
-
-    async def run_all() -> list[nbformat.NotebookNode | BaseException]:
-        return await asyncio.gather(*map(run, NOTEBOOKS), return_exceptions=True)
-
-    return dict(zip(NOTEBOOKS, asyncio.run(run_all()), strict=True))
-
-
-def test_notebook_runs(path, runs):
-    fresh = runs[path]
-    if isinstance(fresh, BaseException):
-        raise fresh
-    assert pictures(fresh) == pictures(nbformat.read(path, as_version=4))
+@pytest.mark.parametrize(
+    "path",
+    [
+        # It trains 18 networks, as docs/test-my-loss.md does, whose code runs by default.
+        pytest.param(path, marks=[pytest.mark.slow] if path.stem == "6_your_own_loss" else [])
+        for path in NOTEBOOKS
+    ],
+    ids=NAMES,
+)
+def test_notebook_runs(path, tmp_path):
+    stored = nbformat.read(path, as_version=4)
+    # Outputs may come late on a busy machine; by default late ones are dropped.
+    patience = {"timeout": 300, "iopub_timeout": 300, "raise_on_iopub_timeout": True}
+    client = NotebookClient(
+        copy.deepcopy(stored), resources={"metadata": {"path": str(tmp_path)}}, **patience
+    )
+    fresh = client.execute()
+    assert pictures(fresh) == pictures(stored)
     assert errors_printed(fresh) == []

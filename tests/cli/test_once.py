@@ -158,7 +158,7 @@ def test_each_image_is_decoded_and_restored_once(
 
 
 def test_a_second_run_decodes_for_the_record_alone(folder, work, monkeypatch):
-    command = ["figures", "--models", *NETWORKS, "--data", "Set", "--out", "o"]
+    command = ["figures", "--only", "fig1", "--models", *NETWORKS, "--data", "Set", "--out", "o"]
     monkeypatch.setattr(sys, "argv", ["srlongtail", *command])
     cli.main()
     work.restored.clear()

@@ -66,6 +66,7 @@ def test_mistakes_are_one_line(lr, run, arguments, says):
     assert says in err
 
 
+@pytest.mark.slow
 def test_torchrun_shares_the_images_out(lr):
     command = ["srlongtail.cli", "restore", "bicubic", "lr", "--out"]
     subprocess.run([sys.executable, "-m", *command, "one"], check=True)

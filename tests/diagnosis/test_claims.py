@@ -278,6 +278,7 @@ def test_three_networks_an_arm_are_seeds(images):
     assert result.claims[8].n == 2
 
 
+@pytest.mark.slow
 def test_two_processes_give_the_table_of_one(images, tmp_path):
     folder = images[0].files[0].parent
     launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]

@@ -192,7 +192,6 @@ def pressed(name: str, number: int, delay: float, scene: Path) -> int:
         [sys.executable, "-c", PRESSED, str(delay), str(number), root, *COMMANDS[name].split()],
         capture_output=True,
         text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
     )
     check_after(scene / "out", done.stderr)
     return done.returncode

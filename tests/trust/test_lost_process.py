@@ -54,7 +54,7 @@ def two_processes(script: str, *arguments: object) -> list[tuple[int, str]]:
     both = [
         subprocess.Popen(
             [sys.executable, "-c", script, *map(str, arguments)],
-            env={**os.environ, **shared, "RANK": rank, "LOCAL_RANK": rank, "OMP_NUM_THREADS": "1"},
+            env={**os.environ, **shared, "RANK": rank, "LOCAL_RANK": rank},
             stderr=subprocess.PIPE,
             text=True,
         )
@@ -100,7 +100,6 @@ def test_under_torchrun(name, scene):
         capture_output=True,
         text=True,
         timeout=SECONDS,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
     )
     assert done.returncode == 1
     words = ("another process has ended", "ended by SIGTERM", "stopping after this iteration")

@@ -136,6 +136,7 @@ def said_of(root):
     return json.loads(json.dumps(said))
 
 
+@pytest.mark.slow
 def test_two_processes_find_what_one_finds(planted, tmp_path):
     (tmp_path / "script.py").write_text(SCRIPT)
     launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
