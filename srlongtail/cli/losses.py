@@ -36,7 +36,7 @@ def losses(
         tables: losses.csv of 'srlongtail ablate losses', or its folder; several with other seeds
             each are joined; default: the bench that ships.
         dataset: data set of the table; default: held-out, or the first one.
-        iterations: length of the runs to compare; default: the shortest.
+        iterations: length of the runs to compare; default: the shortest of several losses.
         out: folder to write losses-verdicts.png, .pdf, .csv, .json and .md to, and
             losses-verdicts-seeds.csv; of several tables, also losses.csv and what goes with it.
     """

@@ -190,17 +190,17 @@ def compute(
         table, gradients: See `run_losses`.
         record: Of the bench.
         dataset: Name of a data set; the images held out where they were measured, else the first.
-        iterations: Of the runs to compare; the shortest by default.
+        iterations: Of the runs to compare; by default the fewest for which L1 and another loss ran.
 
     Raises:
-        InputError: No such data set, or no loss to compare with L1.
+        InputError: No such data set or length, or no loss to compare with L1.
     """
     known = list(table["dataset"].unique())
     dataset = dataset or (HELD_OUT_NAME if HELD_OUT_NAME in known else known[0])
     if dataset not in known:
         raise InputError(f"no scores on {dataset!r}, expected one of {', '.join(known)}")
     all_runs = runs_of(table[table["dataset"] == dataset])
-    iterations = iterations or int(all_runs["iterations"].min())
+    iterations = _length(all_runs, iterations)
     runs = all_runs[all_runs["iterations"] == iterations].reset_index(drop=True)
     effects = paired_effects(runs)
     timed = gradients[gradients["iterations"] == iterations]
@@ -283,6 +283,20 @@ def _read(path: Path, columns: Sequence[str]) -> pd.DataFrame:
     texts = [name for name in columns if name in ("loss", "dataset", "ranked_by")]
     numbers = [name for name in columns if name not in texts]
     return read_table(path, "srlongtail ablate losses", numbers=numbers, texts=texts)
+
+
+def _length(runs: pd.DataFrame, iterations: int | None) -> int:
+    """Return the iterations of the runs to compare: those given, or the fewest."""
+    lengths = {n: set(losses) for n, losses in runs.groupby("iterations")["loss"]}
+    known = [n for n, losses in lengths.items() if CONTROL in losses and len(losses) > 1]
+    if iterations is None:
+        return min(known or lengths)
+    if known and iterations not in known:
+        expected = " or ".join(f"{n:,}" for n in known)
+        raise InputError(
+            f"iterations {iterations:,}: no losses to compare with {CONTROL}, expected {expected}"
+        )
+    return iterations
 
 
 def _differences(runs: pd.DataFrame) -> pd.DataFrame:

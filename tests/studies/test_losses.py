@@ -147,6 +147,11 @@ def test_mistakes(bench, tmp_path):
     table, gradients, _ = study.read_bench(bench)
     with pytest.raises(InputError, match="no scores on 'Set5', expected one of held-out"):
         study.compute(table, gradients, dataset="Set5")
+    # L1 alone was run for longer: there is nothing to compare it with.
+    with pytest.raises(InputError, match=r"iterations 6,000: no losses to .* 4,000$"):
+        study.compute(table, gradients, iterations=6000)
+    with pytest.raises(InputError, match="no loss with a seed in common with l1"):
+        study.compute(table.query("loss == 'l1'"), gradients, iterations=6000)
     with pytest.raises(InputError, match=r"losses.csv: no such table, expected one of 'srlongtail"):
         study.read_bench(tmp_path / "losses.csv")
     (tmp_path / "losses.csv").write_text("loss,seed\nl1,0\n")
