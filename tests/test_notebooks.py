@@ -87,7 +87,7 @@ def test_every_code_cell_is_announced(path):
 @pytest.mark.parametrize(
     "path",
     [
-        # It trains 18 networks, as docs/test-my-loss.md does, whose code runs by default.
+        # It trains 18 networks; tests/cli/test_losses.py runs a smaller bench by default.
         pytest.param(path, marks=[pytest.mark.slow] if path.stem == "6_your_own_loss" else [])
         for path in NOTEBOOKS
     ],

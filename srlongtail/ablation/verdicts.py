@@ -83,7 +83,8 @@ def paired_effects(
     leaves first, until none is left to leave. Its interval is that of the paired t test, from its
     own differences, with Bonferroni's correction; if L1 itself is noisier, all intervals are. A
     smaller variance changes nothing: with few seeds it is often chance, and would make an interval
-    too narrow.
+    too narrow. A loss with one seed has no interval: how noisy it is cannot be seen, and the more
+    a loss differs from L1, the less its runs have in common with L1's.
 
     Args:
         runs: One row per loss and seed, of one data set and number of iterations.
@@ -92,8 +93,8 @@ def paired_effects(
 
     Returns:
         Columns `loss, measure, seeds, estimate, low, high, sd, variance`: the mean difference, its
-        interval (NaN where there is one seed), the standard deviation of the loss's own
-        differences, and whose variance the interval is made of, "pooled" or "own".
+        interval (NaN where the loss has one seed), the standard deviation of the loss's own
+        differences, and whose variance the interval is made of, "pooled", "own" or "unknown".
 
     Raises:
         InputError: Two runs of one loss and seed, or no loss that has a seed in common with L1.
@@ -132,10 +133,12 @@ def _halves(
     """Return half the width of each loss's interval, and whose variance it is made of."""
     chance = _chance(runs, measure)
     everything_noisy = CONTROL in chance.noisier
-    noisy = [loss for loss in differences if everything_noisy or loss in chance.noisier]
-    error = (1 - confidence) / len(differences)  # that each interval may miss, by Bonferroni
-    seeds = {loss: found.index for loss, found in differences.items() if loss not in noisy}
-    halves = {
+    several = [loss for loss, found in differences.items() if len(found) > 1]
+    noisy = [loss for loss in several if everything_noisy or loss in chance.noisier]
+    error = (1 - confidence) / max(len(several), 1)  # of each interval, by Bonferroni
+    seeds = {loss: differences[loss].index for loss in several if loss not in noisy}
+    halves = dict.fromkeys(differences, (math.nan, "unknown"))
+    halves |= {
         loss: (half, "pooled")
         for loss, half in _pooled_halves(seeds, chance, 1 - error * len(seeds)).items()
     }
@@ -306,6 +309,7 @@ def false_positives(runs: pd.DataFrame, effects: pd.DataFrame) -> FalsePositives
 
     Each draw takes as many of the pairs as the losses have seeds, at least, and turns the sign of
     each difference at random, because it is arbitrary which of the two runs is the perturbed one.
+    Losses with one seed, which have no intervals, do not count.
 
     Args:
         runs: See `paired_effects`.
@@ -316,14 +320,15 @@ def false_positives(runs: pd.DataFrame, effects: pd.DataFrame) -> FalsePositives
         variance, to which the rules apply.
     """
     by_loss = runs[runs["loss"].isin([CONTROL, PERTURBED])].pivot(index="seed", columns="loss")
-    if PERTURBED not in set(runs["loss"]) or effects[["low", "high"]].isna().any(axis=None):
+    known = effects.dropna(subset=["low", "high"])
+    if PERTURBED not in set(runs["loss"]) or known.empty:
         return None
     measures = ["psnr_db", *BAND_MEASURES]
     pairs = np.stack(
         [(by_loss[m][PERTURBED] - by_loss[m][CONTROL]).dropna() for m in measures], axis=1
     )
-    seeds = int(effects["seeds"].min())
-    pooled = effects[effects["variance"] == "pooled"].groupby("measure").first()
+    seeds = int(known["seeds"].min())
+    pooled = known[known["variance"] == "pooled"].groupby("measure").first()
     if len(pairs) < seeds or not set(measures) <= set(pooled.index):
         return None
     half = (pooled["high"] - pooled["low"]) / 2 * np.sqrt(pooled["seeds"] / seeds)

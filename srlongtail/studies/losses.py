@@ -111,7 +111,7 @@ class LossStudy:
             f"losses bear no number. (c) Change in PSNR; gray is the margin of "
             f"{MARGINS['psnr_db']:g} dB. Intervals of {CONFIDENCE:.0%} hold for all losses at once "
             f"(Dunnett; one variance for all losses). {self._noisier()}They are over seeds, for "
-            f"these images. {self._false_positives()}{left}"
+            f"these images. {self._single()}{self._false_positives()}{left}"
         )
 
     def incomplete(self) -> str:
@@ -164,6 +164,13 @@ class LossStudy:
             f"those of L1 do, so these intervals use the loss's own variance (paired t, "
             f"Bonferroni). "
         )
+
+    def _single(self) -> str:
+        """Return which losses have one seed, where others have several, in a sentence."""
+        single = self.verdicts[self.verdicts["seeds"] == 1]
+        if single.empty or len(single) == len(self.verdicts):
+            return ""
+        return f"No intervals for losses with one seed ({listed(single['title'].tolist())}). "
 
     def _false_positives(self) -> str:
         found = self.false_positives

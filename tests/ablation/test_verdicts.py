@@ -94,6 +94,19 @@ def test_a_single_seed_gives_no_interval_and_no_verdict():
     assert false_positives(runs, effects) is None
 
 
+def test_a_loss_of_one_seed_has_no_interval_and_leaves_the_others_alone():
+    runs = planted({}, {"l1": 6, "l1-perturbed": 6, "fpl": 6, "far": 1})
+    effects = paired_effects(runs)
+    far = effects["loss"] == "far"
+    assert effects[far][["low", "high"]].isna().all(axis=None)
+    assert set(effects[far]["variance"]) == {"unknown"}
+    alone = paired_effects(runs[runs["loss"] != "far"])
+    pd.testing.assert_frame_equal(effects[~far].reset_index(drop=True), alone)
+    found = loss_verdicts(effects).set_index("loss").loc["far"]
+    assert (found["moves"], found["psnr_verdict"]) == ("undecided", "undecided")
+    assert false_positives(runs, effects) == false_positives(runs, alone)
+
+
 def test_the_intervals_cover_all_true_differences_at_once():
     seeds = {"l1": 10, "a": 10, "b": 5, "c": 5, "d": 5}
     true = {"a": {"psnr_db": 0.03}, "b": {"psnr_db": -0.02}}

@@ -111,7 +111,10 @@ def test_the_words(result):
     noisy = result.frame().assign(own_variance=["psnr_db", "", "", "", ""])
     assert "For FPL (psnr_db), runs vary more than" in replace(result, verdicts=noisy).caption()
     assert replace(result, verdicts=noisy).settings()["own_variance"] == {"fpl": "psnr_db"}
+    single = replace(result, verdicts=result.frame().assign(seeds=[1, 5, 5, 1, 5]))
+    assert "No intervals for losses with one seed (FPL and " in single.caption()
     caption = result.caption()
+    assert "one seed" not in caption
     assert "after 4,000 iterations of fsrcnn x4 on 638 images, on held-out." in caption
     assert "small marks are seeds (5 to 12 a loss)" in caption
     assert "in 10,000 draws of 5 of the 12 pairs of L1 and perturbed L1" in caption
