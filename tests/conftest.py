@@ -25,7 +25,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 @pytest.fixture(autouse=True)
 def one_thread(request, monkeypatch):
-    """The same holds for the processes that tests start; benchmarks choose for themselves."""
+    """Give the processes that tests start one thread, too; benchmarks choose for themselves."""
     if request.node.get_closest_marker("benchmark") is None:
         monkeypatch.setenv("OMP_NUM_THREADS", "1")
 

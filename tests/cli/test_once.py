@@ -157,8 +157,9 @@ def test_each_image_is_decoded_and_restored_once(
     assert work.most_alive <= 4
 
 
-def test_a_second_run_decodes_for_the_record_alone(folder, work, monkeypatch):
-    command = ["figures", "--only", "fig1", "--models", *NETWORKS, "--data", "Set", "--out", "o"]
+@pytest.mark.parametrize("only", [["--only", "fig1"], pytest.param([], marks=pytest.mark.slow)])
+def test_a_second_run_decodes_for_the_record_alone(folder, work, monkeypatch, only):
+    command = ["figures", *only, "--models", *NETWORKS, "--data", "Set", "--out", "o"]
     monkeypatch.setattr(sys, "argv", ["srlongtail", *command])
     cli.main()
     work.restored.clear()

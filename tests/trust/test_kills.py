@@ -38,8 +38,8 @@ def disturbed(*words: str, before: Sequence[str] = ()) -> dict[str, dict[str, in
 
 
 def test_a_few_kills_and_two_processes_at_once(scene):
-    ended = disturbed("kill:zoo=3", "kill:ablate=2", "twice:restore=1")
-    assert sum(of["stopped"] for name, of in ended.items() if "kill" in name) == 5
+    ended = disturbed("kill:zoo=7", "kill:ablate=3", "twice:restore=1")
+    assert sum(of["stopped"] for name, of in ended.items() if "kill" in name) == 10
     assert ended["twice:restore=1"] == {"0": 2}
 
 
