@@ -1,11 +1,13 @@
 """Whether a loss differs from L1: paired by seed, with intervals corrected for their number.
 
-The rules were written down before the runs. The **head** are the five easiest tenths of the
-pixels, the **tail** is the hardest. An interval that excludes 0 is an effect; one that also lies
-within a margin, 0.01 dB or 0.02 levels to either side, is an effect below the margin: certain, but
-too small to matter. An interval that lies within the margin and contains 0 is no effect.
-Everything else is undecided. Where error moves is told only if both rankings of the pixels agree,
-since each favors the loss that is built on it.
+The rules were written down before the runs that ship, but for one: that a loss with one seed has
+no interval was added when the second and third seed of L2 lay outside the interval of its first.
+
+The **head** are the five easiest tenths of the pixels, the **tail** is the hardest. An interval
+that excludes 0 is an effect; one that also lies within a margin, 0.01 dB or 0.02 levels to either
+side, is an effect below the margin: certain, but too small to matter. An interval that lies within
+the margin and contains 0 is no effect. Everything else is undecided. Where error moves is told only
+if both rankings of the pixels agree, since each favors the loss that is built on it.
 """
 
 import math
